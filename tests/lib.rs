@@ -1,0 +1,1 @@
+//! The outside of FLAC: see `tests/` and `examples/`.
