@@ -1,1 +1,15 @@
-//! FLAC.
+//! FLAC: a flat cache over DRAM and persistent memory, and the FlacFS file system on it.
+//!
+//! [`Fs`] is the way in: one per process and pool. `ARCHITECTURE.md` draws the modules below and says who may call whom.
+
+pub mod config;
+pub mod error;
+pub mod fs;
+pub mod kv;
+pub mod media;
+pub mod metalog;
+pub mod units;
+
+pub use config::Config;
+pub use error::{Error, Result};
+pub use fs::Fs;
