@@ -1,0 +1,3 @@
+# An extra file in an empty directory outside the root is reported.
+# expect: tree
+[ $SIDE = a ] || touch "$OUT/f"

@@ -1,0 +1,3 @@
+# A hang is reported, though the hanging process is a grandchild.
+# expect: hung
+[ $SIDE = a ] || (sleep 50; true)

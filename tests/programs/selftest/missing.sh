@@ -1,0 +1,3 @@
+# A missing file is reported.
+# expect: tree
+[ $SIDE = a ] && touch f; true

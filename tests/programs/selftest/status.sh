@@ -1,0 +1,3 @@
+# Another exit status is reported.
+# expect: exit status
+[ $SIDE = a ]; exit $?

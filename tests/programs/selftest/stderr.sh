@@ -1,0 +1,3 @@
+# Other errors are reported.
+# expect: stderr
+echo $SIDE >&2

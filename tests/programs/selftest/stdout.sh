@@ -1,0 +1,3 @@
+# One other line of output is reported.
+# expect: stdout
+seq 100; echo $SIDE; seq 100

@@ -1,0 +1,3 @@
+# Another link target is reported.
+# expect: tree
+ln -s $SIDE l

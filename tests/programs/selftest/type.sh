@@ -1,0 +1,3 @@
+# Another file type is reported.
+# expect: tree
+[ $SIDE = a ] && mkfifo f || touch f
