@@ -1,0 +1,26 @@
+//! The claims, a topic a file.
+
+use crate::case::{Dir, Outcome};
+
+macro_rules! topics {
+    ($($topic:ident)*) => {
+        $(mod $topic;)*
+
+        /// Every case, as `topic::name`.
+        pub fn all() -> Vec<(String, fn(&Dir) -> Outcome)> {
+            let mut all = Vec::new();
+            $(all.extend($topic::CASES.iter().map(|(name, body)| (format!("{}::{name}", stringify!($topic)), *body)));)*
+            all
+        }
+    };
+}
+
+topics! {
+    open
+    open_errors
+    readwrite
+    vectors
+    seek
+    append
+    offsets
+}

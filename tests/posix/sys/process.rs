@@ -1,0 +1,188 @@
+#![expect(unsafe_code, reason = "wraps the libc calls on processes and threads")]
+//! Processes: fork, exec, wait, identities and limits.
+
+use super::{Errno, Sys, c_path, call};
+use std::ffi::{CStr, CString};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// A child that `fork` made; killed and reaped when dropped without `wait`.
+pub struct Child {
+    pid: i32,
+}
+
+/// How a child ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Ended {
+    Exit(i32),
+    Signal(i32),
+}
+
+/// Runs `body` in a forked child, which exits with its result, or 101 where it panics. No destructor or `atexit`
+/// function of the parent runs in it.
+pub fn fork_with(body: impl FnOnce() -> i32) -> Child {
+    // SAFETY: the calling cases are single-threaded, or only call what is safe after fork.
+    match unsafe { libc::fork() } {
+        0 => {
+            let code = catch_unwind(AssertUnwindSafe(body)).unwrap_or(101);
+            // SAFETY: ends this process at once.
+            unsafe { libc::_exit(code) }
+        }
+        -1 => panic!("fork: {:?}", Errno::last()),
+        pid => Child { pid },
+    }
+}
+
+/// `fork_with` for a body that says by panicking that it failed.
+pub fn fork(body: impl FnOnce()) -> Child {
+    fork_with(|| {
+        body();
+        0
+    })
+}
+
+impl Child {
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Waits for the end.
+    pub fn wait(self) -> Ended {
+        let pid = self.pid;
+        std::mem::forget(self);
+        reap(pid)
+    }
+
+    /// Waits, and panics unless the child exited with 0.
+    #[track_caller]
+    pub fn succeeds(self) {
+        assert_eq!(self.wait(), Ended::Exit(0), "how the child ended");
+    }
+
+    pub fn kill(&self, signal: i32) {
+        // SAFETY: the child is ours and not reaped yet.
+        unsafe { libc::kill(self.pid, signal) };
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.kill(libc::SIGKILL);
+        reap(self.pid);
+    }
+}
+
+fn reap(pid: i32) -> Ended {
+    let mut status = 0;
+    // SAFETY: the status is a valid out pointer.
+    while unsafe { libc::waitpid(pid, &raw mut status, 0) } == -1 {
+        assert_eq!(Errno::last(), super::EINTR, "waitpid");
+    }
+    if libc::WIFSIGNALED(status) {
+        Ended::Signal(libc::WTERMSIG(status))
+    } else {
+        Ended::Exit(libc::WEXITSTATUS(status))
+    }
+}
+
+/// Replaces this process by this very program in one of its roles. Returns only where that failed.
+pub fn exec_role(arguments: &[&str]) -> Errno {
+    let program = std::env::current_exe().expect("the path of this program");
+    let mut all = vec![c_path(&program), c_path("--role")];
+    all.extend(arguments.iter().map(c_path));
+    exec(&c_path(&program), &all)
+}
+
+/// `execv`. Returns only where that failed.
+pub fn exec(program: &CStr, arguments: &[CString]) -> Errno {
+    let mut pointers: Vec<*const libc::c_char> =
+        arguments.iter().map(|text| text.as_ptr()).collect();
+    pointers.push(std::ptr::null());
+    // SAFETY: a null-terminated array of C strings.
+    unsafe { libc::execv(program.as_ptr(), pointers.as_ptr()) };
+    Errno::last()
+}
+
+/// Ends the process without flushing streams.
+pub fn exit_now(code: i32) -> ! {
+    // SAFETY: no pointers.
+    unsafe { libc::_exit(code) }
+}
+
+/// Ends the process as `exit(3)` does, flushing streams.
+pub fn exit_flushing(code: i32) -> ! {
+    // SAFETY: no pointers.
+    unsafe { libc::exit(code) }
+}
+
+pub fn is_root() -> bool {
+    // SAFETY: no pointers.
+    unsafe { libc::geteuid() == 0 }
+}
+
+/// The effective user and group of this process.
+pub fn identity() -> (u32, u32) {
+    // SAFETY: no pointers.
+    unsafe { (libc::geteuid(), libc::getegid()) }
+}
+
+/// Becomes user and group `id` for good, without supplementary groups.
+pub fn become_user(id: u32) -> Sys<()> {
+    call!(libc::setgroups(0, std::ptr::null()))?;
+    call!(libc::setresgid(id, id, id))?;
+    call!(libc::setresuid(id, id, id)).map(drop)
+}
+
+/// Becomes effective user `id`, keeping the real and the saved one.
+pub fn set_effective_user(id: u32) -> Sys<()> {
+    call!(libc::seteuid(id)).map(drop)
+}
+
+pub fn umask(mask: u32) -> u32 {
+    // SAFETY: no pointers.
+    unsafe { libc::umask(mask) }
+}
+
+/// Sets the soft limit of a resource.
+pub fn limit(resource: libc::__rlimit_resource_t, soft: u64) -> Sys<()> {
+    let mut limits = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    call!(libc::getrlimit(resource, &raw mut limits))?;
+    limits.rlim_cur = soft;
+    call!(libc::setrlimit(resource, &raw const limits)).map(drop)
+}
+
+/// Runs `body` in a pthread and cancels it after `milliseconds`; true when it ended by the cancellation.
+pub fn cancelled_thread(
+    body: extern "C" fn(*mut libc::c_void) -> *mut libc::c_void,
+    argument: i32,
+    milliseconds: u64,
+) -> bool {
+    let argument =
+        std::ptr::without_provenance_mut(usize::try_from(argument).expect("a descriptor"));
+    let cancelled = std::ptr::without_provenance_mut::<libc::c_void>(usize::MAX);
+    // SAFETY: the thread is joined here; its body takes a number as its argument.
+    unsafe {
+        let mut thread: libc::pthread_t = std::mem::zeroed();
+        assert_eq!(
+            libc::pthread_create(&raw mut thread, std::ptr::null(), body, argument),
+            0
+        );
+        std::thread::sleep(std::time::Duration::from_millis(milliseconds));
+        assert_eq!(libc::pthread_cancel(thread), 0);
+        let mut result = std::ptr::null_mut();
+        assert_eq!(libc::pthread_join(thread, &raw mut result), 0);
+        result == cancelled
+    }
+}
+
+/// The body of a thread that writes a byte at offset 0 of the descriptor until it is cancelled. It holds nothing that
+/// would need a destructor.
+pub extern "C" fn write_for_ever(fd: *mut libc::c_void) -> *mut libc::c_void {
+    let fd = i32::try_from(fd.addr()).unwrap_or(-1);
+    loop {
+        // SAFETY: one byte of static memory.
+        unsafe { libc::pwrite(fd, b"x".as_ptr().cast(), 1, 0) };
+    }
+}

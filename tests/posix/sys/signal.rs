@@ -1,0 +1,81 @@
+#![expect(unsafe_code, reason = "wraps the libc calls on signals")]
+//! Signals: ignoring them, and a timer whose handler writes to a file.
+
+use super::{Sys, call};
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+
+/// Ignores a signal.
+pub fn ignore(signal: i32) {
+    // SAFETY: installs no handler of ours.
+    unsafe { libc::signal(signal, libc::SIG_IGN) };
+}
+
+static TARGET: AtomicI32 = AtomicI32::new(-1);
+static WRITES: AtomicU32 = AtomicU32::new(0);
+static FAILURES: AtomicU32 = AtomicU32::new(0);
+
+/// The byte that the handler writes.
+pub const HANDLER_BYTE: u8 = b'!';
+
+extern "C" fn on_alarm(_: i32) {
+    // SAFETY: `write` is safe in a signal handler; errno is put back as a handler must.
+    unsafe {
+        let saved = *libc::__errno_location();
+        let written = libc::write(
+            TARGET.load(Ordering::Relaxed),
+            [HANDLER_BYTE].as_ptr().cast(),
+            1,
+        );
+        let counter = if written == 1 { &WRITES } else { &FAILURES };
+        counter.fetch_add(1, Ordering::Relaxed);
+        *libc::__errno_location() = saved;
+    }
+}
+
+/// Makes SIGALRM write one byte to `fd` every `microseconds`.
+pub fn write_on_alarm(fd: i32, microseconds: i64) -> Sys<()> {
+    TARGET.store(fd, Ordering::Relaxed);
+    // SAFETY: the handler only does what is safe in one; the structs are plain C data.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = (on_alarm as extern "C" fn(i32)) as usize;
+        action.sa_flags = libc::SA_RESTART;
+        if libc::sigaction(libc::SIGALRM, &raw const action, std::ptr::null_mut()) == -1 {
+            return Err(super::Errno::last());
+        }
+    }
+    set_timer(microseconds)
+}
+
+/// Stops the timer: (writes that the handler made, writes that failed).
+pub fn stop_alarm() -> Sys<(u32, u32)> {
+    set_timer(0)?;
+    Ok((
+        WRITES.load(Ordering::Relaxed),
+        FAILURES.load(Ordering::Relaxed),
+    ))
+}
+
+fn set_timer(microseconds: i64) -> Sys<()> {
+    let interval = libc::timeval {
+        tv_sec: 0,
+        tv_usec: microseconds,
+    };
+    let timer = libc::itimerval {
+        it_interval: interval,
+        it_value: interval,
+    };
+    call!(libc::setitimer(
+        libc::ITIMER_REAL,
+        &raw const timer,
+        std::ptr::null_mut()
+    ))
+    .map(drop)
+}
+
+/// Kills the processes of a group.
+pub fn kill_group(leader: u32) {
+    let leader = i32::try_from(leader).expect("a process id");
+    // SAFETY: no pointers.
+    unsafe { libc::kill(-leader, libc::SIGKILL) };
+}
