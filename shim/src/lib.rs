@@ -1,1 +1,31 @@
-//! shim
+//! `libflacshim.so`: programs that nobody changed use a FLAC pool, by `LD_PRELOAD`.
+//!
+//! Owns what a process has of its own: descriptors, the working directory, streams, the environment. Calls `flac` for
+//! everything else, and stores no file data. In the order of dependence:
+//!
+//! * [`real`]: the functions of libc behind ours. [`log`]: lines for people. [`config`]: the environment, read once.
+//! * [`boundary`]: the one way from C into our code and back; [`hook`]: the one macro that exports a symbol.
+//! * [`abi`]: what C hands us, in types that only C can make.
+//! * [`space`]: the process's one `flac::Fs`. [`fds`]: kernel descriptors that stand for open files. [`cwd`], [`paths`]: names.
+//! * [`hooks`]: the calls, one file a family. `HOOKS.txt` lists every symbol.
+
+#[macro_use]
+mod hook;
+
+mod abi;
+mod boundary;
+mod config;
+mod creds;
+mod cwd;
+mod files;
+mod nodes;
+mod fds;
+#[cfg(not(test))]
+mod hooks;
+mod log;
+mod paths;
+mod real;
+mod space;
+#[cfg(not(test))]
+mod start;
+mod stats;

@@ -1,0 +1,407 @@
+//! The environment, read once. The only file that reads it.
+//!
+//! Read when the library's constructor runs or, earlier, at the first hooked call; by walking `environ`, into static memory: no
+//! allocation, no lock. What the program does to its environment later changes nothing here.
+#![expect(unsafe_code, reason = "walks environ; static memory written once")]
+
+use crate::log;
+use std::cell::UnsafeCell;
+use std::ffi::CStr;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// Bytes in memory of fixed size.
+pub struct Bytes<const N: usize> {
+    len: usize,
+    bytes: [u8; N],
+}
+
+impl<const N: usize> Bytes<N> {
+    const fn new() -> Self {
+        Self { len: 0, bytes: [0; N] }
+    }
+    fn set(&mut self, value: &[u8]) -> bool {
+        let fits = value.len() < N;
+        if fits {
+            self.bytes[..value.len()].copy_from_slice(value);
+            self.len = value.len();
+        }
+        fits
+    }
+    /// The bytes.
+    pub fn get(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+const PATH: usize = libc::PATH_MAX as usize;
+
+/// What the environment says.
+pub struct Settings {
+    /// `FLAC_ROOT`, without a slash at its end.
+    pub root: Bytes<PATH>,
+    /// `FLAC_POOL`, or its default.
+    pub pool: Bytes<PATH>,
+    /// `FLAC_DRAM`: bytes.
+    pub dram: Option<u64>,
+    /// `FLAC_ATTACH`.
+    pub attach: bool,
+    /// `FLAC_STATS`: a file, `stderr`, or empty.
+    pub stats: Bytes<PATH>,
+    /// `FLAC_EXEC`, set by ourselves across exec: process and token.
+    pub exec: Option<(i32, u32)>,
+    /// `root` exists in the kernel's tree, where ours covers it.
+    pub covered: bool,
+    /// A variable has a bad value: no FLAC path can be used.
+    bad: bool,
+}
+
+impl Settings {
+    const fn new() -> Self {
+        Self {
+            root: Bytes::new(),
+            pool: Bytes::new(),
+            dram: None,
+            attach: true,
+            stats: Bytes::new(),
+            exec: None,
+            covered: false,
+            bad: false,
+        }
+    }
+}
+
+struct Once(UnsafeCell<Settings>);
+// SAFETY: written only by the thread that moved STATE from UNREAD to READING, read only in later states.
+unsafe impl Sync for Once {}
+static SETTINGS: Once = Once(UnsafeCell::new(Settings::new()));
+
+const UNREAD: u8 = 0;
+const READING: u8 = 1;
+const OFF: u8 = 2;
+const ON: u8 = 3;
+const BAD: u8 = 4;
+static STATE: AtomicU8 = AtomicU8::new(UNREAD);
+
+/// Whether this process uses FLAC at all: `FLAC_ROOT` is set. The first test of every hook.
+#[inline(always)]
+pub fn on() -> bool {
+    match STATE.load(Ordering::Acquire) {
+        OFF => false,
+        ON | BAD => true,
+        _ => first(),
+    }
+}
+
+/// Whether a variable has a bad value (it was reported when it was read).
+pub fn bad() -> bool {
+    on() && STATE.load(Ordering::Acquire) == BAD
+}
+
+/// What the environment says; `None` when FLAC is off.
+#[inline]
+pub fn settings() -> Option<&'static Settings> {
+    // SAFETY: `on` is true only after the writer has finished; nobody writes again.
+    on().then(|| unsafe { &*SETTINGS.0.get() })
+}
+
+/// The absolute path under which the tree appears, without a slash at its end; empty when FLAC is off.
+#[inline]
+pub fn root() -> &'static [u8] {
+    settings().map_or(&[], |s| s.root.get())
+}
+
+/// Whether the kernel has something at `root()`, so that its answers don't show where a path enters FLAC.
+pub fn covered() -> bool {
+    settings().is_some_and(|s| s.covered)
+}
+
+/// What `flac` needs to know.
+pub fn flac_config(s: &Settings) -> flac::Config {
+    let path = |b: &[u8]| std::path::PathBuf::from(std::ffi::OsStr::from_bytes(b));
+    flac::Config { root: Some(path(s.root.get())), dram: s.dram, attach: s.attach, ..flac::Config::new(path(s.pool.get())) }
+}
+
+#[cold]
+#[inline(never)]
+fn first() -> bool {
+    unsafe extern "C" {
+        static environ: *const *const libc::c_char;
+    }
+    // SAFETY: libc's own variable; null until libc has started.
+    let list = unsafe { environ };
+    if list.is_null() {
+        return false;
+    }
+    if STATE.compare_exchange(UNREAD, READING, Ordering::Acquire, Ordering::Acquire).is_err() {
+        // Another thread reads: a few microseconds. Or a signal handler interrupted the reader: then FLAC is off for it.
+        for _ in 0..100_000 {
+            std::hint::spin_loop();
+            match STATE.load(Ordering::Acquire) {
+                UNREAD | READING => {}
+                state => return state != OFF,
+            }
+        }
+        return false;
+    }
+    // SAFETY: this thread alone moved STATE to READING.
+    let s = unsafe { &mut *SETTINGS.0.get() };
+    let mut env = Environment::default();
+    for i in 0.. {
+        // SAFETY: environ is an array of C strings, ended by null, and this process changes it in no other thread now (as for getenv).
+        let entry = unsafe { *list.add(i) };
+        if entry.is_null() {
+            break;
+        }
+        // SAFETY: as above.
+        env.take(unsafe { CStr::from_ptr(entry) }.to_bytes());
+    }
+    let state = env.settle(s);
+    STATE.store(state, Ordering::Release);
+    state != OFF
+}
+
+/// The variables as they stand in the environment.
+#[derive(Default)]
+struct Environment<'a> {
+    root: Option<&'a [u8]>,
+    pool: Option<&'a [u8]>,
+    dram: Option<&'a [u8]>,
+    attach: Option<&'a [u8]>,
+    log: Option<&'a [u8]>,
+    stats: Option<&'a [u8]>,
+    exec: Option<&'a [u8]>,
+    data_home: Option<&'a [u8]>,
+    home: Option<&'a [u8]>,
+    unknown: Option<&'a [u8]>,
+}
+
+impl<'a> Environment<'a> {
+    fn take(&mut self, entry: &'a [u8]) {
+        if !matches!(entry.first(), Some(b'F' | b'X' | b'H')) {
+            return;
+        }
+        let Some(eq) = entry.iter().position(|b| *b == b'=') else { return };
+        let (name, value) = (&entry[..eq], &entry[eq + 1..]);
+        let place = match name {
+            b"FLAC_ROOT" => &mut self.root,
+            b"FLAC_POOL" => &mut self.pool,
+            b"FLAC_DRAM" => &mut self.dram,
+            b"FLAC_ATTACH" => &mut self.attach,
+            b"FLAC_LOG" => &mut self.log,
+            b"FLAC_STATS" => &mut self.stats,
+            b"FLAC_EXEC" => &mut self.exec,
+            b"XDG_DATA_HOME" => &mut self.data_home,
+            b"HOME" => &mut self.home,
+            // A seed for the project's random tests: not for us.
+            b"FLAC_SEED" => return,
+            _ if name.starts_with(b"FLAC_") => {
+                self.unknown = Some(name);
+                return;
+            }
+            _ => return,
+        };
+        // The first of several wins, as in getenv; an empty value is none.
+        if place.is_none() && !value.is_empty() {
+            *place = Some(value);
+        }
+    }
+
+    /// Fills in the settings and returns the state that follows.
+    fn settle(&self, s: &mut Settings) -> u8 {
+        if let Some(name) = self.unknown {
+            log::fatal(format_args!(
+                "{} is not a variable of FLAC (there are FLAC_ROOT, _POOL, _DRAM, _ATTACH, _LOG, _STATS)",
+                Shown(name)
+            ));
+        }
+        let Some(root) = self.root else { return OFF };
+        match self.fill(root, s) {
+            Ok(()) => ON,
+            Err((name, value, cure)) => {
+                log::fatal(format_args!("{name}={} {cure}", Shown(value)));
+                s.bad = true;
+                BAD
+            }
+        }
+    }
+
+    fn fill(&self, root: &'a [u8], s: &mut Settings) -> Result<(), (&'static str, &'a [u8], &'static str)> {
+        let mut normal = [0; PATH];
+        let Some(len) = normal_root(root, &mut normal) else {
+            return Err(("FLAC_ROOT", root, "must be an absolute path below /, without `..`: FLAC is not used"));
+        };
+        s.root.set(&normal[..len]);
+        s.covered = rustix::fs::lstat(&normal[..len]).is_ok();
+        if let Some(v) = self.log {
+            log::set_level(level(v).ok_or(("FLAC_LOG", v, "must be off, error, warn or info"))?);
+        }
+        if let Some(v) = self.dram {
+            s.dram = Some(size(v, memory).ok_or(("FLAC_DRAM", v, "must be a size as in 512M, 4G or 25%, of 16M at least"))?);
+        }
+        if let Some(v) = self.attach {
+            s.attach = match v {
+                b"on" => true,
+                b"off" => false,
+                _ => return Err(("FLAC_ATTACH", v, "must be on or off")),
+            };
+        }
+        let fits = "is too long";
+        self.stats.is_none_or(|v| s.stats.set(v)).then_some(()).ok_or(("FLAC_STATS", &[][..], fits))?;
+        s.exec = self.exec.and_then(exec_token);
+        let pool = match (self.pool, self.data_home, self.home) {
+            (Some(p), ..) => s.pool.set(p),
+            (None, Some(d), _) if d[0] == b'/' => join(&mut s.pool, d, b"/flac"),
+            (None, _, Some(h)) => join(&mut s.pool, h, b"/.local/share/flac"),
+            (None, _, None) => return Err(("FLAC_POOL", b"", "is not set, and neither is HOME: set it to the pool's directory")),
+        };
+        pool.then_some(()).ok_or(("FLAC_POOL", self.pool.unwrap_or(b""), fits))
+    }
+}
+
+fn join<const N: usize>(to: &mut Bytes<N>, a: &[u8], b: &[u8]) -> bool {
+    let mut whole = [0; PATH];
+    let len = a.len() + b.len();
+    if len > whole.len() {
+        return false;
+    }
+    whole[..a.len()].copy_from_slice(a);
+    whole[a.len()..len].copy_from_slice(b);
+    to.set(&whole[..len])
+}
+
+/// Text for people: bytes that are not printable ASCII are shown as `?`.
+struct Shown<'a>(&'a [u8]);
+
+impl std::fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        use std::fmt::Write;
+        self.0.iter().take(200).try_for_each(|b| f.write_char(if (32..127).contains(b) { *b as char } else { '?' }))
+    }
+}
+
+/// Writes `root` without doubled, trailing and `.` components; its length, or `None` if it is relative, `/`, or has `..`.
+fn normal_root(root: &[u8], to: &mut [u8]) -> Option<usize> {
+    if root.first() != Some(&b'/') {
+        return None;
+    }
+    let mut len = 0;
+    for part in root.split(|b| *b == b'/').filter(|p| !p.is_empty() && *p != b".") {
+        if part == b".." || len + 1 + part.len() >= to.len() {
+            return None;
+        }
+        to[len] = b'/';
+        to[len + 1..len + 1 + part.len()].copy_from_slice(part);
+        len += 1 + part.len();
+    }
+    (len > 0).then_some(len)
+}
+
+fn level(v: &[u8]) -> Option<log::Level> {
+    Some(match v {
+        b"off" | b"0" => log::Level::Off,
+        b"error" => log::Level::Error,
+        b"warn" | b"1" => log::Level::Warn,
+        b"info" => log::Level::Info,
+        _ => return None,
+    })
+}
+
+/// Parses `512M`, `4G`, `25%` (of `whole()`), `67108864`; `None` for garbage, overflow, and less than 16 MiB.
+fn size(v: &[u8], whole: impl Fn() -> u64) -> Option<u64> {
+    const LEAST: u64 = 16 << 20;
+    let (digits, unit) = match v.split_last()? {
+        (unit, rest) if !unit.is_ascii_digit() => (rest, Some(*unit)),
+        _ => (v, None),
+    };
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let n = digits.iter().try_fold(0u64, |n, d| n.checked_mul(10)?.checked_add(u64::from(d - b'0')))?;
+    let bytes = match unit {
+        None => n,
+        Some(b'K' | b'k') => n.checked_mul(1 << 10)?,
+        Some(b'M' | b'm') => n.checked_mul(1 << 20)?,
+        Some(b'G' | b'g') => n.checked_mul(1 << 30)?,
+        Some(b'T' | b't') => n.checked_mul(1 << 40)?,
+        Some(b'%') if (1..=100).contains(&n) => whole() / 100 * n,
+        Some(_) => return None,
+    };
+    (bytes >= LEAST).then_some(bytes)
+}
+
+fn memory() -> u64 {
+    rustix::system::sysinfo().totalram * u64::from(rustix::system::sysinfo().mem_unit)
+}
+
+fn exec_token(v: &[u8]) -> Option<(i32, u32)> {
+    let (pid, token) = std::str::from_utf8(v).ok()?.split_once(':')?;
+    Some((pid.parse().ok()?, token.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn root_of(v: &[u8]) -> Option<Vec<u8>> {
+        let mut to = [0; PATH];
+        normal_root(v, &mut to).map(|n| to[..n].to_vec())
+    }
+
+    #[test]
+    fn a_root_is_absolute_and_normalised() {
+        assert_eq!(root_of(b"/flac"), Some(b"/flac".to_vec()));
+        assert_eq!(root_of(b"//mnt/./flac//"), Some(b"/mnt/flac".to_vec()));
+        for bad in [&b"flac"[..], b"/", b"/a/../b", b"", b"./x"] {
+            assert_eq!(root_of(bad), None);
+        }
+    }
+
+    #[test]
+    fn sizes_are_checked() {
+        let whole = || 1000 << 30;
+        assert_eq!(size(b"512M", whole), Some(512 << 20));
+        assert_eq!(size(b"4g", whole), Some(4 << 30));
+        assert_eq!(size(b"50%", whole), Some((1000u64 << 30) / 100 * 50));
+        assert_eq!(size(b"67108864", whole), Some(64 << 20));
+        for bad in [&b"M"[..], b"", b"12Q", b"0%", b"101%", b"1K", b"-5G", b"99999999999999999999G", b"1.5G", b"5 G"] {
+            assert_eq!(size(bad, whole), None, "{}", Shown(bad));
+        }
+    }
+
+    fn settled(entries: &[&'static [u8]]) -> (u8, Box<Settings>) {
+        let (mut env, mut s) = (Environment::default(), Box::new(Settings::new()));
+        entries.iter().for_each(|e| env.take(e));
+        (env.settle(&mut s), s)
+    }
+
+    #[test]
+    fn without_a_root_flac_is_off() {
+        assert_eq!(settled(&[b"HOME=/root", b"FLAC_POOL=/p"]).0, OFF);
+        assert_eq!(settled(&[b"FLAC_ROOT="]).0, OFF);
+    }
+
+    #[test]
+    fn the_pool_has_a_default() {
+        let (state, s) = settled(&[b"FLAC_ROOT=/flac/", b"HOME=/home/u"]);
+        assert_eq!((state, s.root.get(), s.pool.get()), (ON, &b"/flac"[..], &b"/home/u/.local/share/flac"[..]));
+        let (_, s) = settled(&[b"FLAC_ROOT=/flac", b"HOME=/home/u", b"XDG_DATA_HOME=/data"]);
+        assert_eq!(s.pool.get(), b"/data/flac");
+        let (_, s) = settled(&[b"FLAC_ROOT=/flac", b"XDG_DATA_HOME=/data", b"FLAC_POOL=/pool"]);
+        assert_eq!(s.pool.get(), b"/pool");
+    }
+
+    #[test]
+    fn bad_values_are_found() {
+        for bad in [&b"FLAC_ROOT=relative"[..], b"FLAC_DRAM=lots", b"FLAC_ATTACH=maybe", b"FLAC_LOG=loud"] {
+            assert_eq!(settled(&[bad, b"FLAC_ROOT=/flac", b"HOME=/h"]).0, BAD, "{}", Shown(bad));
+        }
+        assert_eq!(settled(&[b"FLAC_ROOT=/flac"]).0, BAD, "no pool and no HOME");
+    }
+
+    #[test]
+    fn the_exec_token_is_pid_and_number() {
+        assert_eq!(exec_token(b"12:7"), Some((12, 7)));
+        assert_eq!(exec_token(b"12"), None);
+    }
+}

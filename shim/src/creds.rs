@@ -1,0 +1,89 @@
+//! Who this process is to FLAC: effective user and groups, and its umask. Asked once, and again after a call that changes it.
+
+use flac::fs::attr::Creds;
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+
+/// A process's identity at a time. Never freed: a process changes it a few times in its life.
+pub struct Who {
+    uid: u32,
+    gid: u32,
+    real_uid: u32,
+    real_gid: u32,
+    groups: Vec<u32>,
+}
+
+static NOW: AtomicPtr<Who> = AtomicPtr::new(std::ptr::null_mut());
+/// Not asked yet: a umask has nine bits.
+const UNKNOWN: u32 = u32::MAX;
+static UMASK: AtomicU32 = AtomicU32::new(UNKNOWN);
+
+impl Who {
+    /// As `flac` wants it, with effective ids.
+    pub fn creds(&self) -> Creds<'_> {
+        Creds { uid: self.uid, gid: self.gid, groups: &self.groups, umask: umask() }
+    }
+    /// With real ids, for `access`.
+    pub fn real(&self) -> Creds<'_> {
+        Creds { uid: self.real_uid, gid: self.real_gid, ..self.creds() }
+    }
+}
+
+/// Who this process is now.
+#[expect(unsafe_code, reason = "a pointer published once and never freed")]
+pub fn now() -> &'static Who {
+    let mut who = NOW.load(Ordering::Acquire);
+    if who.is_null() {
+        use rustix::process as p;
+        let fresh = Who {
+            uid: p::geteuid().as_raw(),
+            gid: p::getegid().as_raw(),
+            real_uid: p::getuid().as_raw(),
+            real_gid: p::getgid().as_raw(),
+            groups: groups(),
+        };
+        who = Box::into_raw(Box::new(fresh));
+        NOW.store(who, Ordering::Release);
+    }
+    // SAFETY: made from a Box that is never freed.
+    unsafe { &*who }
+}
+
+#[expect(unsafe_code, reason = "getgroups")]
+fn groups() -> Vec<u32> {
+    let mut groups = vec![0u32; 32];
+    loop {
+        // SAFETY: room for as many as are asked for.
+        let n = unsafe { libc::getgroups(groups.len() as i32, groups.as_mut_ptr()) };
+        if let Ok(n) = usize::try_from(n) {
+            groups.truncate(n);
+            return groups;
+        }
+        if groups.len() >= 1 << 16 {
+            return Vec::new();
+        }
+        groups = vec![0; groups.len() * 4];
+    }
+}
+
+/// The process has changed its ids or groups.
+pub fn changed() {
+    NOW.store(std::ptr::null_mut(), Ordering::Release);
+}
+
+/// The permission bits that new files do not get.
+pub fn umask() -> u32 {
+    let known = UMASK.load(Ordering::Relaxed);
+    if known != UNKNOWN {
+        return known;
+    }
+    // The kernel tells it only to who sets it. Two calls, once in a process's life.
+    let mask = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    rustix::process::umask(mask);
+    set_umask(mask.as_raw_mode());
+    mask.as_raw_mode()
+}
+
+/// The process has set its umask.
+pub fn set_umask(mask: u32) {
+    UMASK.store(mask & 0o777, Ordering::Relaxed);
+}

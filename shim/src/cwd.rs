@@ -1,0 +1,109 @@
+//! The working directory. In FLAC, the kernel's is `<run dir>/d/<inode number in hex>`, so it survives fork and exec, and everything
+//! relative that the program does behind our back fails instead of hitting another directory.
+
+use crate::boundary::{Answer, Escape};
+use crate::{config, space};
+use flac::Fs;
+use flac::units::Ino;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Not looked at yet, or it changed behind our back.
+const UNKNOWN: u64 = u64::MAX;
+/// The kernel's.
+const KERNEL: u64 = 0;
+
+static CWD: AtomicU64 = AtomicU64::new(UNKNOWN);
+
+/// The working directory's inode; `NotOurs` if it is not in FLAC.
+#[inline]
+pub fn inode() -> Answer<(&'static Fs, Ino)> {
+    match CWD.load(Ordering::Relaxed) {
+        KERNEL => Err(Escape::NotOurs),
+        UNKNOWN => look(),
+        ino => Ok((space::fs()?, Ino::new(ino))),
+    }
+}
+
+/// Whether the working directory might be in FLAC; false is certain.
+#[inline]
+pub fn maybe() -> bool {
+    CWD.load(Ordering::Relaxed) != KERNEL
+}
+
+#[cold]
+#[inline(never)]
+fn look() -> Answer<(&'static Fs, Ino)> {
+    let theirs = || {
+        CWD.store(KERNEL, Ordering::Relaxed);
+        Err(Escape::NotOurs)
+    };
+    // Unreachable or removed: not ours.
+    let Ok(path) = rustix::process::getcwd(Vec::with_capacity(256)) else { return theirs() };
+    let Some((run, ino)) = stub_directory(path.to_bytes()) else { return theirs() };
+    let fs = space::fs()?;
+    if run != fs.run_dir().as_os_str().as_bytes() {
+        return theirs();
+    }
+    CWD.store(ino.get(), Ordering::Relaxed);
+    Ok((fs, ino))
+}
+
+/// Splits `<run dir>/d/<hex>`; `None` if `path` does not look so.
+fn stub_directory(path: &[u8]) -> Option<(&[u8], Ino)> {
+    let slash = path.iter().rposition(|b| *b == b'/')?;
+    let run = path[..slash].strip_suffix(b"/d")?;
+    let name = run.windows(5).any(|w| w == b"/flac").then_some(&path[slash + 1..])?;
+    let ino = u64::from_str_radix(std::str::from_utf8(name).ok()?, 16).ok()?;
+    (ino != KERNEL && ino != UNKNOWN).then(|| (run, Ino::new(ino)))
+}
+
+/// The kernel directory that stands for `ino` as working directory.
+fn stub_path(fs: &Fs, ino: Ino) -> PathBuf {
+    fs.run_dir().join("d").join(format!("{:x}", ino.get()))
+}
+
+/// Makes the directory `ino` the working directory. It is one, and may be searched: the caller has checked.
+pub fn enter(fs: &Fs, ino: Ino) -> Answer<()> {
+    let stub = stub_path(fs, ino);
+    match rustix::process::chdir(&stub) {
+        Err(rustix::io::Errno::NOENT) => {
+            match rustix::fs::mkdir(&stub, rustix::fs::Mode::from_raw_mode(0o755)) {
+                Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+                Err(e) => return Err(e.into()),
+            }
+            rustix::process::chdir(&stub)?;
+        }
+        other => other?,
+    }
+    CWD.store(ino.get(), Ordering::Relaxed);
+    Ok(())
+}
+
+/// The kernel has changed the working directory to one of its own.
+pub fn left() {
+    CWD.store(KERNEL, Ordering::Relaxed);
+}
+
+/// The path that `getcwd` gives; `ENOENT` if the directory is removed.
+pub fn path(fs: &Fs, ino: Ino) -> Answer<Vec<u8>> {
+    let mut path = config::root().to_vec();
+    path.extend_from_slice(&fs.path_of(ino)?);
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stub_directory_is_recognised_by_its_path() {
+        let found = |p: &'static [u8]| stub_directory(p).map(|(run, ino)| (run, ino.get()));
+        assert_eq!(found(b"/dev/shm/flac-1b/d/2f"), Some((&b"/dev/shm/flac-1b"[..], 0x2f)));
+        assert_eq!(found(b"/run/flac/1b/d/1"), Some((&b"/run/flac/1b"[..], 1)));
+        for other in [&b"/"[..], b"/home/d/1", b"/run/flac/1b/d", b"/run/flac/1b/d/x", b"/run/flac/1b/d/0", b"/run/flac/1b/e/1"] {
+            assert_eq!(found(other), None);
+        }
+    }
+}

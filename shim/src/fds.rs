@@ -1,0 +1,275 @@
+//! Kernel descriptors that stand for FLAC's open files.
+//!
+//! Such a descriptor is a *stub*: a real one on `<run dir>/stub`, opened with access mode 3, so that `read` and `write` that bypass us
+//! fail with EBADF, and with the number of the open-file slot as its offset. Numbers, `dup`, `fork`, `exec` and `SCM_RIGHTS` are thus the
+//! kernel's business, and a process that inherits one knows it from the descriptor alone.
+//!
+//! `KINDS` remembers for each number what it is. KERNEL may stay when a descriptor is closed behind our back (inside libc): it is wrong only once
+//! the number is a stub, and whatever makes stubs (open, dup, `SCM_RIGHTS`, inheritance) sets the kind anew.
+
+use crate::boundary::{Answer, Escape};
+use crate::{config, space};
+use flac::Fs;
+use flac::fs::open::OpenId;
+use flac::units::Ino;
+use libc::c_int;
+use rustix::fs::{Mode, OFlags, SeekFrom};
+use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
+use std::sync::atomic::{AtomicI32, AtomicU8, Ordering};
+
+/// Descriptors from this number on are never FLAC's (the kernel's default limit).
+const LIMIT: usize = 1 << 20;
+
+const UNKNOWN: u8 = 0;
+const KERNEL: u8 = 1;
+const FLAC: u8 = 2;
+
+static KINDS: [AtomicU8; LIMIT] = [const { AtomicU8::new(UNKNOWN) }; LIMIT];
+
+fn kind(fd: c_int) -> Option<&'static AtomicU8> {
+    KINDS.get(usize::try_from(fd).ok()?)
+}
+
+/// Whether `fd` could be FLAC's: the test of every hook on descriptors, a load and two compares for one that is known not to be.
+#[inline(always)]
+pub fn maybe(fd: c_int) -> bool {
+    // A negative number wraps to one beyond the table.
+    match KINDS.get(fd as u32 as usize) {
+        Some(kind) => kind.load(Ordering::Relaxed) != KERNEL && config::on(),
+        None => false,
+    }
+}
+
+/// The kernel has made `fd`, or it is known not to be FLAC's.
+pub fn note_kernel(fd: c_int) {
+    if let Some(kind) = kind(fd) {
+        kind.store(KERNEL, Ordering::Relaxed);
+    }
+}
+
+/// `fd` is closed, or came from somewhere else (`SCM_RIGHTS`): look when it is used.
+pub fn note_unknown(fd: c_int) {
+    if let Some(kind) = kind(fd) {
+        kind.store(UNKNOWN, Ordering::Relaxed);
+    }
+}
+
+/// `fd` is a stub that is held.
+pub fn note_flac(fd: c_int) {
+    if let Some(kind) = kind(fd) {
+        kind.store(FLAC, Ordering::Relaxed);
+    }
+}
+
+/// The open file behind `fd`; `NotOurs` if it is not FLAC's.
+#[inline]
+pub fn open_file(fd: c_int) -> Answer<(&'static Fs, OpenId)> {
+    let kind = kind(fd).ok_or(Escape::NotOurs)?;
+    if kind.load(Ordering::Relaxed) == FLAC {
+        if let Some(fs) = space::opened() {
+            if let Some(id) = fs.held(fd as usize) {
+                return Ok((fs, id));
+            }
+        }
+    }
+    look(fd)
+}
+
+/// The inode behind `fd`; `NotOurs` if it is not FLAC's.
+pub fn inode(fd: c_int) -> Answer<(&'static Fs, Ino)> {
+    let (fs, id) = open_file(fd)?;
+    Ok((fs, fs.open_ino(id)))
+}
+
+/// Whether `fd` is FLAC's; asks the kernel if it isn't known. False if FLAC can't be opened.
+pub fn is_flac(fd: c_int) -> bool {
+    maybe(fd) && open_file(fd).is_ok()
+}
+
+/// The kernel's descriptor, borrowed for one raw call.
+#[expect(unsafe_code, reason = "a number from the program")]
+pub fn borrow(fd: c_int) -> Answer<BorrowedFd<'static>> {
+    if fd < 0 {
+        return Err(Escape::Fail(libc::EBADF));
+    }
+    // SAFETY: not -1; the kernel answers EBADF if the program has closed it.
+    Ok(unsafe { BorrowedFd::borrow_raw(fd) })
+}
+
+/// Asks the kernel what `fd` is, and remembers it.
+#[cold]
+#[inline(never)]
+fn look(fd: c_int) -> Answer<(&'static Fs, OpenId)> {
+    let stub = borrow(fd)?;
+    // Closed: libc says EBADF.
+    let flags = rustix::fs::fcntl_getfl(stub).map_err(|_| Escape::NotOurs)?;
+    if flags.bits() as c_int & libc::O_ACCMODE != libc::O_ACCMODE || !is_stub(fd)? {
+        note_kernel(fd);
+        return Err(Escape::NotOurs);
+    }
+    let fs = space::fs()?;
+    let id = OpenId::from_raw(rustix::fs::tell(stub)?);
+    if fs.held(fd as usize) != Some(id) {
+        fs.adopt(id, fd as usize)?;
+    }
+    note_flac(fd);
+    Ok((fs, id))
+}
+
+/// Whether the file behind `fd` is the stub of a run directory; whose, is seen when its slot is looked up.
+fn is_stub(fd: c_int) -> Answer<bool> {
+    let mut path = [0u8; 32];
+    let link = format_into(&mut path, fd);
+    let mut place = [const { std::mem::MaybeUninit::uninit() }; 256];
+    let (target, _) = rustix::fs::readlinkat_raw(rustix::fs::CWD, link, &mut place)?;
+    Ok(match space::opened() {
+        Some(fs) => {
+            use std::os::unix::ffi::OsStrExt;
+            target.strip_suffix(b"/stub") == Some(fs.run_dir().as_os_str().as_bytes())
+        }
+        None => target.ends_with(b"/stub") && target.windows(5).any(|w| w == b"/flac"),
+    })
+}
+
+/// `/proc/self/fd/N`, without allocating.
+fn format_into(to: &mut [u8; 32], fd: c_int) -> &[u8] {
+    use std::io::Write;
+    let mut rest = &mut to[..];
+    let _ = write!(rest, "/proc/self/fd/{fd}");
+    let left = rest.len();
+    &to[..to.len() - left]
+}
+
+/// Opens `ino` and returns the descriptor: the lowest free number. `flags` as given to `open`; permission was checked.
+pub fn open(fs: &'static Fs, ino: Ino, flags: c_int) -> Answer<c_int> {
+    let mut how = OFlags::from_bits_retain(libc::O_ACCMODE as u32);
+    how.set(OFlags::CLOEXEC, flags & libc::O_CLOEXEC != 0);
+    let stub = rustix::fs::open(fs.run_dir().join("stub"), how, Mode::empty())?;
+    let fd = stub.as_raw_fd();
+    if fd as usize >= LIMIT {
+        return Err(Escape::Fail(libc::EMFILE));
+    }
+    let id = fs.open_file(ino, flags, fd as usize)?;
+    if let Err(e) = rustix::fs::seek(&stub, SeekFrom::Start(id.to_raw())) {
+        fs.release(fd as usize);
+        return Err(e.into());
+    }
+    note_flac(fd);
+    Ok(stub.into_raw_fd())
+}
+
+/// Before the kernel closes `fd`, or puts something else there: gives up the hold.
+pub fn release(fd: c_int) {
+    if let Some(kind) = kind(fd) {
+        if kind.swap(UNKNOWN, Ordering::Relaxed) == FLAC {
+            if let Some(fs) = space::opened() {
+                fs.release(fd as usize);
+            }
+        }
+    }
+}
+
+/// After the kernel has duplicated `from` to `to` (which it closed first if it was open).
+pub fn duplicated(from: c_int, to: c_int) -> Answer<()> {
+    match open_file(from) {
+        Ok((fs, _)) => {
+            fs.dup_hold(from as usize, to as usize)?;
+            note_flac(to);
+            Ok(())
+        }
+        Err(Escape::NotOurs) => {
+            release(to);
+            note_kernel(to);
+            Ok(())
+        }
+        Err(e) => Err(e),
+    }
+}
+
+/// After `Fs::open`: descriptors that the old image of this process held and exec closed are given up, the rest are known.
+pub fn reconcile(fs: &Fs) {
+    for (hold, id) in fs.holds() {
+        let fd = hold as c_int;
+        let is_there = borrow(fd).is_ok_and(|stub| {
+            rustix::fs::fcntl_getfl(stub).is_ok_and(|f| f.bits() as c_int & libc::O_ACCMODE == libc::O_ACCMODE)
+                && rustix::fs::tell(stub) == Ok(id.to_raw())
+        });
+        if is_there {
+            note_flac(fd);
+        } else {
+            fs.release(hold);
+        }
+    }
+}
+
+// ---- descriptors of our own: pool, tier, LMDB
+
+const OWN: usize = 64;
+static OWN_FDS: [AtomicI32; OWN] = [const { AtomicI32::new(-1) }; OWN];
+static LOWEST_OWN: AtomicI32 = AtomicI32::new(c_int::MAX);
+
+/// Whether `fd` is one of ours, which the program has not opened: to it, it is closed.
+#[inline]
+pub fn is_own(fd: c_int) -> bool {
+    fd >= LOWEST_OWN.load(Ordering::Relaxed) && OWN_FDS.iter().any(|own| own.load(Ordering::Relaxed) == fd)
+}
+
+/// All of ours, in no order.
+pub fn own() -> impl Iterator<Item = c_int> {
+    OWN_FDS.iter().map(|own| own.load(Ordering::Relaxed)).filter(|fd| *fd >= 0)
+}
+
+/// Remembers `fd` as one of ours.
+pub fn note_own(fd: c_int) {
+    for own in &OWN_FDS {
+        if own.compare_exchange(-1, fd, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            LOWEST_OWN.fetch_min(fd, Ordering::Relaxed);
+            return;
+        }
+    }
+}
+
+/// Forgets `fd`: our own code closes it.
+pub fn forget_own(fd: c_int) {
+    for own in &OWN_FDS {
+        let _ = own.compare_exchange(fd, -1, Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
+
+/// Where numbers of our own begin: near the end of what the process may use, away from what programs expect to be free.
+fn own_base() -> c_int {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(1 << 16).min(1 << 16);
+    limit.saturating_sub(2 * OWN as u64).max(limit / 2) as c_int
+}
+
+/// What a function of libc that makes descriptors returned to code of our own: moved to a high number and remembered.
+pub fn claim(fd: c_int) -> c_int {
+    let Ok(low) = borrow(fd) else { return fd };
+    match rustix::io::fcntl_dupfd_cloexec(low, own_base()) {
+        Ok(high) => {
+            drop(take(fd));
+            note_own(high.as_raw_fd());
+            high.into_raw_fd()
+        }
+        Err(_) => {
+            note_own(fd);
+            fd
+        }
+    }
+}
+
+/// Owns a descriptor that C gave away.
+#[expect(unsafe_code, reason = "a number becomes an owner")]
+fn take(fd: c_int) -> OwnedFd {
+    use std::os::fd::FromRawFd;
+    // SAFETY: the caller was given `fd` by the kernel and hands it over.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// Moves one of ours out of the way of a number that the program chose (`dup2`).
+pub fn make_way(fd: c_int) {
+    // The tier and the pool are mapped, and LMDB keeps its number: what is closed here must not be needed by number. See HOOKS.txt.
+    if is_own(fd) {
+        crate::log::warn(format_args!("the program takes descriptor {fd}, which FLAC uses"));
+    }
+}

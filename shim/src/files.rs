@@ -1,0 +1,108 @@
+//! Opening: what `open` and everything that opens (`fopen`, `mkstemp`, `creat`, ...) does with a path.
+
+use crate::abi::{CPath, fail};
+use crate::boundary::{Answer, checked};
+use crate::paths::{self, Walked};
+use crate::{creds, fds, stats};
+use flac::Fs;
+use flac::fs::names::{Last, Name, Resolved};
+use flac::units::Ino;
+use libc::{O_ACCMODE, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_PATH, O_RDONLY, O_TMPFILE, O_TRUNC, O_WRONLY, c_int, mode_t};
+
+/// `openat`. `theirs` opens a path of the kernel's with the same flags. `NotOurs` if the path is the kernel's as it is.
+pub fn open(dirfd: c_int, path: CPath, flags: c_int, mode: mode_t, theirs: impl Fn(CPath) -> c_int) -> Answer<c_int> {
+    let last = if flags & O_NOFOLLOW != 0 || flags & (O_CREAT | O_EXCL) == O_CREAT | O_EXCL { Last::Keep } else { Last::Follow };
+    // Again when another process made or removed the name between our looking and our making it.
+    for _ in 0..100 {
+        match paths::walk(dirfd, path, last)? {
+            Walked::Kernel(path) => {
+                let fd = checked(theirs(CPath::of(&path)))?;
+                fds::note_kernel(fd);
+                return Ok(fd);
+            }
+            Walked::Flac(fs, at) => {
+                if let Some(fd) = open_here(fs, at, flags, mode)? {
+                    stats::add(stats::Counter::Opens, 1);
+                    return Ok(fd);
+                }
+            }
+        }
+    }
+    fail(libc::ESTALE)
+}
+
+/// `None`: the name has changed meanwhile.
+fn open_here(fs: &'static Fs, at: Resolved, flags: c_int, mode: mode_t) -> Answer<Option<c_int>> {
+    let unnamed = flags & O_TMPFILE == O_TMPFILE;
+    match at {
+        Resolved::Found { ino, kind, .. } if unnamed => open_unnamed(fs, ino, kind, flags, mode).map(Some),
+        Resolved::Found { ino, kind, slash, .. } => {
+            if flags & O_CREAT != 0 && flags & O_EXCL != 0 {
+                return fail(libc::EEXIST);
+            }
+            open_found(fs, ino, kind, slash, flags).map(Some)
+        }
+        Resolved::Missing { parent, name, slash } if flags & O_CREAT != 0 && !unnamed && flags & O_PATH == 0 => {
+            create(fs, parent, &name, slash, flags, mode)
+        }
+        _ => fail(libc::ENOENT),
+    }
+}
+
+fn create(fs: &'static Fs, parent: Ino, name: &Name, slash: bool, flags: c_int, mode: mode_t) -> Answer<Option<c_int>> {
+    if slash {
+        return fail(libc::EISDIR);
+    }
+    if flags & O_DIRECTORY != 0 {
+        return fail(libc::EINVAL);
+    }
+    let who = creds::now();
+    match fs.create(parent, name, libc::S_IFREG | mode & 0o7777, 0, &who.creds()) {
+        // Whoever makes a file may open it in any mode.
+        Ok(ino) => fds::open(fs, ino, flags).map(Some),
+        Err(flac::Error::Os(libc::EEXIST)) if flags & O_EXCL == 0 => Ok(None),
+        Err(e) => Err(e.into()),
+    }
+}
+
+fn open_unnamed(fs: &'static Fs, dir: Ino, kind: u32, flags: c_int, mode: mode_t) -> Answer<c_int> {
+    if kind != libc::S_IFDIR {
+        return fail(libc::ENOTDIR);
+    }
+    if flags & O_ACCMODE == O_RDONLY {
+        return fail(libc::EINVAL);
+    }
+    let ino = fs.create_unnamed(dir, libc::S_IFREG | mode & 0o7777, &creds::now().creds())?;
+    fds::open(fs, ino, flags & !O_DIRECTORY)
+}
+
+fn open_found(fs: &'static Fs, ino: Ino, kind: u32, slash: bool, flags: c_int) -> Answer<c_int> {
+    let is_dir = kind == libc::S_IFDIR;
+    if kind == libc::S_IFLNK && flags & O_PATH == 0 {
+        return fail(libc::ELOOP);
+    }
+    if !is_dir && (flags & O_DIRECTORY != 0 || slash) {
+        return fail(libc::ENOTDIR);
+    }
+    if flags & O_PATH != 0 {
+        // Only these flags mean anything with it.
+        return fds::open(fs, ino, flags & (O_PATH | O_DIRECTORY | O_NOFOLLOW | libc::O_CLOEXEC));
+    }
+    let writes = flags & O_ACCMODE != O_RDONLY || flags & O_TRUNC != 0;
+    if is_dir && (writes || flags & O_CREAT != 0) {
+        return fail(libc::EISDIR);
+    }
+    let mut want = 0;
+    if flags & O_ACCMODE != O_WRONLY {
+        want |= libc::R_OK;
+    }
+    if writes {
+        want |= libc::W_OK;
+    }
+    fs.access(ino, want, &creds::now().creds())?;
+    match kind {
+        libc::S_IFREG | libc::S_IFDIR => fds::open(fs, ino, flags),
+        libc::S_IFSOCK => fail(libc::ENXIO),
+        _ => crate::nodes::open(fs, ino, kind, flags),
+    }
+}

@@ -1,0 +1,93 @@
+//! The one macro that exports a C symbol.
+
+/// Exports a libc function. The body is safe code that returns [`Answer`](crate::boundary::Answer); everything around it is
+/// [`boundary::cross`](crate::boundary::cross).
+///
+/// ```text
+/// hook! {
+///     /// `open(2)`; `mode` is read only with O_CREAT or O_TMPFILE.
+///     fn open(path: CPath, flags: c_int, mode: mode_t) -> c_int, also(open64) {
+///         files::open(AT_FDCWD, path, flags, mode)     // Err(NotOurs) => libc; Err(Fail(e)) => errno, -1
+///     }
+/// }
+/// ```
+///
+/// * `, also(a, b)`: further names of the same function.
+/// * `, when(EXPR)`: a test that decides alone, without crossing, that the call is libc's; default: FLAC is on.
+/// * `, map(F)`: what libc's function returns goes through `F`.
+/// * `, real(NAME)`: in the body, `NAME(args)` calls libc's function with other arguments (it is called under the guard).
+macro_rules! hook {
+    (
+        $(#[$doc:meta])*
+        fn $name:ident $args:tt -> $ret:ty
+        $(, also($($alias:ident),+))?
+        $(, when($($when:tt)+))?
+        $(, map($map:path))?
+        $(, real($real:ident))?
+        $body:block
+    ) => {
+        hook!(@export [$($doc)*] $name $args $ret, [$($($when)+)?] [$($map)?] [$($real)?] $body);
+        $($(
+            hook!(@alias $name $alias $args $ret);
+        )+)?
+    };
+
+    (@export [$($doc:meta)*] $name:ident ($($arg:ident: $ty:ty),* $(,)?) $ret:ty, $when:tt $map:tt [$($real:ident)?] $body:block) => {
+        $(#[$doc])*
+        ///
+        /// # Safety
+        /// As for libc's function of this name.
+        #[allow(unsafe_code, reason = "the export and the call of libc; the body is written as safe code")]
+        #[allow(clippy::too_many_arguments)]
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C-unwind" fn $name($($arg: $ty),*) -> $ret {
+            type Function = unsafe extern "C-unwind" fn($($ty),*) -> $ret;
+            static REAL: $crate::real::Symbol = {
+                // SAFETY: the bytes end with the only NUL among them.
+                let name = unsafe { std::ffi::CStr::from_bytes_with_nul_unchecked(concat!(stringify!($name), "\0").as_bytes()) };
+                $crate::real::Symbol::new(name)
+            };
+            #[inline(always)]
+            fn libc_function($($arg: $ty),*) -> $ret {
+                let at = REAL.get();
+                if at.is_null() {
+                    $crate::boundary::set_errno(libc::ENOSYS);
+                    return <$ret as $crate::boundary::CReturn>::FAILED;
+                }
+                // SAFETY: libc's function of this name has this type.
+                let function = unsafe { std::mem::transmute::<*mut libc::c_void, Function>(at) };
+                // SAFETY: the arguments are the program's own, or made from them by the hook's body.
+                unsafe { function($($arg),*) }
+            }
+            if !hook!(@when $when) {
+                return hook!(@map $map libc_function($($arg),*));
+            }
+            $crate::boundary::cross(
+                || {
+                    $(let $real = libc_function;)?
+                    $body
+                },
+                || hook!(@map $map libc_function($($arg),*)),
+            )
+        }
+    };
+
+    (@alias $name:ident $alias:ident ($($arg:ident: $ty:ty),* $(,)?) $ret:ty) => {
+        #[doc = concat!("Another name of [`", stringify!($name), "`].")]
+        ///
+        /// # Safety
+        /// As for that.
+        #[allow(unsafe_code, reason = "the export")]
+        #[allow(clippy::too_many_arguments)]
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C-unwind" fn $alias($($arg: $ty),*) -> $ret {
+            // SAFETY: same contract.
+            unsafe { $name($($arg),*) }
+        }
+    };
+
+    (@map [] $result:expr) => { $result };
+    (@map [$map:path] $result:expr) => { $map($result) };
+    (@when []) => { $crate::config::on() };
+    (@when [$($when:tt)+]) => { $($when)+ };
+}

@@ -1,0 +1,41 @@
+//! FIFOs and devices inside FLAC. FLAC stores the node; what flows through it is the kernel's: a FIFO is opened through one in
+//! `<run dir>/fifo`, a device through a node of the same number there.
+
+use crate::boundary::Answer;
+use crate::fds;
+use flac::Fs;
+use flac::units::Ino;
+use libc::c_int;
+use rustix::fs::{CWD, FileType, Mode, OFlags};
+use rustix::io::Errno;
+use std::os::fd::{AsRawFd, IntoRawFd};
+
+/// Opens the node `ino`; permission was checked. Devices: `EACCES` unless the process may make nodes (and so may open any device).
+pub fn open(fs: &Fs, ino: Ino, kind: u32, flags: c_int) -> Answer<c_int> {
+    let dir = fs.run_dir().join("fifo");
+    let stub = dir.join(format!("{:x}", ino.get()));
+    let make = || match kind {
+        libc::S_IFIFO => rustix::fs::mknodat(CWD, &stub, FileType::Fifo, Mode::from_raw_mode(0o666), 0),
+        _ => {
+            let rdev = fs.attr(ino).map_err(|_| Errno::IO)?.rdev;
+            rustix::fs::mknodat(CWD, &stub, FileType::from_raw_mode(kind), Mode::from_raw_mode(0o600), rdev).map_err(|_| Errno::ACCESS)
+        }
+    };
+    match make() {
+        Err(Errno::NOENT) => {
+            let _ = rustix::fs::mkdir(&dir, Mode::from_raw_mode(0o777));
+            let _ = rustix::fs::chmod(&dir, Mode::from_raw_mode(0o1777));
+            make()
+        }
+        other => other,
+    }
+    .or_else(|e| if e == Errno::EXIST { Ok(()) } else { Err(e) })?;
+    if kind == libc::S_IFIFO {
+        // The umask must not keep others out: permission is checked against the inode in FLAC.
+        let _ = rustix::fs::chmod(&stub, Mode::from_raw_mode(0o666));
+    }
+    let how = OFlags::from_bits_retain((flags & !(libc::O_CREAT | libc::O_EXCL | libc::O_TRUNC)).cast_unsigned());
+    let fd = rustix::fs::open(&stub, how, Mode::empty())?;
+    fds::note_kernel(fd.as_raw_fd());
+    Ok(fd.into_raw_fd())
+}

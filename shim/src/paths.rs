@@ -1,0 +1,170 @@
+//! From (dirfd, path) to a place in FLAC or one of the kernel's.
+//!
+//! Most paths of most programs are the kernel's, and cost one comparison with `FLAC_ROOT`. Detours into FLAC that this does not see (a symbolic
+//! link outside that points into `FLAC_ROOT`, `/etc/../flac`, `flac/x` relative to `/`) end where the kernel has nothing: it answers ENOENT,
+//! ENOTDIR or ELOOP, and [`boundary::cross`](crate::boundary::cross) asks again with `by_hand` set; then [`outside`] walks them.
+
+use crate::abi::CPath;
+use crate::boundary::{self, Answer, Escape};
+use crate::{config, cwd, fds, space};
+use flac::Fs;
+use flac::fs::names::{Last, Resolved};
+use flac::units::Ino;
+use libc::c_int;
+use std::borrow::Cow;
+use std::ffi::CString;
+
+pub mod outside;
+pub mod special;
+
+/// Links and border crossings until ELOOP, as in the kernel.
+const MOST_LINKS: usize = 40;
+
+/// Where a path leads before any name in FLAC is looked up.
+pub enum Place<'a> {
+    /// Into FLAC: from this inode on.
+    Flac(&'static Fs, Ino, Cow<'a, [u8]>),
+    /// The kernel's, as it is.
+    Theirs,
+}
+
+/// Where a path leads.
+pub enum Walked {
+    /// To a name in FLAC, which exists or not ([`Resolved::Found`] or [`Resolved::Missing`], never `Outside`).
+    Flac(&'static Fs, Resolved),
+    /// Through FLAC and out again: to this absolute path of the kernel's.
+    Kernel(CString),
+}
+
+/// Walks a path. `NotOurs`: the kernel's from beginning to end. An empty path is `ENOENT`, or the kernel's.
+pub fn walk(dirfd: c_int, path: CPath, last: Last) -> Answer<Walked> {
+    let path = path.bytes()?;
+    if path.is_empty() {
+        return Err(Escape::NotOurs);
+    }
+    walk_bytes(dirfd, path, last)
+}
+
+/// As [`walk`], for bytes; an empty path is `dirfd` itself.
+pub fn walk_bytes(dirfd: c_int, path: &[u8], last: Last) -> Answer<Walked> {
+    match place(dirfd, path, last)? {
+        Place::Theirs => Err(Escape::NotOurs),
+        Place::Flac(fs, base, rest) => descend(fs, base, &rest, last),
+    }
+}
+
+/// As [`walk`] for calls with two paths: `None` is the kernel's.
+pub fn look(dirfd: c_int, path: CPath, last: Last) -> Answer<Option<Walked>> {
+    match walk(dirfd, path, last) {
+        Ok(walked) => Ok(Some(walked)),
+        Err(Escape::NotOurs) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+fn descend(fs: &'static Fs, base: Ino, rest: &[u8], last: Last) -> Answer<Walked> {
+    let who = crate::creds::now();
+    let mut found = fs.resolve(base, rest, last, &who.creds())?;
+    for _ in 0..MOST_LINKS {
+        let Resolved::Outside(path) = found else { return Ok(Walked::Flac(fs, found)) };
+        let path = match path.first() {
+            Some(b'/') => path,
+            _ => [parent_of_root(), b"/", &path].concat(),
+        };
+        match outside::walk(&path, last)? {
+            Place::Theirs => return CString::new(path).map(Walked::Kernel).map_err(|_| Escape::Fail(libc::ENOENT)),
+            Place::Flac(_, base, rest) => found = fs.resolve(base, &rest, last, &who.creds())?,
+        }
+    }
+    Err(Escape::Fail(libc::ELOOP))
+}
+
+/// The directory in which `FLAC_ROOT` appears, without a slash at its end.
+fn parent_of_root() -> &'static [u8] {
+    let root = config::root();
+    &root[..root.iter().rposition(|b| *b == b'/').unwrap_or(0)]
+}
+
+/// Where a path leads before any name in FLAC is looked up.
+pub fn place(dirfd: c_int, path: &[u8], last: Last) -> Answer<Place<'_>> {
+    if path.first() == Some(&b'/') {
+        if let Some(rest) = below(config::root(), path) {
+            return Ok(Place::Flac(space::fs()?, Ino::ROOT, Cow::Borrowed(rest)));
+        }
+        if matches!(path.get(1), Some(b'd' | b'p')) {
+            if let Some(special) = special::parse(path) {
+                if let Some(place) = special::place(&special, last)? {
+                    return Ok(place);
+                }
+            }
+        }
+    } else {
+        let base = if dirfd == libc::AT_FDCWD { cwd::inode() } else if fds::maybe(dirfd) { fds::inode(dirfd) } else { Err(Escape::NotOurs) };
+        match base {
+            Ok((fs, ino)) => return Ok(Place::Flac(fs, ino, Cow::Borrowed(path))),
+            Err(Escape::NotOurs) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    if boundary::by_hand() || config::covered() {
+        return Ok(match outside::absolute(dirfd, path) {
+            Some(path) => match outside::walk(&path, last)? {
+                Place::Flac(fs, ino, rest) => Place::Flac(fs, ino, Cow::Owned(rest.into_owned())),
+                Place::Theirs => Place::Theirs,
+            },
+            None => Place::Theirs,
+        });
+    }
+    boundary::asked_kernel();
+    Ok(Place::Theirs)
+}
+
+/// What follows `root` in `path` (both absolute); `None` if `path` does not begin with it, component by component, doubled slashes and
+/// `.` apart. A `..` before the end of `root` is `None`: only the kernel knows where it leads.
+pub fn below<'a>(root: &[u8], path: &'a [u8]) -> Option<&'a [u8]> {
+    if let Some(rest) = path.strip_prefix(root) {
+        match rest.first() {
+            None => return Some(rest),
+            Some(b'/') => return Some(&rest[1..]),
+            _ => {}
+        }
+    }
+    let mut rest = path;
+    for wanted in root.split(|b| *b == b'/').skip(1) {
+        loop {
+            while let Some(b'/') = rest.first() {
+                rest = &rest[1..];
+            }
+            let end = rest.iter().position(|b| *b == b'/').unwrap_or(rest.len());
+            let part = &rest[..end];
+            rest = &rest[end..];
+            if part == b"." {
+                continue;
+            }
+            if part != wanted {
+                return None;
+            }
+            break;
+        }
+    }
+    Some(rest.strip_prefix(b"/").unwrap_or(rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::below;
+
+    #[test]
+    fn the_root_ends_at_a_component_border() {
+        let rest = |p: &'static str| below(b"/mnt/flac", p.as_bytes()).map(|r| std::str::from_utf8(r).unwrap());
+        assert_eq!(rest("/mnt/flac"), Some(""));
+        assert_eq!(rest("/mnt/flac/"), Some(""));
+        assert_eq!(rest("/mnt/flac/a/b"), Some("a/b"));
+        assert_eq!(rest("//mnt/.//flac/./a"), Some("./a"));
+        assert_eq!(rest("/./mnt/flac//a/"), Some("/a/"));
+        assert_eq!(rest("/mnt/flac/../x"), Some("../x"));
+        for other in ["/mnt/flacs", "/mnt", "/", "/mnt/fla", "/mnt/x/../flac", "/x/mnt/flac", "/mnt/flac.d/a"] {
+            assert_eq!(rest(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! The functions of libc behind ours: the next definition of each symbol, found when it is first needed.
+//!
+//! Works before any constructor has run, and takes no lock of our own (no `Once`: it would survive a fork locked).
+//! `dlsym` allocates nothing when it succeeds (glibc >= 2.34), so an allocator that is just starting may come through here.
+#![expect(unsafe_code, reason = "dlsym")]
+
+use libc::c_void;
+use std::ffi::CStr;
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+/// One symbol of libc.
+pub struct Symbol {
+    name: &'static CStr,
+    at: AtomicPtr<c_void>,
+}
+
+impl Symbol {
+    /// The symbol `name`, not looked up yet.
+    pub const fn new(name: &'static CStr) -> Self {
+        Self { name, at: AtomicPtr::new(null_mut()) }
+    }
+
+    /// Its address; null if this libc has no such function.
+    #[inline(always)]
+    pub fn get(&self) -> *mut c_void {
+        let at = self.at.load(Ordering::Relaxed);
+        if at.is_null() { self.look_up() } else { at }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look_up(&self) -> *mut c_void {
+        // SAFETY: the name is a C string; RTLD_NEXT is valid in a shared library.
+        let at = unsafe { libc::dlsym(libc::RTLD_NEXT, self.name.as_ptr()) };
+        self.at.store(at, Ordering::Relaxed);
+        at
+    }
+}

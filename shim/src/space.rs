@@ -1,0 +1,113 @@
+//! The process's one `Fs`: opened at the first FLAC path or inherited FLAC descriptor, by whichever thread gets there first.
+//!
+//! States only move CLOSED -> OPENING -> OPEN | FAILED, and OPEN -> ENDED. A child forked while another thread of its parent
+//! was opening starts at CLOSED again.
+#![expect(unsafe_code, reason = "one Fs, published once by pointer")]
+
+use crate::boundary::{Answer, Escape};
+use crate::{config, fds, log, stats};
+use flac::Fs;
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
+
+const CLOSED: u32 = 0;
+const OPENING: u32 = 1;
+const OPEN: u32 = 2;
+const FAILED: u32 = 3;
+const ENDED: u32 = 4;
+
+static STATE: AtomicU32 = AtomicU32::new(CLOSED);
+static FS: AtomicPtr<Fs> = AtomicPtr::new(std::ptr::null_mut());
+static FAILURE: AtomicI32 = AtomicI32::new(0);
+
+/// The `Fs`, if it is open.
+#[inline]
+pub fn opened() -> Option<&'static Fs> {
+    // SAFETY: stored before OPEN was, and never freed.
+    (STATE.load(Ordering::Acquire) == OPEN).then(|| unsafe { &*FS.load(Ordering::Relaxed) })
+}
+
+/// The `Fs`, opened if need be. The errno of a failure stays; its reason was one line on stderr.
+#[inline]
+pub fn fs() -> Answer<&'static Fs> {
+    match opened() {
+        Some(fs) => Ok(fs),
+        None => open(),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn open() -> Answer<&'static Fs> {
+    loop {
+        match STATE.compare_exchange(CLOSED, OPENING, Ordering::Acquire, Ordering::Acquire) {
+            Ok(_) => break,
+            // Rare and short: sleeping needs no lock that a fork could copy.
+            Err(OPENING) => std::thread::sleep(std::time::Duration::from_micros(50)),
+            Err(OPEN) => return opened().ok_or(Escape::Fail(libc::EIO)),
+            Err(_) => return Err(Escape::Fail(FAILURE.load(Ordering::Relaxed))),
+        }
+    }
+    let pid = rustix::process::getpid().as_raw_nonzero().get();
+    let Some(settings) = config::settings().filter(|_| !config::bad()) else { return failed(libc::EINVAL) };
+    let wanted = config::flac_config(settings);
+    let result = match settings.exec {
+        Some((exec_pid, token)) if exec_pid == pid => Fs::open_after_exec(&wanted, token),
+        _ => Fs::open(&wanted),
+    };
+    match result {
+        Ok(fs) => {
+            let fs: &'static Fs = Box::leak(Box::new(fs));
+            FS.store(std::ptr::from_ref(fs).cast_mut(), Ordering::Relaxed);
+            fds::reconcile(fs);
+            STATE.store(OPEN, Ordering::Release);
+            Ok(fs)
+        }
+        Err(e) => {
+            log::fatal(format_args!("{e}"));
+            failed(e.errno())
+        }
+    }
+}
+
+fn failed(errno: i32) -> Answer<&'static Fs> {
+    FAILURE.store(errno, Ordering::Relaxed);
+    STATE.store(FAILED, Ordering::Release);
+    Err(Escape::Fail(errno))
+}
+
+/// Before `fork`: a token for the other two, or `None` if there is nothing to do.
+pub fn before_fork() -> Answer<Option<u32>> {
+    opened().map(Fs::before_fork).transpose().map_err(Escape::from)
+}
+
+/// After `fork`, in the parent; `child` is `None` if it failed.
+pub fn after_fork_parent(token: Option<u32>, child: Option<i32>) {
+    if let (Some(fs), Some(token)) = (opened(), token) {
+        fs.after_fork_parent(token, child);
+    }
+}
+
+/// After `fork`, in the child, before anything else.
+pub fn after_fork_child(token: Option<u32>) {
+    match (opened(), token) {
+        (Some(fs), Some(token)) => fs.after_fork_child(token),
+        _ if STATE.load(Ordering::Relaxed) == OPENING => STATE.store(CLOSED, Ordering::Release),
+        _ => {}
+    }
+    stats::restart();
+}
+
+/// What the variable `FLAC_EXEC` shall hold for a new image of this process (`pid:token`), if the `Fs` is open.
+pub fn exec_token() -> Option<(i32, u32)> {
+    opened().map(|fs| (rustix::process::getpid().as_raw_nonzero().get(), fs.exec_token()))
+}
+
+/// The process ends: statistics, holds, process slot. Later calls on FLAC paths fail with EIO.
+pub fn end() {
+    stats::report();
+    if STATE.compare_exchange(OPEN, ENDED, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+        FAILURE.store(libc::EIO, Ordering::Relaxed);
+        // SAFETY: it was open a moment ago, and is never freed.
+        unsafe { &*FS.load(Ordering::Relaxed) }.exit();
+    }
+}

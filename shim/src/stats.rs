@@ -1,0 +1,58 @@
+//! `FLAC_STATS`: counters of this process, written when it ends. Counted only while wanted: off, a counter costs one load.
+
+use crate::config;
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What is counted here. The movers' counters are `flac`'s.
+#[derive(Clone, Copy)]
+#[repr(usize)]
+pub enum Counter {
+    /// Files opened.
+    Opens,
+    /// Calls that read.
+    Reads,
+    /// Bytes read.
+    BytesRead,
+    /// Calls that write.
+    Writes,
+    /// Bytes written.
+    BytesWritten,
+    /// Calls that make durable.
+    Syncs,
+    /// Calls that FLAC refused.
+    Refused,
+}
+
+const NAMES: [&str; 7] = ["opens", "reads", "bytes_read", "writes", "bytes_written", "syncs", "refused"];
+static COUNTERS: [AtomicU64; NAMES.len()] = [const { AtomicU64::new(0) }; NAMES.len()];
+
+/// Adds `n`.
+#[inline]
+pub fn add(counter: Counter, n: u64) {
+    COUNTERS[counter as usize].fetch_add(n, Ordering::Relaxed);
+}
+
+/// Starts from zero, in a forked child.
+pub fn restart() {
+    COUNTERS.iter().for_each(|c| c.store(0, Ordering::Relaxed));
+}
+
+/// Writes the counters where `FLAC_STATS` says, one `name value` a line, appended with one write. Does nothing if it is not set.
+pub fn report() {
+    let Some(to) = config::settings().map(|s| s.stats.get()).filter(|to| !to.is_empty()) else { return };
+    let mut text = format!("pid {}\n", rustix::process::getpid().as_raw_nonzero());
+    for (name, counter) in NAMES.iter().zip(&COUNTERS) {
+        let _ = writeln!(text, "{name} {}", counter.load(Ordering::Relaxed));
+    }
+    let written = if to == b"stderr" {
+        rustix::io::write(rustix::stdio::stderr(), text.as_bytes())
+    } else {
+        use rustix::fs::{Mode, OFlags};
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::CLOEXEC;
+        rustix::fs::open(to, flags, Mode::from_raw_mode(0o666)).and_then(|f| rustix::io::write(f, text.as_bytes()))
+    };
+    if let Err(e) = written {
+        crate::log::error(format_args!("FLAC_STATS can't be written: {e}"));
+    }
+}

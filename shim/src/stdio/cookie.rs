@@ -1,0 +1,125 @@
+//! Dispatching streams: made by `fopencookie`, each call of theirs is one of our hooks on the descriptor that the stream has at that moment.
+#![expect(unsafe_code, reason = "called by libc, calls libc")]
+
+use super::file::{CookieFunctions, File, Stream, fopencookie, layout_is_known};
+use super::mode::Mode;
+use crate::abi::fail;
+use crate::boundary::Answer;
+use libc::{c_char, c_int, c_void};
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+
+/// libc's vtable for cookie streams. It accepts no other that is not its own.
+static VTABLE: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
+/// libc's vtable for streams on descriptors.
+static THEIR_VTABLE: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
+/// Our four functions as libc stores them: mangled with a number of this process's.
+static STORED: [AtomicUsize; 4] = [const { AtomicUsize::new(0) }; 4];
+
+const FUNCTIONS: CookieFunctions = CookieFunctions { read: Some(read), write: Some(write), seek: Some(seek), close: Some(close) };
+
+/// The cookie is the stream itself, whose descriptor `dup2`, `freopen` and the program may change.
+fn descriptor(cookie: *mut c_void) -> c_int {
+    Stream(cookie.cast::<File>()).fileno()
+}
+
+unsafe extern "C-unwind" fn read(cookie: *mut c_void, to: *mut c_char, len: usize) -> isize {
+    // SAFETY: libc gives the stream's buffer. `read` is our hook.
+    unsafe { libc::read(descriptor(cookie), to.cast(), len) }
+}
+
+unsafe extern "C-unwind" fn write(cookie: *mut c_void, from: *const c_char, len: usize) -> isize {
+    let mut done = 0;
+    while done < len {
+        // SAFETY: libc gives the stream's buffer, or the program's. `write` is our hook.
+        let n = unsafe { libc::write(descriptor(cookie), from.add(done).cast(), len - done) };
+        if n < 0 {
+            break;
+        }
+        done += n.cast_unsigned();
+    }
+    // Less than `len` is libc's sign of an error, with errno.
+    done.cast_signed()
+}
+
+unsafe extern "C-unwind" fn seek(cookie: *mut c_void, at: *mut i64, whence: c_int) -> c_int {
+    // SAFETY: libc gives a valid place. `lseek64` is our hook.
+    unsafe {
+        let now = libc::lseek64(descriptor(cookie), *at, whence);
+        if now < 0 {
+            return -1;
+        }
+        *at = now;
+    }
+    0
+}
+
+unsafe extern "C-unwind" fn close(cookie: *mut c_void) -> c_int {
+    // SAFETY: the stream's own descriptor. `close` is our hook.
+    unsafe { libc::close(descriptor(cookie)) }
+}
+
+/// Makes a dispatching stream over `fd`; `ENOMEM`.
+pub fn make(fd: c_int, mode: Mode) -> Answer<Stream> {
+    let stream = raw(mode);
+    if stream.is_null() {
+        return fail(libc::ENOMEM);
+    }
+    stream.set_cookie(stream.0.cast());
+    stream.set_fileno(fd);
+    Ok(stream)
+}
+
+fn raw(mode: Mode) -> Stream {
+    // SAFETY: a C string and four functions of the right types.
+    unsafe { fopencookie(std::ptr::null_mut(), mode.plain().as_ptr(), FUNCTIONS) }
+}
+
+/// Learns from libc's own stream of descriptor `fd` and from one that it makes for us what cookie streams look like; false if this libc is not
+/// laid out as [`super::file`] says.
+pub fn learn(original: Stream, fd: c_int) -> bool {
+    // SAFETY: a C string and four functions of the right types; the cookie is only compared.
+    let made = unsafe { fopencookie(original.0.cast(), c"r".as_ptr(), FUNCTIONS) };
+    if made.is_null() || !layout_is_known(original, fd, made, original.0.cast()) {
+        return false;
+    }
+    VTABLE.store(made.vtable().cast_mut(), Ordering::Relaxed);
+    THEIR_VTABLE.store(original.vtable().cast_mut(), Ordering::Relaxed);
+    for (stored, function) in STORED.iter().zip(made.functions()) {
+        stored.store(function, Ordering::Relaxed);
+    }
+    made.set_cookie(made.0.cast());
+    made.set_fileno(-2);
+    // SAFETY: just made; its descriptor is none.
+    unsafe { libc::fclose(made.libc()) };
+    true
+}
+
+/// Whether dispatching streams can be made at all.
+pub fn can_be_made() -> bool {
+    !VTABLE.load(Ordering::Relaxed).is_null()
+}
+
+/// Whether `stream` is one of ours, and not one oriented to wide characters.
+#[inline]
+pub fn is_dispatching(stream: Stream) -> bool {
+    let vtable = VTABLE.load(Ordering::Relaxed);
+    !vtable.is_null()
+        && stream.vtable() == vtable.cast_const()
+        && stream.functions() == [0, 1, 2, 3].map(|i: usize| STORED[i].load(Ordering::Relaxed))
+}
+
+/// Whether `stream` is one of libc's over a descriptor, for bytes.
+pub fn is_theirs(stream: Stream) -> bool {
+    let vtable = THEIR_VTABLE.load(Ordering::Relaxed);
+    !vtable.is_null() && stream.vtable() == vtable.cast_const()
+}
+
+/// Turns one of libc's streams, made by `fopen` or `fdopen`, into a dispatching one. Its buffer and position stay.
+pub fn convert(stream: Stream) {
+    stream.become_cookie(VTABLE.load(Ordering::Relaxed), [0, 1, 2, 3].map(|i: usize| STORED[i].load(Ordering::Relaxed)));
+}
+
+/// Makes a stream of ours that libc had oriented to wide characters one of bytes again.
+pub fn restore(stream: Stream) {
+    stream.set_vtable(VTABLE.load(Ordering::Relaxed));
+}

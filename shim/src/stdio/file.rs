@@ -1,0 +1,253 @@
+//! The part of `FILE` that programs were always allowed to see (old headers had `getc` as a macro on it), so its layout never changes:
+//! glibc 2.1 to today, 64 bits. Behind it, `fopencookie`'s own fields. [`Layout::check`] asks this libc whether that is true here.
+#![expect(unsafe_code, reason = "reads and writes fields of libc's FILE")]
+
+use crate::boundary::CReturn;
+use libc::{c_char, c_int, c_void};
+use std::mem::offset_of;
+use std::ptr::null_mut;
+
+/// What stands in `_flags`.
+pub mod flag {
+    /// The buffer is not libc's to free.
+    pub const USER_BUF: i32 = 0x1;
+    /// No buffering.
+    pub const UNBUFFERED: i32 = 0x2;
+    /// Not open for reading.
+    pub const NO_READS: i32 = 0x4;
+    /// Not open for writing.
+    pub const NO_WRITES: i32 = 0x8;
+    /// The end was met.
+    pub const EOF_SEEN: i32 = 0x10;
+    /// An error was met.
+    pub const ERR_SEEN: i32 = 0x20;
+    /// The read pointers are in the pushed-back characters.
+    pub const IN_BACKUP: i32 = 0x100;
+    /// Flushed at each line.
+    pub const LINE_BUF: i32 = 0x200;
+    /// The write pointers are valid.
+    pub const CURRENTLY_PUTTING: i32 = 0x800;
+    /// Opened for appending.
+    pub const IS_APPENDING: i32 = 0x1000;
+    /// The word's upper half.
+    pub const MAGIC: i32 = 0xfbad_0000_u32.cast_signed();
+    /// Where it stands.
+    pub const MAGIC_MASK: i32 = 0xffff_0000_u32.cast_signed();
+}
+
+/// `struct _IO_FILE`, its vtable, and what `fopencookie` has behind it.
+#[repr(C)]
+pub struct File {
+    flags: c_int,
+    read_ptr: *mut u8,
+    read_end: *mut u8,
+    read_base: *mut u8,
+    write_base: *mut u8,
+    write_ptr: *mut u8,
+    write_end: *mut u8,
+    buf_base: *mut u8,
+    buf_end: *mut u8,
+    save_base: *mut u8,
+    backup_base: *mut u8,
+    save_end: *mut u8,
+    markers: *mut c_void,
+    chain: *mut File,
+    fileno: c_int,
+    flags2: c_int,
+    old_offset: i64,
+    column: u16,
+    vtable_offset: i8,
+    short_buf: u8,
+    lock: *mut c_void,
+    offset: i64,
+    codecvt: *mut c_void,
+    wide: *mut c_void,
+    free_list: *mut c_void,
+    free_buf: *mut c_void,
+    pad: usize,
+    mode: c_int,
+    unused: [u8; 20],
+    vtable: *const c_void,
+    cookie: *mut c_void,
+    functions: [usize; 4],
+    cookie_lock: [u64; 2],
+}
+
+const _: () = {
+    assert!(offset_of!(File, fileno) == 112);
+    assert!(offset_of!(File, lock) == 136);
+    assert!(offset_of!(File, wide) == 160);
+    assert!(offset_of!(File, mode) == 192);
+    assert!(offset_of!(File, vtable) == 216);
+    assert!(offset_of!(File, functions) == 232);
+    assert!(size_of::<File>() == 280);
+};
+
+/// What a stream may have been used for so far (`_mode`).
+const BYTES: c_int = -1;
+const UNDECIDED: c_int = 0;
+/// What `fopencookie` stores for a stream without wide characters.
+const NO_WIDE: *mut c_void = usize::MAX as *mut c_void;
+
+/// A program's stream: a pointer that it got from libc or from us.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(transparent)]
+pub struct Stream(pub *mut File);
+
+// SAFETY: a pointer; what is behind it is guarded by the stream's own lock, which libc's functions take.
+unsafe impl Send for Stream {}
+// SAFETY: as above.
+unsafe impl Sync for Stream {}
+
+impl CReturn for Stream {
+    const FAILED: Self = Stream(null_mut());
+}
+
+macro_rules! field {
+    ($get:ident, $set:ident, $field:ident: $ty:ty) => {
+        #[doc = concat!("Reads `", stringify!($field), "`.")]
+        pub fn $get(self) -> $ty {
+            // SAFETY: whoever has a Stream vouches for it as to libc; the layout was checked.
+            unsafe { (*self.0).$field }
+        }
+        #[doc = concat!("Writes `", stringify!($field), "`.")]
+        pub fn $set(self, value: $ty) {
+            // SAFETY: as for reading.
+            unsafe { (*self.0).$field = value }
+        }
+    };
+}
+
+impl Stream {
+    /// No stream.
+    pub const NULL: Stream = Stream(null_mut());
+
+    field!(fileno, set_fileno, fileno: c_int);
+    field!(flags, set_flags, flags: c_int);
+    field!(mode, set_mode, mode: c_int);
+    field!(wide_data, set_wide_data, wide: *mut c_void);
+    field!(vtable, set_vtable, vtable: *const c_void);
+    field!(cookie, set_cookie, cookie: *mut c_void);
+    field!(functions, set_functions, functions: [usize; 4]);
+
+    /// For libc's functions.
+    pub fn libc(self) -> *mut libc::FILE {
+        self.0.cast()
+    }
+    /// Whether there is none.
+    pub fn is_null(self) -> bool {
+        self.0.is_null()
+    }
+    /// Sets some flags and clears others.
+    pub fn change_flags(self, set: c_int, clear: c_int) {
+        self.set_flags(self.flags() & !clear | set);
+    }
+    /// Whether nothing was read or written yet, nor the orientation chosen.
+    pub fn is_fresh(self) -> bool {
+        self.mode() == UNDECIDED
+    }
+    /// The stream is one of bytes.
+    pub fn choose_bytes(self) {
+        if self.mode() == UNDECIDED {
+            self.set_mode(BYTES);
+        }
+    }
+    /// The orientation is open again, where wide characters are possible at all.
+    pub fn forget_orientation(self) {
+        self.set_mode(if self.wide_data() == NO_WIDE { BYTES } else { UNDECIDED });
+    }
+    /// The buffer's first byte and size; null and 0 if there is none yet.
+    pub fn buffer(self) -> (*mut u8, usize) {
+        // SAFETY: as in `field`.
+        let (base, end) = unsafe { ((*self.0).buf_base, (*self.0).buf_end) };
+        (base, end as usize - base as usize)
+    }
+    /// The bytes that were read ahead: where, and how many.
+    pub fn ahead(self) -> (*mut u8, usize) {
+        // SAFETY: as in `field`.
+        let (at, end) = unsafe { ((*self.0).read_ptr, (*self.0).read_end) };
+        (at, (end as usize).saturating_sub(at as usize))
+    }
+    /// Takes `n` of the bytes that were read ahead.
+    pub fn consume(self, n: usize) {
+        // SAFETY: as in `field`; the caller takes at most what `ahead` said.
+        unsafe { (*self.0).read_ptr = (*self.0).read_ptr.add(n) }
+    }
+    /// Nothing is in the buffer.
+    pub fn drop_contents(self) {
+        // SAFETY: as in `field`.
+        unsafe {
+            let f = &mut *self.0;
+            (f.read_base, f.read_ptr, f.read_end) = (f.buf_base, f.buf_base, f.buf_base);
+            (f.write_base, f.write_ptr, f.write_end) = (f.buf_base, f.buf_base, f.buf_base);
+        }
+    }
+    /// There is no buffer (it was libc's own one byte, or somebody else's memory): the next use makes one.
+    pub fn forget_buffer(self) {
+        // SAFETY: as in `field`.
+        unsafe {
+            (*self.0).buf_base = null_mut();
+            (*self.0).buf_end = null_mut();
+        }
+        self.drop_contents();
+        self.change_flags(0, flag::UNBUFFERED | flag::LINE_BUF | flag::USER_BUF);
+    }
+    /// Puts `vtable` and `functions` of a cookie stream into a stream that libc made with `fopen`. Its block is larger than a cookie stream's: behind
+    /// the `FILE` it has lock and wide data, so the lock moves behind the functions, where `fopencookie` has it, and wide characters are given up.
+    pub fn become_cookie(self, vtable: *const c_void, functions: [usize; 4]) {
+        // SAFETY: as in `field`; `fopen` allocates 224 + 16 + 232 bytes, of which we use 280. The caller uses the stream alone.
+        unsafe {
+            let f = &mut *self.0;
+            f.cookie_lock = [0; 2];
+            f.lock = (&raw mut f.cookie_lock).cast();
+            f.functions = functions;
+            f.cookie = self.0.cast();
+            f.wide = NO_WIDE;
+            f.mode = BYTES;
+            f.vtable = vtable;
+        }
+    }
+}
+
+unsafe extern "C" {
+    /// libc's variables. Assigning to them is allowed by its manual; programs and libc itself read them at each use.
+    pub static mut stdin: Stream;
+    /// See `stdin`.
+    pub static mut stdout: Stream;
+    /// See `stdin`.
+    pub static mut stderr: Stream;
+    /// libc's.
+    pub fn fopencookie(cookie: *mut c_void, mode: *const c_char, functions: CookieFunctions) -> Stream;
+    /// libc's: drops what is buffered in either direction.
+    pub fn __fpurge(stream: Stream);
+    /// libc's: takes the stream's lock.
+    pub fn flockfile(stream: Stream);
+    /// libc's: gives it back.
+    pub fn funlockfile(stream: Stream);
+}
+
+/// `cookie_io_functions_t`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct CookieFunctions {
+    /// Reads; 0 at the end, -1 and errno.
+    pub read: Option<unsafe extern "C-unwind" fn(*mut c_void, *mut c_char, usize) -> isize>,
+    /// Writes; how many, with errno if fewer.
+    pub write: Option<unsafe extern "C-unwind" fn(*mut c_void, *const c_char, usize) -> isize>,
+    /// Seeks, and says where to.
+    pub seek: Option<unsafe extern "C-unwind" fn(*mut c_void, *mut i64, c_int) -> c_int>,
+    /// Closes.
+    pub close: Option<unsafe extern "C-unwind" fn(*mut c_void) -> c_int>,
+}
+
+/// Whether `original` (libc's own standard stream number `fd`) and `made` (from `fopencookie` with `cookie`) look as this file says.
+pub fn layout_is_known(original: Stream, fd: c_int, made: Stream, cookie: *mut c_void) -> bool {
+    let magic = |s: Stream| s.flags() & flag::MAGIC_MASK == flag::MAGIC;
+    magic(original)
+        && original.fileno() == fd
+        && magic(made)
+        && made.cookie() == cookie
+        && made.vtable() != original.vtable()
+        && made.fileno() < 0
+        && made.functions().iter().all(|f| *f != 0)
+}
