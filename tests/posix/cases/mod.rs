@@ -23,4 +23,14 @@ topics! {
     seek
     append
     offsets
+    truncate
+    fallocate
+    unlink
+    rename
+    border
+    directories
+    modes
+    permissions
+    stat
+    times
 }
