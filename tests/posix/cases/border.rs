@@ -213,14 +213,13 @@ fn realpath_crosses_both_ways(d: &Dir) -> Outcome {
 }
 
 fn outside_files_are_untouched_by_equal_names(d: &Dir) -> Outcome {
+    if std::env::var_os("FLAC_ROOT").is_none() {
+        return skip("nobody may write beside a mount point of the kernel");
+    }
     // A name that begins like the root is not in it.
     let beside = PathBuf::from(format!("{}-beside", d.root().display()));
-    match sys::creat(&beside, 0o600) {
-        Ok(fd) => {
-            assert_ne!(sys::fstat(&fd)?.st_dev, sys::stat(d.root())?.st_dev);
-            sys::unlink(beside)?;
-            Ok(())
-        }
-        Err(_) => skip("the parent of the root is not writable"),
-    }
+    let fd = sys::creat(&beside, 0o600)?;
+    assert_ne!(sys::fstat(&fd)?.st_dev, sys::stat(d.root())?.st_dev);
+    sys::unlink(beside)?;
+    Ok(())
 }

@@ -33,4 +33,10 @@ topics! {
     permissions
     stat
     times
+    symlinks
+    cwd
+    readdir
+    walks
+    descriptors
+    exec
 }

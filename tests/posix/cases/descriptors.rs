@@ -1,0 +1,279 @@
+//! Descriptor numbers and flags.
+
+use crate::case::{Dir, Outcome, cases, content, fails, write_all};
+use crate::sys::{self, Raw};
+use libc::{
+    F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_GETFL, F_SETFD, FD_CLOEXEC, O_CLOEXEC, O_RDONLY, O_RDWR,
+};
+
+cases![
+    lowest_free_number_is_taken,
+    dup_takes_the_lowest_number,
+    dup2_replaces_an_open_descriptor,
+    dup2_onto_itself_is_a_check,
+    dup2_clears_close_on_exec_and_dup3_may_set_it,
+    dup3_onto_itself_is_einval,
+    dupfd_starts_at_its_argument,
+    getfl_reports_access_mode_and_status_flags,
+    setfl_changes_status_flags_only,
+    close_on_exec_is_set_and_read,
+    pipe_over_a_file_and_back,
+    file_over_a_pipe_and_back,
+    closing_everything_from_three_up_leaves_a_working_process,
+    close_range_closes_and_marks,
+    descriptor_255_works,
+    closing_standard_descriptors_reuses_their_numbers,
+    thousand_descriptors_at_once,
+    high_numbers_above_the_limit_are_refused,
+    proc_self_fd_lists_no_surprise,
+];
+
+fn lowest_free_number_is_taken(d: &Dir) -> Outcome {
+    let path = d.file("f", b"");
+    let fds: Vec<sys::Fd> = (0..5)
+        .map(|_| sys::open(&path, O_RDONLY, 0))
+        .collect::<Result<_, _>>()?;
+    let numbers: Vec<i32> = fds.iter().map(Raw::raw).collect();
+    let free = numbers[2];
+    sys::close(free)?;
+    let again = sys::open(&path, O_RDONLY, 0)?;
+    assert_eq!(again.raw(), free);
+    std::mem::forget(again);
+    Ok(())
+}
+
+fn dup_takes_the_lowest_number(d: &Dir) -> Outcome {
+    let fd = d.open("f", b"");
+    let (one, two) = (sys::dup(&fd)?, sys::dup(&fd)?);
+    let number = one.raw();
+    assert!(number < two.raw());
+    one.close()?;
+    assert_eq!(sys::dup(&fd)?.raw(), number);
+    Ok(())
+}
+
+fn dup2_replaces_an_open_descriptor(d: &Dir) -> Outcome {
+    let (one, two) = (d.open("one", b"1"), d.open("two", b"2"));
+    assert_eq!(sys::dup2(&one, two.raw())?, two.raw());
+    let mut byte = [0; 1];
+    sys::read(&two, &mut byte)?;
+    assert_eq!(&byte, b"1");
+    assert_eq!(sys::fstat(&two)?.st_ino, sys::fstat(&one)?.st_ino);
+    Ok(())
+}
+
+fn dup2_onto_itself_is_a_check(d: &Dir) -> Outcome {
+    let fd = d.open("f", b"");
+    assert_eq!(sys::dup2(&fd, fd.raw())?, fd.raw());
+    fails!(EBADF, sys::dup2(777, 777));
+    fails!(EBADF, sys::dup2(777, fd.raw()));
+    sys::fstat(&fd)?;
+    fails!(EBADF, sys::dup2(&fd, -1));
+    Ok(())
+}
+
+fn dup2_clears_close_on_exec_and_dup3_may_set_it(d: &Dir) -> Outcome {
+    let path = d.file("f", b"");
+    let fd = sys::open(path, O_RDONLY | O_CLOEXEC, 0)?;
+    sys::dup2(&fd, 100)?;
+    sys::dup3(&fd, 101, O_CLOEXEC)?;
+    assert_eq!(sys::fcntl(100, F_GETFD, 0)?, 0);
+    assert_eq!(sys::fcntl(101, F_GETFD, 0)?, FD_CLOEXEC);
+    Ok(())
+}
+
+fn dup3_onto_itself_is_einval(d: &Dir) -> Outcome {
+    let fd = d.open("f", b"");
+    fails!(EINVAL, sys::dup3(&fd, fd.raw(), 0));
+    fails!(EINVAL, sys::dup3(&fd, 100, 0x4000_0000));
+    Ok(())
+}
+
+fn dupfd_starts_at_its_argument(d: &Dir) -> Outcome {
+    let fd = d.open("f", b"");
+    let one = sys::Fd::own(sys::fcntl(&fd, F_DUPFD, 200)?);
+    let two = sys::Fd::own(sys::fcntl(&fd, F_DUPFD_CLOEXEC, 200)?);
+    assert_eq!((one.raw(), two.raw()), (200, 201));
+    assert_eq!(sys::fcntl(&one, F_GETFD, 0)?, 0);
+    assert_eq!(sys::fcntl(&two, F_GETFD, 0)?, FD_CLOEXEC);
+    fails!(EINVAL, sys::fcntl(&fd, F_DUPFD, -1));
+    Ok(())
+}
+
+fn getfl_reports_access_mode_and_status_flags(d: &Dir) -> Outcome {
+    let path = d.file("f", b"");
+    let mask = libc::O_ACCMODE | libc::O_APPEND | libc::O_NONBLOCK | libc::O_CREAT | libc::O_TRUNC;
+    for flags in [O_RDONLY, libc::O_WRONLY, O_RDWR, O_RDWR | libc::O_APPEND] {
+        let fd = sys::open(&path, flags | libc::O_CREAT, 0o600)?;
+        assert_eq!(sys::fcntl(&fd, F_GETFL, 0)? & mask, flags);
+    }
+    let fd = sys::open(&path, libc::O_PATH, 0)?;
+    assert_eq!(sys::fcntl(&fd, F_GETFL, 0)? & libc::O_PATH, libc::O_PATH);
+    let fd = sys::open(d.path(), O_RDONLY | libc::O_DIRECTORY, 0)?;
+    assert_eq!(
+        sys::fcntl(&fd, F_GETFL, 0)? & libc::O_DIRECTORY,
+        libc::O_DIRECTORY
+    );
+    Ok(())
+}
+
+fn setfl_changes_status_flags_only(d: &Dir) -> Outcome {
+    let path = d.file("f", b"abc");
+    let fd = sys::open(path, O_RDONLY, 0)?;
+    sys::fcntl(
+        &fd,
+        libc::F_SETFL,
+        O_RDWR | libc::O_NONBLOCK | libc::O_TRUNC,
+    )?;
+    let flags = sys::fcntl(&fd, F_GETFL, 0)?;
+    assert_eq!(
+        flags & (libc::O_ACCMODE | libc::O_NONBLOCK | libc::O_TRUNC),
+        libc::O_NONBLOCK
+    );
+    assert_eq!(sys::fstat(&fd)?.st_size, 3);
+    Ok(())
+}
+
+fn close_on_exec_is_set_and_read(d: &Dir) -> Outcome {
+    let fd = d.open("f", b"");
+    assert_eq!(sys::fcntl(&fd, F_GETFD, 0)?, 0);
+    sys::fcntl(&fd, F_SETFD, FD_CLOEXEC)?;
+    assert_eq!(sys::fcntl(&fd, F_GETFD, 0)?, FD_CLOEXEC);
+    let copy = sys::dup(&fd)?;
+    assert_eq!(
+        sys::fcntl(&copy, F_GETFD, 0)?,
+        0,
+        "a flag of the descriptor, not the description"
+    );
+    fails!(EBADF, sys::fcntl(777, F_GETFD, 0));
+    Ok(())
+}
+
+fn pipe_over_a_file_and_back(d: &Dir) -> Outcome {
+    let fd = d.open("f", b"");
+    let saved = sys::dup(&fd)?;
+    let (out, into) = sys::pipe(0)?;
+    sys::dup2(&into, fd.raw())?;
+    write_all(&fd, b"to the pipe");
+    let mut bytes = [0; 20];
+    assert_eq!(sys::read(&out, &mut bytes)?, 11);
+    sys::dup2(&saved, fd.raw())?;
+    write_all(&fd, b"to the file");
+    assert_eq!(content(d.at("f")), b"to the file");
+    Ok(())
+}
+
+fn file_over_a_pipe_and_back(d: &Dir) -> Outcome {
+    let fd = d.open("f", b"");
+    let (out, into) = sys::pipe(0)?;
+    let saved = sys::dup(&into)?;
+    sys::dup2(&fd, into.raw())?;
+    write_all(&into, b"to the file");
+    sys::dup2(&saved, into.raw())?;
+    write_all(&into, b"to the pipe");
+    assert_eq!(content(d.at("f")), b"to the file");
+    let mut bytes = [0; 20];
+    assert_eq!(sys::read(&out, &mut bytes)?, 11);
+    Ok(())
+}
+
+fn closing_everything_from_three_up_leaves_a_working_process(d: &Dir) -> Outcome {
+    d.file("f", b"abc");
+    for fd in 3..1024 {
+        let _ = sys::close(fd);
+    }
+    let fd = sys::open(d.at("f"), O_RDWR, 0)?;
+    assert_eq!(fd.raw(), 3);
+    write_all(&fd, b"xyz");
+    assert_eq!(content(d.at("f")), b"xyz");
+    assert_eq!(sys::names_in(d.path())?, ["f"]);
+    sys::rename(d.at("f"), d.at("g"))?;
+    sys::fork(|| assert_eq!(content(d.at("g")), b"xyz")).succeeds();
+    Ok(())
+}
+
+fn close_range_closes_and_marks(d: &Dir) -> Outcome {
+    let fd = d.open("f", b"abc");
+    sys::dup2(&fd, 50)?;
+    sys::dup2(&fd, 51)?;
+    sys::dup2(&fd, 52)?;
+    sys::close_range(50, 50, 0)?;
+    fails!(EBADF, sys::fstat(50));
+    match sys::libc_close_range(51, 51, 0) {
+        Err(sys::ENOSYS) => {}
+        done => {
+            done?;
+            fails!(EBADF, sys::fstat(51));
+        }
+    }
+    const CLOSE_RANGE_CLOEXEC: i32 = 4;
+    sys::close_range(52, 60, CLOSE_RANGE_CLOEXEC)?;
+    assert_eq!(sys::fcntl(52, F_GETFD, 0)?, FD_CLOEXEC);
+    assert_eq!(sys::pread(52, &mut [0; 3], 0)?, 3);
+    fails!(EINVAL, sys::close_range(60, 50, 0));
+    sys::close_range(3, u32::MAX, 0)?;
+    assert_eq!(content(d.at("f")), b"abc");
+    std::mem::forget(fd);
+    Ok(())
+}
+
+fn descriptor_255_works(d: &Dir) -> Outcome {
+    let fd = d.open("f", b"abc");
+    assert_eq!(sys::dup2(&fd, 255)?, 255);
+    let mut bytes = [0; 3];
+    assert_eq!(sys::read(255, &mut bytes)?, 3);
+    sys::close(255)?;
+    Ok(())
+}
+
+fn closing_standard_descriptors_reuses_their_numbers(d: &Dir) -> Outcome {
+    d.file("f", b"abc");
+    sys::fork(|| {
+        (
+            sys::close(0).expect("stdin"),
+            sys::close(1).expect("stdout"),
+        );
+        assert_eq!(sys::open(d.at("f"), O_RDONLY, 0).map(sys::Fd::leak), Ok(0));
+        assert_eq!(sys::open(d.at("f"), O_RDWR, 0).map(sys::Fd::leak), Ok(1));
+        assert_eq!(sys::getc_stdin(), Some(b'a'));
+        assert!(sys::puts("XY") >= 0);
+        sys::flush_stdout().expect("flush");
+    })
+    .succeeds();
+    assert_eq!(content(d.at("f")), b"XY\n");
+    Ok(())
+}
+
+fn thousand_descriptors_at_once(d: &Dir) -> Outcome {
+    let mut fds = Vec::new();
+    for number in 0..900_u16 {
+        let fd = d.open(&format!("f{}", number % 100), b"");
+        fds.push(fd);
+    }
+    for (number, fd) in fds.iter().enumerate() {
+        sys::pwrite(fd, &[1], i64::try_from(number / 100).expect("small"))?;
+    }
+    for number in 0..100 {
+        assert_eq!(content(d.at(&format!("f{number}"))), [1; 9]);
+    }
+    Ok(())
+}
+
+fn high_numbers_above_the_limit_are_refused(d: &Dir) -> Outcome {
+    let fd = d.open("f", b"");
+    sys::limit(libc::RLIMIT_NOFILE, 100)?;
+    fails!(EBADF, sys::dup2(&fd, 100));
+    fails!(EINVAL, sys::fcntl(&fd, F_DUPFD, 100));
+    fails!(
+        EMFILE,
+        sys::fcntl(&fd, F_DUPFD, 99).and_then(|_| sys::fcntl(&fd, F_DUPFD, 99))
+    );
+    Ok(())
+}
+
+fn proc_self_fd_lists_no_surprise(d: &Dir) -> Outcome {
+    let fd = d.open("f", b"");
+    let names = sys::names_in("/proc/self/fd")?;
+    assert!(names.contains(&fd.raw().to_string().into()));
+    Ok(())
+}

@@ -1,0 +1,258 @@
+//! Directory streams.
+
+use crate::case::{Dir, Outcome, cases, fails};
+use crate::sys;
+use std::collections::HashSet;
+use std::os::unix::ffi::OsStrExt;
+
+cases![
+    every_name_comes_once_with_dot_and_dotdot,
+    empty_directory_has_dot_and_dotdot,
+    types_are_right_or_unknown,
+    dot_and_dotdot_have_their_inodes,
+    many_names_come_once,
+    rewinddir_starts_over_and_sees_new_names,
+    seekdir_returns_to_where_telldir_was,
+    removing_each_entry_while_reading_removes_all,
+    names_that_stay_are_not_lost_by_changes,
+    two_streams_are_independent,
+    fdopendir_takes_the_descriptor,
+    fdopendir_errors,
+    opendir_errors,
+    dirfd_serves_fstat_and_openat,
+    stream_of_a_removed_directory_is_empty,
+    stream_survives_a_rename_of_the_directory,
+    names_with_all_bytes_come_back,
+    child_can_read_its_own_stream,
+    std_read_dir_agrees,
+];
+
+fn make_files(d: &Dir, count: usize) -> HashSet<std::ffi::OsString> {
+    let name = |number| format!("name-{number:05}");
+    (0..count)
+        .map(|number| (d.file(&name(number), b""), name(number).into()).1)
+        .collect()
+}
+
+fn every_name_comes_once_with_dot_and_dotdot(d: &Dir) -> Outcome {
+    d.file("f", b"");
+    d.dir("dir");
+    let mut names: Vec<_> = sys::opendir(d.path())?
+        .rest()?
+        .into_iter()
+        .map(|entry| entry.name)
+        .collect();
+    names.sort();
+    assert_eq!(names, [".", "..", "dir", "f"]);
+    Ok(())
+}
+
+fn empty_directory_has_dot_and_dotdot(d: &Dir) -> Outcome {
+    assert_eq!(sys::opendir(d.path())?.rest()?.len(), 2);
+    assert_eq!(sys::opendir(".")?.rest()?.len(), 2);
+    Ok(())
+}
+
+fn types_are_right_or_unknown(d: &Dir) -> Outcome {
+    d.file("file", b"");
+    d.dir("dir");
+    sys::symlink("file", d.at("link"))?;
+    sys::mkfifo(d.at("fifo"), 0o600)?;
+    for entry in sys::opendir(d.path())?.rest()? {
+        let expected = match entry.name.as_bytes() {
+            b"file" => libc::DT_REG,
+            b"link" => libc::DT_LNK,
+            b"fifo" => libc::DT_FIFO,
+            _ => libc::DT_DIR,
+        };
+        assert!(
+            entry.kind == expected || entry.kind == libc::DT_UNKNOWN,
+            "{entry:?}"
+        );
+    }
+    Ok(())
+}
+
+fn dot_and_dotdot_have_their_inodes(d: &Dir) -> Outcome {
+    d.dir("dir");
+    for entry in sys::opendir(d.at("dir"))?.rest()? {
+        let path = if entry.name == "." {
+            d.at("dir")
+        } else {
+            d.path().to_owned()
+        };
+        assert_eq!(entry.inode, sys::stat(path)?.st_ino, "{entry:?}");
+    }
+    Ok(())
+}
+
+fn many_names_come_once(d: &Dir) -> Outcome {
+    let expected = make_files(d, 3000);
+    let entries = sys::opendir(d.path())?.rest()?;
+    assert_eq!(entries.len(), 3002);
+    let mut seen: HashSet<_> = entries.into_iter().map(|entry| entry.name).collect();
+    (
+        seen.remove(".".as_ref() as &std::ffi::OsStr),
+        seen.remove("..".as_ref() as &std::ffi::OsStr),
+    );
+    assert!(seen == expected);
+    Ok(())
+}
+
+fn rewinddir_starts_over_and_sees_new_names(d: &Dir) -> Outcome {
+    d.file("one", b"");
+    let mut stream = sys::opendir(d.path())?;
+    assert_eq!(stream.rest()?.len(), 3);
+    d.file("two", b"");
+    stream.rewind();
+    assert_eq!(stream.rest()?.len(), 4);
+    Ok(())
+}
+
+fn seekdir_returns_to_where_telldir_was(d: &Dir) -> Outcome {
+    make_files(d, 100);
+    let mut stream = sys::opendir(d.path())?;
+    let mut marks = Vec::new();
+    loop {
+        let mark = stream.tell();
+        let Some(entry) = stream.next()? else { break };
+        marks.push((mark, entry));
+    }
+    assert_eq!(marks.len(), 102);
+    for (mark, entry) in marks.iter().rev() {
+        stream.seek(*mark);
+        assert_eq!(stream.next()?.as_ref(), Some(entry));
+    }
+    stream.seek(marks[3].0);
+    assert_eq!(stream.rest()?.len(), 99);
+    Ok(())
+}
+
+fn removing_each_entry_while_reading_removes_all(d: &Dir) -> Outcome {
+    make_files(d, 5000);
+    let mut stream = sys::opendir(d.path())?;
+    while let Some(entry) = stream.next()? {
+        if entry.name != "." && entry.name != ".." {
+            sys::unlinkat(stream.fd(), &entry.name, 0)?;
+        }
+    }
+    assert!(
+        sys::names_in(d.path())?.is_empty(),
+        "one pass of rm -r takes all"
+    );
+    Ok(())
+}
+
+fn names_that_stay_are_not_lost_by_changes(d: &Dir) -> Outcome {
+    let expected = make_files(d, 1000);
+    let mut stream = sys::opendir(d.path())?;
+    let mut seen = Vec::new();
+    let mut step = 0;
+    while let Some(entry) = stream.next()? {
+        step += 1;
+        if step % 10 == 0 {
+            d.file(&format!("new-{step}"), b"");
+            let removed = d.at(&format!("new-{}", step - 10));
+            let _ = sys::unlink(removed);
+        }
+        seen.push(entry.name);
+    }
+    let unique: HashSet<_> = seen.iter().cloned().collect();
+    assert_eq!(unique.len(), seen.len(), "no name comes twice");
+    assert!(
+        expected.is_subset(&unique),
+        "names that were there all the time come"
+    );
+    Ok(())
+}
+
+fn two_streams_are_independent(d: &Dir) -> Outcome {
+    make_files(d, 10);
+    let (mut one, mut two) = (sys::opendir(d.path())?, sys::opendir(d.path())?);
+    one.next()?;
+    assert_eq!(two.rest()?.len(), 12);
+    assert_eq!(one.rest()?.len(), 11);
+    Ok(())
+}
+
+fn fdopendir_takes_the_descriptor(d: &Dir) -> Outcome {
+    make_files(d, 5);
+    let fd = sys::open(d.path(), libc::O_RDONLY | libc::O_DIRECTORY, 0)?;
+    let number = sys::Raw::raw(&fd);
+    let mut stream = sys::fdopendir(fd)?;
+    assert_eq!(stream.fd(), number);
+    assert_eq!(stream.rest()?.len(), 7);
+    drop(stream);
+    fails!(EBADF, sys::fstat(number));
+    Ok(())
+}
+
+fn fdopendir_errors(d: &Dir) -> Outcome {
+    fails!(ENOTDIR, sys::fdopendir(d.open("f", b"")));
+    fails!(EBADF, sys::fdopendir(sys::Fd::own(-1)));
+    let fd = sys::open(d.path(), libc::O_PATH | libc::O_DIRECTORY, 0)?;
+    // Newer libcs notice at once, older ones at the first read.
+    fails!(
+        EBADF,
+        sys::fdopendir(fd).and_then(|mut stream| stream.rest())
+    );
+    Ok(())
+}
+
+fn opendir_errors(d: &Dir) -> Outcome {
+    d.file("f", b"");
+    fails!(ENOENT, sys::opendir(d.at("no")));
+    fails!(ENOTDIR, sys::opendir(d.at("f")));
+    fails!(ENOENT, sys::opendir(""));
+    Ok(())
+}
+
+fn dirfd_serves_fstat_and_openat(d: &Dir) -> Outcome {
+    d.file("f", b"abc");
+    let stream = sys::opendir(d.path())?;
+    assert_eq!(sys::fstat(stream.fd())?.st_ino, sys::stat(d.path())?.st_ino);
+    assert_eq!(sys::fstatat(stream.fd(), "f", 0)?.st_size, 3);
+    let flags = sys::fcntl(stream.fd(), libc::F_GETFD, 0)?;
+    assert_eq!(flags & libc::FD_CLOEXEC, libc::FD_CLOEXEC);
+    Ok(())
+}
+
+fn stream_of_a_removed_directory_is_empty(d: &Dir) -> Outcome {
+    d.dir("dir");
+    let mut stream = sys::opendir(d.at("dir"))?;
+    sys::rmdir(d.at("dir"))?;
+    assert!(stream.rest()?.is_empty());
+    Ok(())
+}
+
+fn stream_survives_a_rename_of_the_directory(d: &Dir) -> Outcome {
+    d.dir("old");
+    d.file("old/f", b"");
+    let mut stream = sys::opendir(d.at("old"))?;
+    sys::rename(d.at("old"), d.at("new"))?;
+    assert_eq!(stream.rest()?.len(), 3);
+    Ok(())
+}
+
+fn names_with_all_bytes_come_back(d: &Dir) -> Outcome {
+    let name: Vec<u8> = (1..=255).filter(|byte| *byte != b'/').collect();
+    let name = std::ffi::OsStr::from_bytes(&name);
+    sys::creat(d.path().join(name), 0o600)?.close()?;
+    assert_eq!(sys::names_in(d.path())?, [name]);
+    Ok(())
+}
+
+fn child_can_read_its_own_stream(d: &Dir) -> Outcome {
+    make_files(d, 50);
+    sys::fork(|| assert_eq!(sys::names_in(d.path()).expect("names").len(), 50)).succeeds();
+    d.file("another", b"");
+    sys::fork(|| assert_eq!(sys::names_in(d.path()).expect("names").len(), 51)).succeeds();
+    Ok(())
+}
+
+fn std_read_dir_agrees(d: &Dir) -> Outcome {
+    make_files(d, 20);
+    let entries = std::fs::read_dir(d.path()).map_err(sys::Errno::from)?;
+    assert_eq!(entries.filter(|entry| entry.is_ok()).count(), 20);
+    Ok(())
+}
