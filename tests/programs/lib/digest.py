@@ -4,14 +4,17 @@ import fnmatch, hashlib, os, stat
 
 start = int(os.environ["CASE_START"]) - 2
 skip = os.environ["DIGEST_SKIP"].split()
+ROOT, OUT = os.environb[b"ROOT"], os.environb[b"OUT"]
+PIECE = 16 << 20
 KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "dir", stat.S_IFLNK: "link", stat.S_IFIFO: "fifo", stat.S_IFSOCK: "socket"}
 
 
 def content(path, size):
     digest, total = hashlib.sha256(), 0
     with open(path, "rb", buffering=0) as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
+        while chunk := file.read(PIECE):
+            # Both runs have roots of the same length: files may name them.
+            digest.update(chunk.replace(ROOT, b"$ROOT").replace(OUT, b"$OUT"))
             total += len(chunk)
     if total != size:
         return "%s (READ %d BYTES OF %d)" % (digest.hexdigest()[:16], total, size)

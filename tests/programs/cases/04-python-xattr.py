@@ -1,0 +1,46 @@
+# Extended attributes are set, listed, replaced and removed as on tmpfs.
+# tmpfs-only: each kernel file system has its own limits and name spaces for attributes
+import os, sys
+
+sys.path.insert(0, os.environ["LIB"])
+from say import put, say
+
+put("f", b"")
+os.mkdir("d")
+os.symlink("f", "l")
+fd = os.open("f", os.O_RDWR)
+say("list", os.listxattr, "f")
+say("missing", os.getxattr, "f", "user.a")
+say("remove missing", os.removexattr, "f", "user.a")
+say("set", os.setxattr, "f", "user.a", b"1")
+say("get", os.getxattr, "f", "user.a")
+say("list", os.listxattr, "f")
+say("fd", os.getxattr, fd, "user.a")
+say("through link", os.getxattr, "l", "user.a")
+say("create", os.setxattr, "f", "user.a", b"2", os.XATTR_CREATE)
+say("replace", os.setxattr, "f", "user.a", b"22", os.XATTR_REPLACE)
+say("replace missing", os.setxattr, "f", "user.b", b"", os.XATTR_REPLACE)
+say("empty", os.setxattr, "f", "user.b", b"")
+say("get", os.getxattr, "f", "user.b")
+say("get", os.getxattr, "f", "user.a")
+say("list", lambda: sorted(os.listxattr(fd)))
+say("dir", os.setxattr, "d", "user.d", b"dir")
+say("dir list", os.listxattr, "d")
+say("on link", os.setxattr, "l", "user.l", b"", follow_symlinks=False)
+say("no name space", os.setxattr, "f", "bogus.x", b"")
+say("no dot", os.setxattr, "f", "user", b"")
+say("only prefix", os.setxattr, "f", "user.", b"")
+say("large", os.setxattr, "f", "user.big", b"x" * 4000)
+say("too large", os.setxattr, "f", "user.huge", b"x" * 70000)
+say("long name", os.setxattr, "f", "user." + "n" * 260, b"")
+say("remove", os.removexattr, "f", "user.big")
+say("on a missing file", os.getxattr, "zz", "user.a")
+say("missing list", os.listxattr, "zz")
+os.rename("f", "g")
+say("after rename", os.getxattr, "g", "user.a")
+os.link("g", "h")
+say("other link", os.getxattr, "h", "user.a")
+import shutil
+
+shutil.copy2("g", "copy")
+say("copied", lambda: sorted(os.listxattr("copy")))
