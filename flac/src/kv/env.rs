@@ -1,0 +1,287 @@
+//! An LMDB environment: opening it without harm to the processes that use it already, and leaving it after a fork.
+#![expect(unsafe_code, reason = "with txn.rs the only callers of LMDB")]
+
+use super::txn::check;
+use crate::error::{Error, Result};
+use crate::media::fd::{self, Fd, FileId};
+use crate::media::file::pause;
+use crate::sync::{AtomicU32, AtomicUsize, Ordering};
+use lmdb_master_sys as lmdb;
+use rustix::fd::RawFd;
+use rustix::fs::{Mode, OFlags};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::ptr;
+use std::sync::atomic::AtomicPtr;
+
+/// Snapshots that may exist at once, over all processes.
+const READERS: u32 = 1024;
+/// The database without a name; LMDB reserves 0 for its free list.
+pub(super) const MAIN: lmdb::MDB_dbi = 1;
+/// Finished read transactions kept for the next reader.
+pub(super) const CACHED: usize = 16;
+
+/// An open environment.
+pub(super) struct Env {
+    pub(super) raw: *mut lmdb::MDB_env,
+    /// Read transactions that were reset and can be renewed without a lock or an allocation.
+    pub(super) cache: [AtomicPtr<lmdb::MDB_txn>; CACHED],
+    /// The data file's and the lock file's descriptors.
+    fds: [(RawFd, FileId); 2],
+    /// The thread that holds the writer lock in this process ([`super::txn::this_thread`]); 0: none.
+    pub(super) writer: AtomicUsize,
+    /// Threads of this process that write or wait for it.
+    pub(super) writers: AtomicUsize,
+    /// Holds the lock on the lock file, see [`guard_lock_file`].
+    _guard: Fd,
+}
+
+// SAFETY: LMDB allows an environment to be used by all threads; the pointers are not changed after `open`.
+unsafe impl Send for Env {}
+// SAFETY: as above; transactions are handed out to one thread at a time by `cache`.
+unsafe impl Sync for Env {}
+
+impl Env {
+    /// Opens the environment in `dir`. `fresh`: this process makes it, and nobody else knows it yet.
+    pub(super) fn open(dir: &Path, map_size: usize, fresh: bool) -> Result<Env> {
+        let lock_path = dir.join("lock.mdb");
+        if fresh {
+            make_files(dir)?;
+        }
+        let guard = guard_lock_file(&lock_path, !fresh)?;
+        let path = CString::new(dir.as_os_str().as_bytes()).map_err(|_| Error::Os(libc::EINVAL))?;
+        let mut raw = ptr::null_mut();
+        // SAFETY: an out-pointer.
+        check(unsafe { lmdb::mdb_env_create(&mut raw) })?;
+        let mut env =
+            Env { raw, cache: Default::default(), fds: [(-1, (0, 0)); 2], writer: AtomicUsize::new(0), writers: AtomicUsize::new(0), _guard: guard };
+        let flags = lmdb::MDB_NOSYNC | lmdb::MDB_WRITEMAP | lmdb::MDB_NOTLS | lmdb::MDB_NOMETASYNC | lmdb::MDB_NOMEMINIT;
+        // SAFETY: `raw` was created above and is not open yet.
+        let opened = unsafe {
+            check(lmdb::mdb_env_set_mapsize(raw, map_size))
+                .and_then(|()| check(lmdb::mdb_env_set_maxreaders(raw, READERS)))
+                .and_then(|()| check(lmdb::mdb_env_open(raw, path.as_ptr(), flags, 0o600)))
+        };
+        if let Err(e) = opened {
+            // SAFETY: closing is what LMDB asks for after a failed open; nobody else has `raw`.
+            unsafe { lmdb::mdb_env_close(raw) };
+            env.raw = ptr::null_mut();
+            return Err(e);
+        }
+        if fresh {
+            // From now on nobody may set up the lock file again; those who join see to it themselves.
+            guard_lock_file(&lock_path, true).map(|guard| env._guard = guard)?;
+        }
+        env.move_descriptors(&lock_path);
+        env.set_comparison()?;
+        Ok(env)
+    }
+
+    /// Moves the two descriptors that LMDB opened to high numbers: programs expect the low ones for themselves.
+    fn move_descriptors(&mut self, lock_path: &Path) {
+        let mut data = -1;
+        // SAFETY: an open environment and an out-pointer.
+        if unsafe { lmdb::mdb_env_get_fd(self.raw, &mut data) } != 0 {
+            return;
+        }
+        // `MDB_env` begins with the numbers of the data file and of the lock file. Only the first can be asked for, so both
+        // are believed only if they refer to the files they should; else they stay where they are.
+        let fields = self.raw.cast::<RawFd>();
+        // SAFETY: the structure is larger than two ints.
+        let found = unsafe { [fields.read(), fields.add(1).read()] };
+        let lock_id = rustix::fs::stat(lock_path).map(|s| (s.st_dev, s.st_ino));
+        if found[0] != data || !lock_id.is_ok_and(|id| fd::refers_to(found[1], id)) {
+            return;
+        }
+        for (i, low) in found.into_iter().enumerate() {
+            // SAFETY: open, checked above.
+            let borrowed = unsafe { rustix::fd::BorrowedFd::borrow_raw(low) };
+            let Ok(stat) = rustix::fs::fstat(borrowed) else { continue };
+            let id = (stat.st_dev, stat.st_ino);
+            self.fds[i] = (low, id);
+            if let Some(high) = fd::duplicate_high(borrowed) {
+                // SAFETY: the field holds a descriptor number that LMDB reads at each use; no other thread has the environment.
+                // Closing the low number drops LMDB's lock on the lock file's first byte, whose purpose the guard serves.
+                unsafe { fields.add(i).write(high) };
+                self.fds[i] = (high, id);
+                fd::close_if_ours(low, id);
+            }
+        }
+    }
+
+    /// Gives the database its key order in this environment; LMDB wants one transaction for it.
+    fn set_comparison(&self) -> Result<()> {
+        let txn = super::txn::begin_read(self)?;
+        let mut dbi = 0;
+        // SAFETY: a live transaction, a null name (the main database), an out-pointer.
+        let rc = unsafe { lmdb::mdb_dbi_open(txn, ptr::null(), 0, &mut dbi) };
+        super::txn::end_read(self, txn);
+        check(rc)?;
+        assert_eq!(dbi, MAIN);
+        Ok(())
+    }
+
+    /// Numbers about the committed state.
+    pub(super) fn info(&self) -> lmdb::MDB_envinfo {
+        let mut info = std::mem::MaybeUninit::zeroed();
+        // SAFETY: an open environment and an out-pointer; the structure is plain numbers, valid when zero.
+        unsafe {
+            lmdb::mdb_env_info(self.raw, info.as_mut_ptr());
+            info.assume_init()
+        }
+    }
+
+    /// Forgets the snapshots of dead processes.
+    pub(super) fn clear_dead_readers(&self) -> Result<()> {
+        let mut dead = 0;
+        // SAFETY: an open environment and an out-pointer.
+        check(unsafe { lmdb::mdb_reader_check(self.raw, &mut dead) })
+    }
+
+    /// Whether the reader table names this process. Just after opening, such entries are left over from the image that ran before an exec, or
+    /// from a dead process with the same number; LMDB takes them for alive as long as this process is.
+    pub(super) fn has_own_readers(&self) -> bool {
+        extern "C" fn visit(line: *const c_char, found: *mut c_void) -> c_int {
+            // SAFETY: LMDB passes a terminated string and the pointer given below.
+            let (line, found) = unsafe { (CStr::from_ptr(line), &mut *found.cast::<(i32, u32)>()) };
+            let pid = line.to_str().ok().and_then(|l| l.split_whitespace().next()).and_then(|w| w.parse::<i32>().ok());
+            found.1 += u32::from(pid == Some(found.0));
+            0
+        }
+        let mut found = (rustix::process::getpid().as_raw_nonzero().get(), 0u32);
+        // SAFETY: an open environment; the callback runs before the call returns.
+        unsafe { lmdb::mdb_reader_list(self.raw, Some(visit), (&raw mut found).cast()) };
+        // One is ours: the transaction that `set_comparison` cached.
+        found.1 > 1
+    }
+
+    /// In a forked child: closes the parent's environment as far as that is safe.
+    pub(super) fn abandon(self: Box<Self>) {
+        let mut env = self;
+        // The cached transactions hold reader slots of the parent: not ours to free.
+        env.cache = Default::default();
+        if env.writers.load(Ordering::Acquire) != 0 {
+            // Another thread of the parent was writing, so the environment's heap may be half changed. It stays, with its mappings.
+            env.raw = ptr::null_mut();
+            for (raw, id) in env.fds {
+                fd::close_if_ours(raw, id);
+            }
+            return;
+        }
+        let fields = env.raw.cast::<RawFd>();
+        for (i, (raw, id)) in env.fds.into_iter().enumerate() {
+            if raw >= 0 && !fd::refers_to(raw, id) {
+                // SAFETY: as in `move_descriptors`. -1 keeps LMDB from closing a number that now is the program's.
+                unsafe { fields.add(i).write(-1) };
+            }
+        }
+    }
+}
+
+impl Drop for Env {
+    fn drop(&mut self) {
+        if self.raw.is_null() {
+            return;
+        }
+        for slot in &self.cache {
+            let txn = slot.swap(ptr::null_mut(), Ordering::AcqRel);
+            if !txn.is_null() {
+                // SAFETY: a transaction in the cache belongs to nobody else.
+                unsafe { lmdb::mdb_txn_abort(txn) };
+            }
+        }
+        // SAFETY: `Env` is dropped when no transaction borrows it.
+        unsafe { lmdb::mdb_env_close(self.raw) };
+    }
+}
+
+/// A place for an environment that is opened at its first use, again after a fork, and again after a thread died in it.
+pub(super) struct EnvCell {
+    env: AtomicPtr<Env>,
+    /// 1 while a thread opens. A spin lock, because a forked child must be able to reset it.
+    opening: AtomicU32,
+}
+
+impl EnvCell {
+    /// A place with an open environment.
+    pub(super) fn new(env: Env) -> Self {
+        Self { env: AtomicPtr::new(Box::into_raw(Box::new(env))), opening: AtomicU32::new(0) }
+    }
+
+    /// The environment, opened with `open` if there is none.
+    pub(super) fn get(&self, open: impl FnOnce() -> Result<Env>) -> Result<&Env> {
+        let env = self.env.load(Ordering::Acquire);
+        if !env.is_null() {
+            // SAFETY: an environment is freed only by `abandon_after_fork`, whose caller holds no reference, and by dropping `self`.
+            return Ok(unsafe { &*env });
+        }
+        while self.opening.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            pause();
+        }
+        let mut result = Ok(());
+        if self.env.load(Ordering::Acquire).is_null() {
+            result = open().map(|env| self.env.store(Box::into_raw(Box::new(env)), Ordering::Release));
+        }
+        self.opening.store(0, Ordering::Release);
+        result?;
+        // SAFETY: as above; it is not null now.
+        Ok(unsafe { &*self.env.load(Ordering::Acquire) })
+    }
+
+    /// Withdraws `env`, in which a thread died while writing. It stays in memory for those who still read.
+    pub(super) fn retire(&self, env: &Env) {
+        let old = ptr::from_ref(env).cast_mut();
+        let _ = self.env.compare_exchange(old, ptr::null_mut(), Ordering::AcqRel, Ordering::Relaxed);
+    }
+
+    /// In a forked child, where no transaction of the parent may be in use: leaves the parent's environment.
+    pub(super) fn abandon_after_fork(&self) {
+        self.opening.store(0, Ordering::Release);
+        let env = self.env.swap(ptr::null_mut(), Ordering::AcqRel);
+        if !env.is_null() {
+            // SAFETY: made by `Box::into_raw`, withdrawn from the place just now, and not referred to in this process.
+            unsafe { Box::from_raw(env) }.abandon();
+        }
+    }
+}
+
+impl Drop for EnvCell {
+    fn drop(&mut self) {
+        let env = self.env.swap(ptr::null_mut(), Ordering::AcqRel);
+        if !env.is_null() {
+            // SAFETY: made by `Box::into_raw`; whoever drops the place has no transaction left.
+            drop(unsafe { Box::from_raw(env) });
+        }
+    }
+}
+
+/// Makes the two files with the permissions their directory suggests: LMDB's would be the creator's alone.
+fn make_files(dir: &Path) -> Result<()> {
+    for name in ["data.mdb", "lock.mdb"] {
+        crate::media::file::File::create_new(&dir.join(name)).map_err(Error::io("making the metadata KV"))?;
+    }
+    Ok(())
+}
+
+/// Opens the lock file and, if `lock`, holds a shared lock on its first byte for as long as the result lives.
+///
+/// LMDB sets the lock file up anew, mutexes and reader table included, whenever it can lock that byte exclusively. The byte is guarded by locks
+/// that a process loses as soon as anything in it closes a descriptor of the file, and that a forked child never has: so the file could be wiped
+/// under the feet of living users. Locks of open file descriptions have neither weakness, and conflict with LMDB's even within one process.
+fn guard_lock_file(path: &Path, lock: bool) -> Result<Fd> {
+    let guard = Fd::open(path, OFlags::RDWR, Mode::empty()).map_err(Error::io("opening the metadata KV"))?;
+    if lock {
+        // SAFETY: plain numbers, valid when zero.
+        let mut region: libc::flock = unsafe { std::mem::zeroed() };
+        region.l_type = libc::F_RDLCK as _;
+        region.l_whence = libc::SEEK_SET as _;
+        region.l_len = 1;
+        // SAFETY: an open descriptor and a valid structure. (rustix has no locks of open file descriptions. LMDB calls `fcntl` too, so
+        // whoever interposes it lets these calls pass.)
+        if unsafe { libc::fcntl(guard.raw(), libc::F_OFD_SETLKW, &region) } != 0 {
+            return Err(Error::Io("locking the metadata KV", std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)));
+        }
+    }
+    Ok(guard)
+}

@@ -1,0 +1,62 @@
+//! Memory behind the KV's file: taken before it is touched, so that a full tmpfs is an error and not a SIGBUS.
+
+use crate::error::{Error, Result};
+use crate::media::file::File;
+use crate::sync::{AtomicU64, Ordering};
+use rustix::fs::{FallocateFlags, OFlags};
+use rustix::io::Errno;
+use std::path::{Path, PathBuf};
+
+/// Memory is taken in steps of this many bytes, where there is enough.
+const STEP: u64 = 4 << 20;
+
+/// How much of the data file has memory. Asked and changed by whoever holds the writer lock.
+pub(super) struct Space {
+    dir: PathBuf,
+    map_size: u64,
+    /// What this process knows; the file `space` has the truth for all.
+    known: AtomicU64,
+}
+
+impl Space {
+    /// For the KV in `dir`; `fresh`: it was just made.
+    pub(super) fn open(dir: &Path, map_size: u64, fresh: bool) -> Result<Space> {
+        if fresh {
+            let file = File::create_new(&dir.join("space")).map_err(Error::io("making the metadata KV"))?;
+            file.write_at(&[0; 8], 0).map_err(Error::io("making the metadata KV"))?;
+        }
+        Ok(Space { dir: dir.to_owned(), map_size, known: AtomicU64::new(0) })
+    }
+
+    /// Makes sure that `bytes` from the start of the file have memory, as far as the map reaches.
+    pub(super) fn ensure(&self, bytes: u64) -> Result<()> {
+        let bytes = bytes.min(self.map_size);
+        if bytes <= self.known.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.extend(bytes).map_err(Error::io("taking memory for the metadata KV (is the file system of the run directory full?)"))
+    }
+
+    #[cold]
+    fn extend(&self, bytes: u64) -> rustix::io::Result<()> {
+        let mark = File::open(&self.dir.join("space"), OFlags::RDWR)?;
+        let mut word = [0; 8];
+        mark.read_at(&mut word, 0)?;
+        let mut have = u64::from_le_bytes(word);
+        if have < bytes {
+            let data = File::open(&self.dir.join("data.mdb"), OFlags::RDWR)?;
+            let take = |upto: u64| data.with(|fd| rustix::fs::fallocate(fd, FallocateFlags::KEEP_SIZE, have, upto - have));
+            let generous = bytes.next_multiple_of(STEP).min(self.map_size);
+            have = match take(generous) {
+                Ok(()) => generous,
+                Err(Errno::NOSPC) if take(bytes).is_ok() => bytes,
+                // Without fallocate there is nothing to be had in advance.
+                Err(Errno::OPNOTSUPP) => u64::MAX,
+                Err(e) => return Err(e),
+            };
+            mark.write_at(&have.to_le_bytes(), 0)?;
+        }
+        self.known.fetch_max(have, Ordering::Relaxed);
+        Ok(())
+    }
+}

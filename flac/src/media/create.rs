@@ -1,0 +1,153 @@
+//! Making a pool.
+
+use super::file::{self, File};
+use super::layout::{self, LogHeader, Superblock};
+use super::{Medium, Pool, PoolOptions};
+use crate::error::{Error, Result};
+use crate::units::{PAGE, Seq};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use std::path::Path;
+
+/// What a pool's files are like; [`Geometry::of`] chooses for a size.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Geometry {
+    /// Bytes of file data.
+    pub size: u64,
+    /// Bytes in each of the two log files.
+    pub log_bytes: u64,
+    /// Bytes by which `frames` grows.
+    pub grow_bytes: u64,
+}
+
+impl Geometry {
+    /// Logs of 32 MiB (a sixteenth of small pools, but at least 1 MiB); growth by 8 MiB.
+    pub(crate) fn of(size: u64) -> Self {
+        let log_bytes = (size / 16).clamp(1 << 20, 32 << 20).next_multiple_of(PAGE as u64);
+        Self { size, log_bytes, grow_bytes: 8 << 20 }
+    }
+}
+
+impl Pool {
+    /// Makes a pool in the directory `dir`, which is created if missing. A second log generation and checkpoints come later.
+    ///
+    /// # Errors
+    /// `Unusable` if the directory holds a pool or files named like a pool's, can't be written, or `size` is out of range.
+    /// Whatever fails, no file that was there before is changed, and none is left behind.
+    pub fn create(dir: &Path, options: &PoolOptions) -> Result<()> {
+        Self::create_with(dir, &Geometry::of(options.size))
+    }
+
+    /// As [`Pool::create`], with everything chosen by the caller.
+    pub(crate) fn create_with(dir: &Path, geometry: &Geometry) -> Result<()> {
+        let frames = u32::try_from(geometry.size / PAGE as u64)
+            .map_err(|_| Error::Unusable("a pool holds less than 16 TiB: choose a smaller --size".into()))?;
+        if frames < 16 {
+            return Err(Error::Unusable("a pool holds at least 64 KiB: choose a larger --size".into()));
+        }
+        make_dirs(dir).map_err(|e| file::unusable(dir, e))?;
+        refuse_occupied(dir)?;
+        let mut uuid = [0; 16];
+        rustix::rand::getrandom(&mut uuid, rustix::rand::GetRandomFlags::empty()).map_err(Error::io("getrandom"))?;
+        let mut made = Made { dir, names: Vec::new() };
+        let memory = super::pool::medium_of(dir)? == Medium::Memory;
+        let superblock = Superblock {
+            version: layout::VERSION,
+            features: 0,
+            uuid,
+            frames,
+            log_bytes: geometry.log_bytes,
+            grow_bytes: if memory { 0 } else { geometry.grow_bytes },
+        };
+        let files = fill(&mut made, &superblock);
+        files.map_err(|e| match e {
+            Errno::NOSPC | Errno::DQUOT => Error::Unusable(format!("no room for a pool in {}: free some space", dir.display())),
+            e => file::unusable(dir, e),
+        })?;
+        made.names.clear();
+        Ok(())
+    }
+}
+
+/// The names made so far; what is still listed when this is dropped is removed again.
+struct Made<'d> {
+    dir: &'d Path,
+    names: Vec<&'static str>,
+}
+
+impl Made<'_> {
+    fn file(&mut self, name: &'static str) -> rustix::io::Result<File> {
+        let file = File::create_new(&self.dir.join(name))?;
+        self.names.push(name);
+        Ok(file)
+    }
+}
+
+impl Drop for Made<'_> {
+    fn drop(&mut self) {
+        for name in &self.names {
+            let _ = rustix::fs::unlink(self.dir.join(name));
+        }
+    }
+}
+
+/// Writes all files; the superblock comes last and under another name first, so that a directory with a superblock is a whole pool.
+fn fill(made: &mut Made<'_>, superblock: &Superblock) -> rustix::io::Result<()> {
+    let frames = made.file("frames")?;
+    if superblock.grow_bytes == 0 {
+        frames.with(|fd| rustix::fs::ftruncate(fd, u64::from(superblock.frames) * PAGE as u64))?;
+    }
+    let mut salt = [0; 8];
+    rustix::rand::getrandom(&mut salt, rustix::rand::GetRandomFlags::empty())?;
+    for (generation, name) in [(0, "log.0"), (1, "log.1")] {
+        let header = LogHeader { generation, base: Seq::new(0), salt: u64::from_le_bytes(salt), uuid: superblock.uuid };
+        let log = made.file(name)?;
+        write_zeros(&log, superblock.log_bytes)?;
+        log.write_at(&header.encode(), 0)?;
+        log.sync_data()?;
+    }
+    let file = made.file("superblock.new")?;
+    write_zeros(&file, layout::SUPERBLOCK_FILE)?;
+    file.write_at(&superblock.encode(), 0)?;
+    file.write_at(&superblock.encode(), layout::SUPERBLOCK_COPY)?;
+    file.sync_data()?;
+    rustix::fs::rename(made.dir.join("superblock.new"), made.dir.join("superblock"))?;
+    file::sync_dir(made.dir)
+}
+
+/// Writes zeros: space that was written once is overwritten later without a journal commit.
+fn write_zeros(file: &File, len: u64) -> rustix::io::Result<()> {
+    let zeros = vec![0; (1 << 20).min(len as usize)];
+    let mut at = 0;
+    while at < len {
+        let n = zeros.len().min((len - at) as usize);
+        file.write_at(&zeros[..n], at)?;
+        at += n as u64;
+    }
+    Ok(())
+}
+
+fn make_dirs(dir: &Path) -> rustix::io::Result<()> {
+    match rustix::fs::mkdir(dir, Mode::from_raw_mode(0o777)) {
+        Err(Errno::NOENT) => {
+            let Some(parent) = dir.parent().filter(|p| !p.as_os_str().is_empty()) else { return Err(Errno::NOENT) };
+            make_dirs(parent)?;
+            make_dirs(dir)
+        }
+        Err(Errno::EXIST) => rustix::fs::open(dir, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map(drop),
+        other => other,
+    }
+}
+
+fn refuse_occupied(dir: &Path) -> Result<()> {
+    for name in file::names_in(dir).map_err(|e| file::unusable(dir, e))? {
+        let name = String::from_utf8_lossy(&name);
+        if name == "superblock" {
+            return Err(Error::Unusable(format!("{} already holds a pool: choose another directory, or remove the pool first", dir.display())));
+        }
+        if name == "frames" || name == "superblock.new" || name.starts_with("log.") || name.starts_with("checkpoint.") {
+            return Err(Error::Unusable(format!("{} holds a file {name} but no pool: choose another directory, or remove the file", dir.display())));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,218 @@
+//! Files of the pool and of the run directory: whole reads and writes at offsets, permissions taken from the directory,
+//! locks between processes.
+
+use super::fd::{Fd, FileId};
+use crate::error::Error;
+use crate::units::PAGE;
+use rustix::fd::BorrowedFd;
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::io::{Errno, IoSlice};
+use std::path::{Path, PathBuf};
+
+/// An open file. Survives a program that closes our descriptor: then each use opens the file again.
+#[derive(Debug)]
+pub(crate) struct File {
+    fd: Fd,
+    path: PathBuf,
+    flags: OFlags,
+}
+
+impl File {
+    /// Opens an existing file.
+    pub(crate) fn open(path: &Path, flags: OFlags) -> rustix::io::Result<File> {
+        let fd = Fd::open(path, flags, Mode::empty())?;
+        Ok(File { fd, path: path.to_owned(), flags })
+    }
+
+    /// Makes a file that did not exist, with the permissions its directory suggests.
+    pub(crate) fn create_new(path: &Path) -> rustix::io::Result<File> {
+        let fd = Fd::open(path, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, Mode::RUSR | Mode::WUSR)?;
+        inherit_permissions(path, &fd)?;
+        Ok(File { fd, path: path.to_owned(), flags: OFlags::RDWR })
+    }
+
+    /// Opens a file that holds no data of value (a lock), making it if it is missing.
+    pub(crate) fn open_or_create(path: &Path) -> rustix::io::Result<File> {
+        loop {
+            match File::open(path, OFlags::RDWR) {
+                Err(Errno::NOENT) => match File::create_new(path) {
+                    Err(Errno::EXIST) => continue,
+                    other => return other,
+                },
+                other => return other,
+            }
+        }
+    }
+
+    /// Which file this is.
+    pub(crate) fn id(&self) -> FileId {
+        self.fd.id()
+    }
+
+    /// Runs `f` on a descriptor that is this file for certain.
+    pub(crate) fn with<R>(&self, f: impl FnOnce(BorrowedFd<'_>) -> rustix::io::Result<R>) -> rustix::io::Result<R> {
+        use rustix::fd::AsFd;
+        if self.fd.is_ours() {
+            return f(self.fd.as_fd());
+        }
+        let again = Fd::open(&self.path, self.flags, Mode::empty())?;
+        if again.id() != self.fd.id() {
+            return Err(Errno::STALE);
+        }
+        f(again.as_fd())
+    }
+
+    /// Bytes in the file.
+    pub(crate) fn len(&self) -> rustix::io::Result<u64> {
+        self.with(|fd| Ok(rustix::fs::fstat(fd)?.st_size as u64))
+    }
+
+    /// Reads until `to` is full or the file ends; how much was read.
+    pub(crate) fn read_at(&self, to: &mut [u8], offset: u64) -> rustix::io::Result<usize> {
+        self.with(|fd| {
+            let mut done = 0;
+            while done < to.len() {
+                match rustix::io::pread(fd, &mut to[done..], offset + done as u64) {
+                    Ok(0) => break,
+                    Ok(n) => done += n,
+                    Err(Errno::INTR) => {}
+                    Err(e) => return Err(e),
+                }
+            }
+            Ok(done)
+        })
+    }
+
+    /// Writes all of `from`.
+    pub(crate) fn write_at(&self, from: &[u8], offset: u64) -> rustix::io::Result<()> {
+        self.write_vectored_at(&[IoSlice::new(from)], offset)
+    }
+
+    /// Writes all of `from` in order.
+    pub(crate) fn write_vectored_at(&self, from: &[IoSlice<'_>], mut offset: u64) -> rustix::io::Result<()> {
+        const IOV_MAX: usize = 1024;
+        self.with(|fd| {
+            for batch in from.chunks(IOV_MAX) {
+                let total: usize = batch.iter().map(|s| s.len()).sum();
+                let mut done = match rustix::io::pwritev(fd, batch, offset) {
+                    Ok(n) => n,
+                    Err(Errno::INTR) => 0,
+                    Err(e) => return Err(e),
+                };
+                // A short write is rare: go on slice by slice.
+                let mut start = 0;
+                for slice in batch {
+                    while done < start + slice.len() {
+                        let rest = &slice[done.saturating_sub(start)..];
+                        match rustix::io::pwrite(fd, rest, offset + done as u64) {
+                            Ok(0) => return Err(Errno::NOSPC),
+                            Ok(n) => done += n,
+                            Err(Errno::INTR) => {}
+                            Err(e) => return Err(e),
+                        }
+                    }
+                    start += slice.len();
+                }
+                offset += total as u64;
+            }
+            Ok(())
+        })
+    }
+
+    /// Makes content and size durable.
+    pub(crate) fn sync_data(&self) -> rustix::io::Result<()> {
+        self.with(|fd| rustix::fs::fdatasync(fd))
+    }
+
+    /// Locks the file against other processes until the guard is dropped. The lock is the process's, so the kernel
+    /// releases it at death and a forked child has no part in it; threads of one process must exclude each other by other means.
+    pub(crate) fn lock(&self) -> rustix::io::Result<FileLock<'_>> {
+        loop {
+            match self.with(|fd| rustix::fs::fcntl_lock(fd, FlockOperation::LockExclusive)) {
+                Ok(()) => return Ok(FileLock(self)),
+                // The kernel takes all threads of a process for one owner and sees a circle where there is none.
+                Err(Errno::DEADLK) => pause(),
+                Err(Errno::INTR) => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+}
+
+/// A lock on a file, released on drop.
+pub(crate) struct FileLock<'f>(&'f File);
+
+impl Drop for FileLock<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.with(|fd| rustix::fs::fcntl_lock(fd, FlockOperation::Unlock));
+    }
+}
+
+/// Sleeps a millisecond.
+pub(crate) fn pause() {
+    let _ = rustix::thread::nanosleep(&rustix::thread::Timespec { tv_sec: 0, tv_nsec: 1_000_000 });
+}
+
+/// Gives a new file read and write permission for those who have it on the directory, so that several users can share a pool.
+fn inherit_permissions(path: &Path, fd: &Fd) -> rustix::io::Result<()> {
+    let dir = rustix::fs::stat(path.parent().unwrap_or(Path::new(".")))?;
+    let mode = Mode::from_raw_mode(dir.st_mode & 0o666 | 0o600);
+    rustix::fs::fchmod(fd, mode)
+}
+
+/// Makes the names in `dir` durable.
+pub(crate) fn sync_dir(dir: &Path) -> rustix::io::Result<()> {
+    let fd = Fd::open(dir, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
+    rustix::fs::fsync(&fd)
+}
+
+/// The names in `dir`, without `.` and `..`.
+pub(crate) fn names_in(dir: &Path) -> rustix::io::Result<Vec<Vec<u8>>> {
+    let fd = Fd::open(dir, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
+    let mut buffer = Vec::with_capacity(8192);
+    let mut names = Vec::new();
+    let mut raw = rustix::fs::RawDir::new(&fd, buffer.spare_capacity_mut());
+    while let Some(entry) = raw.next() {
+        let name = entry?.file_name().to_bytes().to_vec();
+        if name != b"." && name != b".." {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+/// Memory that O_DIRECT accepts: page-aligned, zeroed.
+pub(crate) struct PageBuffer {
+    bytes: Vec<u8>,
+    start: usize,
+    len: usize,
+}
+
+impl PageBuffer {
+    /// `len` zero bytes.
+    pub(crate) fn new(len: usize) -> Self {
+        let bytes = vec![0; len + PAGE];
+        let start = bytes.as_ptr().align_offset(PAGE);
+        Self { bytes, start, len }
+    }
+    /// The bytes.
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        &self.bytes[self.start..self.start + self.len]
+    }
+    /// The bytes, to be filled.
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.start..self.start + self.len]
+    }
+}
+
+/// An error about `path` for a failed system call, as a sentence that says what would help.
+pub(crate) fn unusable(path: &Path, e: Errno) -> Error {
+    let path = path.display();
+    Error::Unusable(match e {
+        Errno::NOENT => format!("{path} does not exist: make a pool with `flac mkfs`, or set FLAC_POOL to where it is"),
+        Errno::ROFS => format!("{path} is not writable (read-only file system): mount it read-write"),
+        Errno::ACCESS | Errno::PERM => format!("{path} is not writable for this user: change its permissions"),
+        Errno::NOTDIR => format!("{path} is not a directory: set FLAC_POOL to a pool's directory"),
+        e => format!("{path}: {e}"),
+    })
+}
