@@ -46,6 +46,10 @@ fn normal(bytes: Vec<u8>, stage: &Stage) -> Vec<u8> {
     stage.names().iter().fold(bytes, |bytes, (path, name)| replace(&bytes, path.as_os_str().as_encoded_bytes(), name.as_bytes()))
 }
 
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
 fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
@@ -69,6 +73,10 @@ pub fn judge(case: &Case, reference: &Side, subject: &Side) -> Verdict {
     let expected = perform(case, reference);
     if expected.end == End::TimedOut {
         return Verdict::Failed(format!("the case itself hangs on {reference}\n{}", expected.by_hand));
+    }
+    if contains(&expected.stderr, b"Traceback (most recent call last)") {
+        let why = String::from_utf8_lossy(&expected.stderr);
+        return Verdict::Failed(format!("the case itself breaks off on {reference}\n{}\n{why}", expected.by_hand));
     }
     let found = perform(case, subject);
     let mut differences = String::new();

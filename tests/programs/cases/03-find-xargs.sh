@@ -6,7 +6,6 @@ seq 1000 >t/a/2.txt
 head -c 70000 /dev/zero >t/c/big
 ln -s ../1.txt t/a/ln
 ln t/1.txt t/c/hard
-mkfifo t/p
 chmod 600 t/a/2.txt
 chmod 4755 t/c/big
 touch -d 2001-01-01 t/1.txt t/c

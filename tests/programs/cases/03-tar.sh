@@ -4,7 +4,6 @@ seq 5000 >s/n
 echo x >s/d/x
 ln -s n s/l
 ln s/n s/d/hard
-mkfifo s/p
 chmod 640 s/n
 chmod 1700 s/d/e
 head -c 200000 /dev/zero | tr '\0' a >s/a
@@ -20,7 +19,7 @@ tar tf a.tar
 tar tvf a.tar | awk '{print $1, $3, $4, $6}'
 mkdir x
 tar xf a.tar -C x --no-same-owner
-diff -r --no-dereference s x/s 2>&1 | grep -v fifo
+diff -r --no-dereference s x/s 2>&1
 find x ! -type d -printf '%P %y %m %s %n %Ts\n' | sort
 find x -mindepth 1 -type d -printf '%P %m %Ts\n' | sort
 tar df a.tar
@@ -47,12 +46,12 @@ tar tjf a.tbz
 gzip -dc a.tgz | cmp - a.tar && echo gz
 mkdir z
 tar xzf a.tgz -C z --no-same-owner
-diff -r --no-dereference x/s z/s 2>&1 | grep -v fifo
+diff -r --no-dereference x/s z/s 2>&1
 tar xf a.txz -O s/d/x
 cat a.tgz | tar xz -O s/d/x
 $T -cf - s | sha256sum
 (cd s && tar cf - .) | (mkdir pipe; cd pipe && tar xf - --no-same-owner)
-diff -r --no-dereference s pipe 2>&1 | grep -v fifo
+diff -r --no-dereference s pipe 2>&1
 $T -cSf sp.tar s/sparse
 [ $(stat -c %s sp.tar) -lt 100000 ] && echo small
 mkdir sp

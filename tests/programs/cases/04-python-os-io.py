@@ -1,5 +1,5 @@
 # python's os.*: descriptors, positions, flags, vectors, truncate, allocation, sendfile and copy_file_range.
-import os, sys, errno
+import ctypes, os, sys, errno
 
 sys.path.insert(0, os.environ["LIB"])
 from say import data, get, put, say
@@ -95,7 +95,9 @@ say("mode 0", lambda: oct(os.fstat(os.open("m0", os.O_CREAT | os.O_WRONLY, 0)).s
 t = os.open(".", os.O_TMPFILE | os.O_RDWR, 0o600)
 os.write(t, b"anonymous")
 print(os.fstat(t).st_nlink, sorted(os.listdir(".")))
-os.link("/proc/self/fd/%d" % t, "named", follow_symlinks=True)
+libc = ctypes.CDLL(None)
+AT_FDCWD, AT_SYMLINK_FOLLOW = -100, 0x400
+print(libc.linkat(AT_FDCWD, b"/proc/self/fd/%d" % t, AT_FDCWD, b"named", AT_SYMLINK_FOLLOW))
 print(get("named"), os.fstat(t).st_nlink)
 t = os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_EXCL, 0o600)
 os.close(t)

@@ -6,7 +6,6 @@ touch -d 2001-01-01 small
 touch -d 2005-05-05 large d/e
 ln -s small link
 ln small hard
-mkfifo pipe
 chmod 4755 small
 touch .dot 'sp ace' $'tab\there' d/x.c d/y.h
 touch -d 2003-01-01 d/x.c d/y.h d
@@ -55,7 +54,7 @@ ls d/*
 ls -L link dangling 2>&1
 ls --hide='s*'
 ls -I 'l*'
-ls --color=always d small link dangling pipe
+ls --color=always d small link dangling
 ls --quoting-style=c
 dir
 vdir d | wc -l

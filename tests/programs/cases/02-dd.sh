@@ -1,42 +1,5 @@
-# split, csplit and dd cut and join files at every offset and block size.
+# dd copies at every block size, offset and conversion.
 seq 20000 >n
-split n
-ls x*
-cat x* | cmp - n && echo joined
-rm x*
-split -b 10k -d -a 3 n p.
-ls p.* | wc -l
-cat p.* | cmp - n && echo bytes
-rm p.*
-split -l 7000 --additional-suffix=.txt n q
-ls q*
-rm q*
-split -n 4 n r
-wc -c r*
-split -n l/3 n s
-wc -l s*
-split -n r/3 n t
-head -1 t*
-split -n 2/4 n | sha256sum
-split -C 5000 n u
-ls u* | wc -l
-split --filter='wc -l >$FILE.cnt' -l 5000 n v
-cat v*.cnt
-rm [r-v]*
-split -e -n 10 <(printf abc) e
-ls e*
-split -b 1K - w <n
-ls w* | wc -l
-rm w*
-csplit n 5 100 /^500$/ '{1}' 2>&1
-wc -l xx*
-csplit -q -f c -b '%03d' -z n '/0000$/' '{*}'
-ls c0*
-csplit -k n 99999
-echo $?
-ls xx*
-csplit -s n '%10000%' 12000
-wc -l xx00 xx01
 for bs in 1 7 512 4095 4096 4097 65536 1M; do [ $bs = 1 ] && src=<(head -c 3000 n) || src=n; dd if=n of=o.$bs bs=$bs status=none count=$([ $bs = 1 ] && echo 3000 || echo 100000); sha256sum o.$bs; done
 rm o.*
 dd if=n of=d1 bs=1000 skip=3 count=2 status=none

@@ -5,7 +5,6 @@ seq 50000 >src/big
 ln -s f src/link
 ln src/f src/hard
 echo sub >src/sub/g
-mkfifo src/fifo
 chmod 640 src/f
 chmod 1777 src/sub
 touch -d '2001-02-03 04:05:06.789' src/f src/big src/sub/g

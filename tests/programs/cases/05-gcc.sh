@@ -1,0 +1,84 @@
+# gcc compiles, links and the result runs, with sources, objects, libraries and temporaries in FLAC.
+# needs: gcc ar
+cat >lib.c <<'END'
+#include "lib.h"
+int twice(int x) { return FACTOR * x; }
+END
+echo '#define FACTOR 2
+int twice(int);' >lib.h
+cat >main.c <<'END'
+#include <stdio.h>
+#include <stdlib.h>
+#include "lib.h"
+int main(int argc, char **argv) {
+    FILE *f = fopen(argv[1], "w");
+    if (!f) { perror(argv[1]); return 2; }
+    for (int i = 0; i < 1000; i++) fprintf(f, "%d\n", twice(i));
+    fclose(f);
+    f = fopen(argv[1], "r");
+    int n = 0, v, sum = 0;
+    while (fscanf(f, "%d", &v) == 1) { n++; sum += v; }
+    printf("%d lines, sum %d\n", n, sum);
+    return argc - 2;
+}
+END
+gcc -Wall -O2 -c lib.c main.c
+gcc -o prog main.o lib.o
+./prog out
+echo $?
+./prog out extra
+echo $?
+wc out
+./prog no/such
+gcc -pipe -save-temps -o prog2 main.c lib.c && ls | sort
+./prog2 out2 && cmp out out2 && echo same
+ar rcs libl.a lib.o && ar t libl.a && gcc -o prog3 main.c -L. -ll && ./prog3 out3
+gcc -shared -fPIC -o libs.so lib.c && gcc -o prog4 main.c -L. -l:libs.so -Wl,-rpath,'$ORIGIN' && ./prog4 out4
+LD_LIBRARY_PATH=$PWD ./prog4 out4
+gcc -E main.c | grep -c twice
+gcc -S -o - lib.c | grep -c twice
+gcc -MM main.c
+gcc -M main.c | grep -c lib.h
+echo 'int main(void) { return 7; }' | gcc -xc - -o seven
+./seven
+echo $?
+echo 'int broken(' >bad.c
+gcc -c bad.c 2>/dev/null
+echo $?
+ls bad.o
+nm lib.o | grep twice | cut -c18-
+objdump -d lib.o | grep -c 'ret'
+strip prog && ./prog out5
+objcopy --only-section=.text lib.o text.o && size lib.o | wc -l
+readelf -h prog | grep -c ELF
+ldd prog4 | grep libs.so | sed 's/ (.*//; s|=> .*/|=> |'
+cat >dl.c <<'END'
+#include <dlfcn.h>
+#include <stdio.h>
+int main(void) {
+    void *h = dlopen("./libs.so", RTLD_NOW);
+    if (!h) { puts(dlerror()); return 1; }
+    int (*f)(int) = (int (*)(int))dlsym(h, "twice");
+    printf("dlopen: %d\n", f(21));
+    return 0;
+}
+END
+gcc -o dl dl.c -ldl && ./dl
+file lib.c libs.so prog 2>/dev/null | cut -c1-30
+gcc -g -o dbg main.c lib.c && ./dbg out6
+g++ --version >/dev/null 2>&1 && cat >x.cc <<'END'
+#include <fstream>
+#include <iostream>
+#include <string>
+int main() {
+    std::ofstream("cc.txt") << "from C++ " << 42 << "\n";
+    std::fstream f("cc.txt", std::ios::in | std::ios::out | std::ios::ate);
+    f << "appended\n"; f.seekp(5); f << "FROM"; f.seekg(0);
+    for (std::string line; std::getline(f, line);) std::cout << line << "\n";
+    std::ifstream none("absent");
+    std::cout << none.is_open() << std::endl;
+}
+END
+[ -f x.cc ] && g++ -o x x.cc && ./x
+ls "$TMPDIR"
+rm -f *.o *.so *.a prog* dbg dl x seven *.s *.i
