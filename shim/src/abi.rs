@@ -29,6 +29,11 @@ impl CPath {
     pub fn is_null(self) -> bool {
         self.0.is_null()
     }
+    /// Whether there is no string, or one of no bytes.
+    pub fn is_null_or_empty(self) -> bool {
+        // SAFETY: not null; the program vouches for a C string, which has a first byte.
+        self.0.is_null() || unsafe { *self.0 == 0 }
+    }
     /// The pointer.
     pub fn ptr(self) -> *const c_char {
         self.0

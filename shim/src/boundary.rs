@@ -105,6 +105,14 @@ impl Drop for Inside {
     }
 }
 
+/// Calls back into the program from a hook's body: what it calls of libc may be a hook again.
+pub fn call_out<R>(f: impl FnOnce() -> R) -> R {
+    let state = STATE.with(|s| s.replace(0));
+    let result = f();
+    STATE.with(|s| s.set(state));
+    result
+}
+
 /// Whether this thread is inside our code.
 pub fn inside() -> bool {
     STATE.with(|s| s.get() & INSIDE != 0)

@@ -35,7 +35,7 @@ fn kind(fd: c_int) -> Option<&'static AtomicU8> {
 pub fn maybe(fd: c_int) -> bool {
     // A negative number wraps to one beyond the table.
     match KINDS.get(fd as u32 as usize) {
-        Some(kind) => kind.load(Ordering::Relaxed) != KERNEL && config::on(),
+        Some(kind) => config::on() && kind.load(Ordering::Relaxed) != KERNEL,
         None => false,
     }
 }
@@ -167,6 +167,13 @@ pub fn release(fd: c_int) {
             }
         }
     }
+}
+
+/// Closes `fd`, which is FLAC's: gives up the hold, then the number.
+pub fn close(fd: c_int) -> Answer<()> {
+    release(fd);
+    drop(take(borrow(fd)?.as_raw_fd()));
+    Ok(())
 }
 
 /// After the kernel has duplicated `from` to `to` (which it closed first if it was open).

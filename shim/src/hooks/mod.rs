@@ -1,9 +1,30 @@
 //! The calls, one file a family. A body is safe code: where does this go (`paths`, `fds`), then one call of `flac`.
 
+pub mod access;
 pub mod close;
 pub mod descriptor;
+pub mod directory;
+pub mod dirs;
+pub mod durability;
+pub mod fsinfo;
+pub mod io;
+pub mod names;
 pub mod open;
+pub mod position;
 pub mod process;
+pub mod resize;
+pub mod stat;
 pub mod stdio;
+pub mod times;
 pub mod temp;
 pub mod walkers;
+pub mod xattr;
+
+use crate::boundary::{Answer, Escape};
+
+/// Refuses a call, loudly.
+pub fn refuse<T>(what: &str, errno: i32) -> Answer<T> {
+    crate::stats::add(crate::stats::Counter::Refused, 1);
+    crate::log::warn(format_args!("refused: {what}"));
+    Err(Escape::Fail(errno))
+}

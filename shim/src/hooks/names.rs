@@ -1,0 +1,410 @@
+//! link, unlink, rename, symlink, readlink, mkdir, rmdir, mknod, remove.
+
+use crate::abi::{CPath, OutBytes, count, fail};
+use crate::boundary::{Answer, Escape, checked};
+use crate::paths::{self, Walked};
+use crate::{creds, cwd, fds};
+use flac::Fs;
+use flac::fs::names::{Last, Name, Resolved};
+use flac::units::Ino;
+use libc::{AT_EMPTY_PATH, AT_FDCWD, AT_REMOVEDIR, AT_SYMLINK_FOLLOW, c_int, c_uint, dev_t, mode_t, size_t, ssize_t};
+
+/// What removing a name found wrong with how it was spelled.
+fn unlink_here(fs: &Fs, at: &Resolved) -> Answer<c_int> {
+    match at {
+        Resolved::Found { dot: 1.., .. } => fail(libc::EISDIR),
+        Resolved::Found { name, .. } if name.as_bytes().is_empty() => fail(libc::EISDIR),
+        Resolved::Found { kind: libc::S_IFDIR, .. } => fail(libc::EISDIR),
+        Resolved::Found { slash: true, .. } => fail(libc::ENOTDIR),
+        Resolved::Found { parent, name, .. } => {
+            fs.unlink(*parent, name, &creds::now().creds())?;
+            Ok(0)
+        }
+        _ => fail(libc::ENOENT),
+    }
+}
+
+fn rmdir_here(fs: &Fs, at: &Resolved) -> Answer<c_int> {
+    match at {
+        Resolved::Found { dot: 1, .. } => fail(libc::EINVAL),
+        Resolved::Found { dot: 2, .. } => fail(libc::ENOTEMPTY),
+        Resolved::Found { kind, .. } if *kind != libc::S_IFDIR => fail(libc::ENOTDIR),
+        Resolved::Found { name, .. } if name.as_bytes().is_empty() => fail(libc::EBUSY),
+        Resolved::Found { parent, name, .. } => {
+            fs.rmdir(*parent, name, &creds::now().creds())?;
+            Ok(0)
+        }
+        _ => fail(libc::ENOENT),
+    }
+}
+
+fn take_away(dirfd: c_int, path: CPath, how: fn(&Fs, &Resolved) -> Answer<c_int>, theirs: impl Fn(CPath) -> c_int) -> Answer<c_int> {
+    match paths::walk(dirfd, path, Last::Keep)? {
+        Walked::Kernel(path) => checked(theirs(CPath::of(&path))),
+        Walked::Flac(fs, at) => how(fs, &at),
+    }
+}
+
+hook! {
+    /// `unlink(2)`.
+    fn unlink(path: CPath) -> c_int, real(theirs) {
+        take_away(AT_FDCWD, path, unlink_here, theirs)
+    }
+}
+
+hook! {
+    /// `rmdir(2)`.
+    fn rmdir(path: CPath) -> c_int, real(theirs) {
+        take_away(AT_FDCWD, path, rmdir_here, theirs)
+    }
+}
+
+hook! {
+    /// `unlinkat(2)`.
+    fn unlinkat(dirfd: c_int, path: CPath, flags: c_int) -> c_int, real(theirs) {
+        let how = if flags & AT_REMOVEDIR != 0 { rmdir_here } else { unlink_here };
+        take_away(dirfd, path, how, |path| theirs(AT_FDCWD, path, flags))
+    }
+}
+
+hook! {
+    /// `remove(3)`.
+    fn remove(path: CPath) -> c_int, real(theirs) {
+        let how = |fs: &Fs, at: &Resolved| match at {
+            Resolved::Found { kind: libc::S_IFDIR, .. } => rmdir_here(fs, at),
+            _ => unlink_here(fs, at),
+        };
+        take_away(AT_FDCWD, path, how, theirs)
+    }
+}
+
+/// A name that does not exist and shall; `EEXIST` if it does.
+fn missing(at: Resolved) -> Answer<(Ino, Name, bool)> {
+    match at {
+        Resolved::Missing { parent, name, slash } => Ok((parent, name, slash)),
+        _ => fail(libc::EEXIST),
+    }
+}
+
+fn make_dir(dirfd: c_int, path: CPath, mode: mode_t, theirs: impl Fn(CPath) -> c_int) -> Answer<c_int> {
+    match paths::walk(dirfd, path, Last::Keep)? {
+        Walked::Kernel(path) => checked(theirs(CPath::of(&path))),
+        Walked::Flac(fs, at) => {
+            let (parent, name, _) = missing(at)?;
+            fs.mkdir(parent, &name, mode & 0o1777, &creds::now().creds())?;
+            Ok(0)
+        }
+    }
+}
+
+hook! {
+    /// `mkdir(2)`.
+    fn mkdir(path: CPath, mode: mode_t) -> c_int, real(theirs) {
+        make_dir(AT_FDCWD, path, mode, |path| theirs(path, mode))
+    }
+}
+
+hook! {
+    /// `mkdirat(2)`.
+    fn mkdirat(dirfd: c_int, path: CPath, mode: mode_t) -> c_int, real(theirs) {
+        make_dir(dirfd, path, mode, |path| theirs(AT_FDCWD, path, mode))
+    }
+}
+
+fn make_node(dirfd: c_int, path: CPath, mode: mode_t, rdev: dev_t, theirs: impl Fn(CPath) -> c_int) -> Answer<c_int> {
+    match paths::walk(dirfd, path, Last::Keep)? {
+        Walked::Kernel(path) => checked(theirs(CPath::of(&path))),
+        Walked::Flac(fs, at) => {
+            let (parent, name, slash) = missing(at)?;
+            if slash {
+                return fail(libc::ENOENT);
+            }
+            let who = creds::now().creds();
+            let kind = match mode & libc::S_IFMT {
+                0 | libc::S_IFREG => libc::S_IFREG,
+                kind @ (libc::S_IFIFO | libc::S_IFSOCK) => kind,
+                // 0:0 is overlayfs's whiteout, which anyone may make.
+                kind @ (libc::S_IFCHR | libc::S_IFBLK) if who.uid == 0 || (kind == libc::S_IFCHR && rdev == 0) => kind,
+                libc::S_IFCHR | libc::S_IFBLK | libc::S_IFDIR => return fail(libc::EPERM),
+                _ => return fail(libc::EINVAL),
+            };
+            fs.create(parent, &name, kind | mode & 0o7777, rdev, &who)?;
+            Ok(0)
+        }
+    }
+}
+
+hook! {
+    /// `mknod(2)`.
+    fn mknod(path: CPath, mode: mode_t, rdev: dev_t) -> c_int, real(theirs) {
+        make_node(AT_FDCWD, path, mode, rdev, |path| theirs(path, mode, rdev))
+    }
+}
+
+hook! {
+    /// `mknodat(2)`.
+    fn mknodat(dirfd: c_int, path: CPath, mode: mode_t, rdev: dev_t) -> c_int, real(theirs) {
+        make_node(dirfd, path, mode, rdev, |path| theirs(AT_FDCWD, path, mode, rdev))
+    }
+}
+
+hook! {
+    /// `mkfifo(3)`.
+    fn mkfifo(path: CPath, mode: mode_t) -> c_int, real(theirs) {
+        make_node(AT_FDCWD, path, libc::S_IFIFO | mode & 0o7777, 0, |path| theirs(path, mode))
+    }
+}
+
+hook! {
+    /// `mkfifoat(3)`.
+    fn mkfifoat(dirfd: c_int, path: CPath, mode: mode_t) -> c_int, real(theirs) {
+        make_node(dirfd, path, libc::S_IFIFO | mode & 0o7777, 0, |path| theirs(AT_FDCWD, path, mode))
+    }
+}
+
+hook! {
+    /// `mknod` of programs linked before glibc 2.33.
+    fn __xmknod(version: c_int, path: CPath, mode: mode_t, rdev: crate::abi::In<dev_t>) -> c_int, real(theirs) {
+        make_node(AT_FDCWD, path, mode, rdev.get().unwrap_or(0), |path| theirs(version, path, mode, rdev))
+    }
+}
+
+hook! {
+    /// `mknodat` of programs linked before glibc 2.33.
+    fn __xmknodat(version: c_int, dirfd: c_int, path: CPath, mode: mode_t, rdev: crate::abi::In<dev_t>) -> c_int, real(theirs) {
+        make_node(dirfd, path, mode, rdev.get().unwrap_or(0), |path| theirs(version, AT_FDCWD, path, mode, rdev))
+    }
+}
+
+fn make_link(target: CPath, dirfd: c_int, path: CPath, theirs: impl Fn(CPath) -> c_int) -> Answer<c_int> {
+    match paths::walk(dirfd, path, Last::Keep)? {
+        Walked::Kernel(path) => checked(theirs(CPath::of(&path))),
+        Walked::Flac(fs, at) => {
+            let target = target.bytes().map_err(|_| Escape::Fail(libc::EFAULT))?;
+            if target.is_empty() {
+                return fail(libc::ENOENT);
+            }
+            if target.len() >= libc::PATH_MAX as usize {
+                return fail(libc::ENAMETOOLONG);
+            }
+            let (parent, name, slash) = missing(at)?;
+            if slash {
+                return fail(libc::ENOENT);
+            }
+            fs.symlink(parent, &name, target, &creds::now().creds())?;
+            Ok(0)
+        }
+    }
+}
+
+hook! {
+    /// `symlink(2)`.
+    fn symlink(target: CPath, path: CPath) -> c_int, real(theirs) {
+        make_link(target, AT_FDCWD, path, |path| theirs(target, path))
+    }
+}
+
+hook! {
+    /// `symlinkat(2)`.
+    fn symlinkat(target: CPath, dirfd: c_int, path: CPath) -> c_int, real(theirs) {
+        make_link(target, dirfd, path, |path| theirs(target, AT_FDCWD, path))
+    }
+}
+
+fn read_link(dirfd: c_int, path: CPath, to: OutBytes, room: size_t, theirs: impl Fn(CPath) -> ssize_t) -> Answer<ssize_t> {
+    let (fs, ino) = if path.bytes()?.is_empty() && dirfd != AT_FDCWD {
+        fds::inode(dirfd)?
+    } else {
+        match paths::walk(dirfd, path, Last::Keep) {
+            Ok(Walked::Kernel(path)) => return checked(theirs(CPath::of(&path))),
+            Ok(Walked::Flac(_, Resolved::Found { kind, slash: true, .. })) if kind != libc::S_IFDIR => return fail(libc::ENOTDIR),
+            Ok(Walked::Flac(fs, Resolved::Found { ino, .. })) => (fs, ino),
+            Ok(Walked::Flac(..)) => return fail(libc::ENOENT),
+            Err(Escape::NotOurs) => return special_link(path.bytes()?, to, room),
+            Err(e) => return Err(e),
+        }
+    };
+    if room == 0 {
+        return fail(libc::EINVAL);
+    }
+    let mut target = fs.readlink(ino)?;
+    target.truncate(room);
+    to.fill(&target)?;
+    Ok(count(target.len()))
+}
+
+/// `/proc/self/cwd` and `/proc/self/fd/N` of a FLAC directory: its path, not the stub's.
+fn special_link(path: &[u8], to: OutBytes, room: size_t) -> Answer<ssize_t> {
+    let special = paths::special::parse(path).filter(|s| s.rest.is_none()).ok_or(Escape::NotOurs)?;
+    let (fs, ino) = paths::special::file(&special)?.ok_or(Escape::NotOurs)?;
+    let mut target = cwd::path(fs, ino).map_err(|_| Escape::NotOurs)?;
+    target.truncate(room);
+    to.fill(&target)?;
+    Ok(count(target.len()))
+}
+
+hook! {
+    /// `readlink(2)`.
+    fn readlink(path: CPath, to: OutBytes, room: size_t) -> ssize_t, real(theirs) {
+        read_link(AT_FDCWD, path, to, room, |path| theirs(path, to, room))
+    }
+}
+
+hook! {
+    /// `readlinkat(2)`.
+    fn readlinkat(dirfd: c_int, path: CPath, to: OutBytes, room: size_t) -> ssize_t, real(theirs) {
+        read_link(dirfd, path, to, room, |path| theirs(AT_FDCWD, path, to, room))
+    }
+}
+
+hook! {
+    /// `readlink` as compiled with `_FORTIFY_SOURCE`.
+    fn __readlink_chk(path: CPath, to: OutBytes, room: size_t, size: size_t) -> ssize_t, when(room <= size && crate::config::on()), real(theirs) {
+        read_link(AT_FDCWD, path, to, room, |path| theirs(path, to, room, size))
+    }
+}
+
+hook! {
+    /// `readlinkat` as compiled with `_FORTIFY_SOURCE`.
+    fn __readlinkat_chk(dirfd: c_int, path: CPath, to: OutBytes, room: size_t, size: size_t) -> ssize_t,
+    when(room <= size && crate::config::on()), real(theirs) {
+        read_link(dirfd, path, to, room, |path| theirs(AT_FDCWD, path, to, room, size))
+    }
+}
+
+/// One of two paths: FLAC's, or the kernel's as given or by another name.
+enum Side {
+    Flac(&'static Fs, Resolved),
+    Kernel(Option<std::ffi::CString>),
+}
+
+fn side(dirfd: c_int, path: CPath, last: Last) -> Answer<Side> {
+    Ok(match paths::look(dirfd, path, last)? {
+        None => Side::Kernel(None),
+        Some(Walked::Kernel(path)) => Side::Kernel(Some(path)),
+        Some(Walked::Flac(fs, at)) => Side::Flac(fs, at),
+    })
+}
+
+/// The errno of a call whose paths are on both sides of the border: `EXDEV`, unless FLAC's half is missing altogether.
+fn across(old: &Side) -> Escape {
+    match old {
+        Side::Flac(_, Resolved::Missing { .. }) => Escape::Fail(libc::ENOENT),
+        _ => Escape::Fail(libc::EXDEV),
+    }
+}
+
+/// The kernel's function with those paths that have another name replaced.
+fn both_theirs(
+    (old_fd, old, old_other): (c_int, CPath, Option<std::ffi::CString>),
+    (new_fd, new, new_other): (c_int, CPath, Option<std::ffi::CString>),
+    theirs: impl Fn(c_int, CPath, c_int, CPath) -> c_int,
+) -> Answer<c_int> {
+    if old_other.is_none() && new_other.is_none() {
+        return Err(Escape::NotOurs);
+    }
+    let (old_fd, old) = old_other.as_ref().map_or((old_fd, old), |p| (AT_FDCWD, CPath::of(p)));
+    let (new_fd, new) = new_other.as_ref().map_or((new_fd, new), |p| (AT_FDCWD, CPath::of(p)));
+    checked(theirs(old_fd, old, new_fd, new))
+}
+
+fn link_at(
+    (old_fd, old): (c_int, CPath),
+    (new_fd, new): (c_int, CPath),
+    flags: c_int,
+    theirs: impl Fn(c_int, CPath, c_int, CPath) -> c_int,
+) -> Answer<c_int> {
+    let last = if flags & AT_SYMLINK_FOLLOW != 0 { Last::Follow } else { Last::Keep };
+    let from = if flags & AT_EMPTY_PATH != 0 && old.bytes()?.is_empty() && fds::is_flac(old_fd) {
+        let (fs, ino) = fds::inode(old_fd)?;
+        Side::Flac(fs, fs.resolve(ino, b"", Last::Keep, &creds::now().creds())?)
+    } else {
+        side(old_fd, old, last)?
+    };
+    match (from, side(new_fd, new, Last::Keep)?) {
+        (Side::Kernel(a), Side::Kernel(b)) => both_theirs((old_fd, old, a), (new_fd, new, b), theirs),
+        (Side::Flac(fs, Resolved::Found { ino, kind, slash, .. }), Side::Flac(_, to)) => {
+            if slash && kind != libc::S_IFDIR {
+                return fail(libc::ENOTDIR);
+            }
+            let (parent, name, slash) = missing(to)?;
+            if slash {
+                return fail(libc::ENOENT);
+            }
+            fs.link(ino, parent, &name, &creds::now().creds())?;
+            Ok(0)
+        }
+        (Side::Flac(..), Side::Flac(..)) => fail(libc::ENOENT),
+        (from, _) => Err(across(&from)),
+    }
+}
+
+hook! {
+    /// `link(2)`.
+    fn link(old: CPath, new: CPath) -> c_int, real(theirs) {
+        link_at((AT_FDCWD, old), (AT_FDCWD, new), 0, |_, old, _, new| theirs(old, new))
+    }
+}
+
+hook! {
+    /// `linkat(2)`; names an `O_TMPFILE` by `/proc/self/fd/N` and `AT_SYMLINK_FOLLOW`, or by `AT_EMPTY_PATH`.
+    fn linkat(old_fd: c_int, old: CPath, new_fd: c_int, new: CPath, flags: c_int) -> c_int, real(theirs) {
+        link_at((old_fd, old), (new_fd, new), flags, |a, old, b, new| theirs(a, old, b, new, flags))
+    }
+}
+
+/// Either end of a rename: `EBUSY` for the root, `.` and `..`.
+fn renamable(at: &Resolved) -> Answer<(Ino, &Name)> {
+    match at {
+        Resolved::Found { dot: 1.., .. } => fail(libc::EBUSY),
+        Resolved::Found { name, .. } if name.as_bytes().is_empty() => fail(libc::EBUSY),
+        Resolved::Found { parent, name, .. } | Resolved::Missing { parent, name, .. } => Ok((*parent, name)),
+        Resolved::Outside(_) => fail(libc::EXDEV),
+    }
+}
+
+fn rename_at(
+    (old_fd, old): (c_int, CPath),
+    (new_fd, new): (c_int, CPath),
+    flags: c_uint,
+    theirs: impl Fn(c_int, CPath, c_int, CPath) -> c_int,
+) -> Answer<c_int> {
+    match (side(old_fd, old, Last::Keep)?, side(new_fd, new, Last::Keep)?) {
+        (Side::Kernel(a), Side::Kernel(b)) => both_theirs((old_fd, old, a), (new_fd, new, b), theirs),
+        (Side::Flac(fs, from), Side::Flac(_, to)) => {
+            if flags & !(libc::RENAME_NOREPLACE | libc::RENAME_EXCHANGE) != 0 || flags.count_ones() > 1 {
+                return fail(libc::EINVAL);
+            }
+            let (source, target) = (renamable(&from)?, renamable(&to)?);
+            let Resolved::Found { kind, slash, .. } = from else { return fail(libc::ENOENT) };
+            let to_slash = matches!(to, Resolved::Found { slash: true, .. } | Resolved::Missing { slash: true, .. });
+            if kind != libc::S_IFDIR && (slash || to_slash) {
+                return fail(libc::ENOTDIR);
+            }
+            fs.rename(source, target, flags, &creds::now().creds())?;
+            Ok(0)
+        }
+        (from, _) => Err(across(&from)),
+    }
+}
+
+hook! {
+    /// `rename(2)`.
+    fn rename(old: CPath, new: CPath) -> c_int, real(theirs) {
+        rename_at((AT_FDCWD, old), (AT_FDCWD, new), 0, |_, old, _, new| theirs(old, new))
+    }
+}
+
+hook! {
+    /// `renameat(2)`.
+    fn renameat(old_fd: c_int, old: CPath, new_fd: c_int, new: CPath) -> c_int, real(theirs) {
+        rename_at((old_fd, old), (new_fd, new), 0, theirs)
+    }
+}
+
+hook! {
+    /// `renameat2(2)`.
+    fn renameat2(old_fd: c_int, old: CPath, new_fd: c_int, new: CPath, flags: c_uint) -> c_int, real(theirs) {
+        rename_at((old_fd, old), (new_fd, new), flags, |a, old, b, new| theirs(a, old, b, new, flags))
+    }
+}

@@ -1,0 +1,124 @@
+//! truncate, fallocate, and advice about ranges.
+
+use crate::abi::{CPath, fail, offset};
+use crate::boundary::{Answer, Escape, checked};
+use crate::paths::{self, Walked};
+use crate::{creds, fds};
+use flac::Fs;
+use flac::fs::names::{Last, Resolved};
+use flac::fs::open::OpenId;
+use flac::units::Ino;
+use libc::{AT_FDCWD, c_int, off_t, size_t, ssize_t};
+
+hook! {
+    /// `truncate(2)`.
+    fn truncate(path: CPath, size: off_t) -> c_int, also(truncate64), real(theirs) {
+        match paths::walk(AT_FDCWD, path, Last::Follow)? {
+            Walked::Kernel(path) => checked(theirs(CPath::of(&path), size)),
+            Walked::Flac(fs, Resolved::Found { ino, kind, slash, .. }) => {
+                let size = offset(size)?;
+                match kind {
+                    libc::S_IFDIR => return fail(libc::EISDIR),
+                    _ if slash => return fail(libc::ENOTDIR),
+                    libc::S_IFREG => {}
+                    _ => return fail(libc::EINVAL),
+                }
+                fs.access(ino, libc::W_OK, &creds::now().creds())?;
+                fs.truncate(ino, size)?;
+                Ok(0)
+            }
+            Walked::Flac(..) => fail(libc::ENOENT),
+        }
+    }
+}
+
+fn is_regular(fs: &Fs, ino: Ino) -> Answer<bool> {
+    Ok(fs.attr(ino)?.mode & libc::S_IFMT == libc::S_IFREG)
+}
+
+fn may_write(fs: &Fs, id: OpenId) -> bool {
+    let flags = fs.open_flags(id);
+    flags & libc::O_PATH == 0 && flags & libc::O_ACCMODE != libc::O_RDONLY
+}
+
+hook! {
+    /// `ftruncate(2)`.
+    fn ftruncate(fd: c_int, size: off_t) -> c_int, also(ftruncate64), when(fds::maybe(fd)) {
+        let (fs, id) = fds::open_file(fd)?;
+        let ino = fs.open_ino(id);
+        let size = offset(size)?;
+        if fs.open_flags(id) & libc::O_PATH != 0 {
+            return fail(libc::EBADF);
+        }
+        if !may_write(fs, id) || !is_regular(fs, ino)? {
+            return fail(libc::EINVAL);
+        }
+        fs.truncate(ino, size)?;
+        Ok(0)
+    }
+}
+
+fn allocate(fd: c_int, mode: c_int, at: off_t, len: off_t) -> Answer<()> {
+    let (fs, id) = fds::open_file(fd)?;
+    let (at, len) = (offset(at)?, offset(len)?);
+    if len == 0 {
+        return fail(libc::EINVAL);
+    }
+    if !may_write(fs, id) {
+        return fail(libc::EBADF);
+    }
+    if at.checked_add(len).is_none_or(|end| end > i64::MAX as u64) {
+        return fail(libc::EFBIG);
+    }
+    let ino = fs.open_ino(id);
+    if !is_regular(fs, ino)? {
+        return fail(libc::ENODEV);
+    }
+    Ok(fs.allocate(ino, mode, at, len)?)
+}
+
+hook! {
+    /// `fallocate(2)`.
+    fn fallocate(fd: c_int, mode: c_int, at: off_t, len: off_t) -> c_int, also(fallocate64), when(fds::maybe(fd)) {
+        allocate(fd, mode, at, len).map(|()| 0)
+    }
+}
+
+/// For calls that return the error instead of setting errno.
+fn returned(answer: Answer<()>) -> Answer<c_int> {
+    match answer {
+        Ok(()) => Ok(0),
+        Err(Escape::Fail(e)) => Ok(e),
+        Err(Escape::NotOurs) => Err(Escape::NotOurs),
+    }
+}
+
+hook! {
+    /// `posix_fallocate(3)`: returns the error.
+    fn posix_fallocate(fd: c_int, at: off_t, len: off_t) -> c_int, also(posix_fallocate64), when(fds::maybe(fd)) {
+        returned(allocate(fd, 0, at, len))
+    }
+}
+
+hook! {
+    /// `posix_fadvise(2)`: returns the error. Advice changes nothing: data is in memory or is fetched in large pieces.
+    fn posix_fadvise(fd: c_int, at: off_t, len: off_t, advice: c_int) -> c_int, also(posix_fadvise64), when(fds::maybe(fd)) {
+        let (fs, id) = fds::open_file(fd)?;
+        if fs.open_flags(id) & libc::O_PATH != 0 {
+            return Ok(libc::EBADF);
+        }
+        Ok(if len < 0 || at < 0 || !(libc::POSIX_FADV_NORMAL..=libc::POSIX_FADV_NOREUSE).contains(&advice) { libc::EINVAL } else { 0 })
+    }
+}
+
+hook! {
+    /// `readahead(2)`: advice, see `posix_fadvise`.
+    fn readahead(fd: c_int, at: off_t, n: size_t) -> ssize_t, when(fds::maybe(fd)) {
+        let (fs, id) = fds::open_file(fd)?;
+        let flags = fs.open_flags(id);
+        if flags & libc::O_PATH != 0 || flags & libc::O_ACCMODE == libc::O_WRONLY {
+            return fail(libc::EBADF);
+        }
+        if is_regular(fs, fs.open_ino(id))? { Ok(0) } else { fail(libc::EINVAL) }
+    }
+}

@@ -1,0 +1,119 @@
+//! stat in all its forms.
+
+use crate::abi::{CPath, Out, fail};
+use crate::attributes::{self, Form};
+use crate::boundary::{Answer, Escape, checked};
+use crate::paths::{self, Walked};
+use crate::{cwd, fds};
+use flac::fs::attr::Attr;
+use flac::fs::names::{Last, Resolved};
+use libc::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, c_int, c_uint, stat as Stat};
+use std::ffi::CString;
+
+/// What a path leads to.
+enum Seen {
+    Flac(&'static flac::Fs, Attr),
+    Kernel(CString),
+}
+
+/// Looks at a path as `fstatat` does. Writes nothing.
+fn look(dirfd: c_int, path: CPath, flags: c_int) -> Answer<Seen> {
+    let last = if flags & AT_SYMLINK_NOFOLLOW != 0 { Last::Keep } else { Last::Follow };
+    if flags & AT_EMPTY_PATH != 0 && path.is_null_or_empty() {
+        let (fs, ino) = if dirfd == AT_FDCWD { cwd::inode()? } else if fds::maybe(dirfd) { fds::inode(dirfd)? } else { return Err(Escape::NotOurs) };
+        return Ok(Seen::Flac(fs, fs.attr(ino)?));
+    }
+    match paths::walk(dirfd, path, last)? {
+        Walked::Kernel(path) => Ok(Seen::Kernel(path)),
+        Walked::Flac(fs, Resolved::Found { ino, kind, slash, .. }) => {
+            if slash && kind != libc::S_IFDIR {
+                return fail(libc::ENOTDIR);
+            }
+            Ok(Seen::Flac(fs, fs.attr(ino)?))
+        }
+        Walked::Flac(..) => fail(libc::ENOENT),
+    }
+}
+
+fn stat_at(dirfd: c_int, path: CPath, to: Out<Stat>, flags: c_int, theirs: impl Fn(CPath) -> c_int) -> Answer<c_int> {
+    match look(dirfd, path, flags)? {
+        Seen::Kernel(path) => checked(theirs(CPath::of(&path))),
+        Seen::Flac(fs, attr) => to.put(Stat::of(fs, &attr)).map(|()| 0),
+    }
+}
+
+hook! {
+    /// `stat(2)`.
+    fn stat(path: CPath, to: Out<Stat>) -> c_int, also(stat64), real(theirs) {
+        stat_at(AT_FDCWD, path, to, 0, |path| theirs(path, to))
+    }
+}
+
+hook! {
+    /// `lstat(2)`.
+    fn lstat(path: CPath, to: Out<Stat>) -> c_int, also(lstat64), real(theirs) {
+        stat_at(AT_FDCWD, path, to, AT_SYMLINK_NOFOLLOW, |path| theirs(path, to))
+    }
+}
+
+fn stat_fd(fd: c_int, to: Out<Stat>) -> Answer<c_int> {
+    let (fs, ino) = fds::inode(fd)?;
+    to.put(Stat::of(fs, &fs.attr(ino)?)).map(|()| 0)
+}
+
+hook! {
+    /// `fstat(2)`.
+    fn fstat(fd: c_int, to: Out<Stat>) -> c_int, also(fstat64), when(fds::maybe(fd)) {
+        stat_fd(fd, to)
+    }
+}
+
+hook! {
+    /// `fstatat(2)`, which newer libcs also compile `fstat` to, with an empty path.
+    fn fstatat(dirfd: c_int, path: CPath, to: Out<Stat>, flags: c_int) -> c_int, also(fstatat64), real(theirs) {
+        stat_at(dirfd, path, to, flags, |path| theirs(AT_FDCWD, path, to, flags))
+    }
+}
+
+hook! {
+    /// `stat` of programs linked before glibc 2.33.
+    fn __xstat(version: c_int, path: CPath, to: Out<Stat>) -> c_int, also(__xstat64), real(theirs) {
+        stat_at(AT_FDCWD, path, to, 0, |path| theirs(version, path, to))
+    }
+}
+
+hook! {
+    /// `lstat` of programs linked before glibc 2.33.
+    fn __lxstat(version: c_int, path: CPath, to: Out<Stat>) -> c_int, also(__lxstat64), real(theirs) {
+        stat_at(AT_FDCWD, path, to, AT_SYMLINK_NOFOLLOW, |path| theirs(version, path, to))
+    }
+}
+
+hook! {
+    /// `fstat` of programs linked before glibc 2.33.
+    fn __fxstat(version: c_int, fd: c_int, to: Out<Stat>) -> c_int, also(__fxstat64), when(fds::maybe(fd)) {
+        stat_fd(fd, to)
+    }
+}
+
+hook! {
+    /// `fstatat` of programs linked before glibc 2.33.
+    fn __fxstatat(version: c_int, dirfd: c_int, path: CPath, to: Out<Stat>, flags: c_int) -> c_int, also(__fxstatat64), real(theirs) {
+        stat_at(dirfd, path, to, flags, |path| theirs(version, AT_FDCWD, path, to, flags))
+    }
+}
+
+hook! {
+    /// `statx(2)`. All basic fields and the time of creation are there whatever the mask asks.
+    fn statx(dirfd: c_int, path: CPath, flags: c_int, mask: c_uint, to: Out<libc::statx>) -> c_int, real(theirs) {
+        match look(dirfd, path, flags)? {
+            Seen::Kernel(path) => checked(theirs(AT_FDCWD, CPath::of(&path), flags, mask, to)),
+            Seen::Flac(fs, attr) => {
+                if mask & libc::STATX__RESERVED.cast_unsigned() != 0 {
+                    return fail(libc::EINVAL);
+                }
+                to.put(attributes::statx(fs, &attr)).map(|()| 0)
+            }
+        }
+    }
+}

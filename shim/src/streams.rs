@@ -1,0 +1,185 @@
+//! Directory streams (`DIR *`) on FLAC directories: objects of our own, told from libc's by their first word, which in libc's is a descriptor
+//! and a lock, never negative.
+//!
+//! A stream shows the directory as it was at the first `readdir` after opening or rewinding, as POSIX allows: so `rm -r` and `mv` while reading
+//! neither miss nor repeat an entry.
+#![expect(unsafe_code, reason = "records handed to C as pointers")]
+
+use crate::abi::{CPath, fail};
+use crate::boundary::{Answer, Escape, checked};
+use crate::{fds, files};
+use flac::Fs;
+use flac::units::Ino;
+use libc::{DIR, c_int, c_long, dirent64};
+
+const MAGIC: u64 = 0xf1ac_d112_f1ac_d112;
+/// A record's fields before its name.
+const HEAD: usize = std::mem::offset_of!(dirent64, d_name);
+
+/// The stream.
+#[repr(C)]
+pub struct Stream {
+    magic: u64,
+    fd: c_int,
+    /// Where in `records` the next one begins.
+    at: usize,
+    records: Option<Records>,
+}
+
+/// `dirent64` records, one behind the other.
+pub struct Records {
+    // Words, so that records are aligned.
+    words: Vec<u64>,
+    len: usize,
+}
+
+impl Records {
+    /// All entries of `dir`.
+    pub fn of(fs: &Fs, dir: Ino) -> Answer<Self> {
+        let entries = fs.read_dir(dir)?;
+        let mut words: Vec<u64> = Vec::with_capacity(entries.len() * 5 + size_of::<dirent64>() / 8 + 1);
+        for (ino, kind, name) in &entries {
+            let name = name.as_bytes();
+            let len = (HEAD + name.len() + 1).next_multiple_of(8);
+            let start = words.len();
+            let next = start * 8 + len;
+            let mut record = [0u8; size_of::<dirent64>() + 8];
+            record[..8].copy_from_slice(&ino.get().to_ne_bytes());
+            record[8..16].copy_from_slice(&(next as u64).to_ne_bytes());
+            record[16..18].copy_from_slice(&(len as u16).to_ne_bytes());
+            record[18] = *kind;
+            record[HEAD..HEAD + name.len()].copy_from_slice(name);
+            words.extend(record[..len].chunks_exact(8).map(|w| u64::from_ne_bytes(w.try_into().expect("8 bytes"))));
+        }
+        let len = words.len() * 8;
+        // A program may copy a whole `struct dirent` from the last record.
+        words.resize(words.len() + size_of::<dirent64>() / 8 + 1, 0);
+        Ok(Self { words, len })
+    }
+    /// The record at `at`, if one begins there, and where the next begins.
+    fn get(&self, at: usize) -> Option<(*const dirent64, usize)> {
+        (at < self.len && at.is_multiple_of(8)).then(|| {
+            let record = (&raw const self.words[at / 8]).cast::<dirent64>();
+            // SAFETY: `at` is where a record begins (a caller's invalid cookie gives garbage, inside `words`).
+            let len = unsafe { (&raw const (*record).d_reclen).read() };
+            (record, at + usize::from(len).max(8))
+        })
+    }
+    /// Bytes of whole records from `at` on, at most `room`.
+    pub fn bytes(&self, at: usize, room: usize) -> &[u8] {
+        let mut end = at;
+        while let Some((_, next)) = self.get(end) {
+            if next - at > room {
+                break;
+            }
+            end = next;
+        }
+        if end <= at {
+            return &[];
+        }
+        // SAFETY: inside `words`: `get` yielded each record up to `end`.
+        unsafe { std::slice::from_raw_parts(self.words.as_ptr().cast::<u8>().add(at), end - at) }
+    }
+    /// Whether there is anything at `at`.
+    pub fn ends_at(&self, at: usize) -> bool {
+        self.get(at).is_none()
+    }
+}
+
+/// The stream behind C's pointer; `NotOurs` if it is libc's, or null.
+fn ours<'a>(stream: *mut DIR) -> Answer<&'a mut Stream> {
+    let stream = stream.cast::<Stream>();
+    // SAFETY: libc's DIR is larger than the first word; the program vouches that it is one or the other, and uses it in one thread.
+    if stream.is_null() || unsafe { (*stream).magic } != MAGIC {
+        return Err(Escape::NotOurs);
+    }
+    // SAFETY: as above.
+    Ok(unsafe { &mut *stream })
+}
+
+/// Whether `stream` is ours: the test of the hooks.
+pub fn is_ours(stream: *mut DIR) -> bool {
+    ours(stream).is_ok()
+}
+
+/// `opendir`, `opendirat`; `theirs` opens a directory of the kernel's.
+pub fn open(dirfd: c_int, path: CPath, theirs: impl Fn(CPath) -> *mut DIR) -> Answer<*mut DIR> {
+    let kernel = std::cell::Cell::new(std::ptr::null_mut());
+    let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC | libc::O_NONBLOCK;
+    let fd = files::open(dirfd, path, flags, 0, |path| {
+        kernel.set(theirs(path));
+        if kernel.get().is_null() { -1 } else { c_int::MAX }
+    })?;
+    if fd == c_int::MAX { checked(kernel.get()) } else { Ok(made(fd)) }
+}
+
+fn made(fd: c_int) -> *mut DIR {
+    Box::into_raw(Box::new(Stream { magic: MAGIC, fd, at: 0, records: None })).cast()
+}
+
+/// `fdopendir`.
+pub fn adopt(fd: c_int) -> Answer<*mut DIR> {
+    let (fs, id) = fds::open_file(fd)?;
+    if fs.open_flags(id) & libc::O_PATH != 0 {
+        return fail(libc::EBADF);
+    }
+    if fs.attr(fs.open_ino(id))?.mode & libc::S_IFMT != libc::S_IFDIR {
+        return fail(libc::ENOTDIR);
+    }
+    Ok(made(fd))
+}
+
+/// `readdir`: the next record, or null at the end. It stays where it is until the stream is rewound or closed.
+pub fn next(stream: *mut DIR) -> Answer<*mut dirent64> {
+    let stream = ours(stream)?;
+    let records = match &stream.records {
+        Some(records) => records,
+        None => {
+            let (fs, ino) = fds::inode(stream.fd).map_err(|_| Escape::Fail(libc::EBADF))?;
+            let records = match Records::of(fs, ino) {
+                // Removed while open: empty, as in the kernel.
+                Err(Escape::Fail(libc::ENOENT)) => return Ok(std::ptr::null_mut()),
+                other => other?,
+            };
+            stream.records.insert(records)
+        }
+    };
+    Ok(records.get(stream.at).map_or(std::ptr::null_mut(), |(record, next)| {
+        stream.at = next;
+        record.cast_mut()
+    }))
+}
+
+/// `rewinddir`.
+pub fn rewind(stream: *mut DIR) -> Answer<()> {
+    let stream = ours(stream)?;
+    (stream.at, stream.records) = (0, None);
+    Ok(())
+}
+
+/// `telldir`.
+pub fn tell(stream: *mut DIR) -> Answer<c_long> {
+    Ok(ours(stream)?.at as c_long)
+}
+
+/// `seekdir`, to where `tell` was.
+pub fn seek(stream: *mut DIR, to: c_long) -> Answer<()> {
+    ours(stream)?.at = usize::try_from(to).unwrap_or(0);
+    Ok(())
+}
+
+/// `dirfd`.
+pub fn fd(stream: *mut DIR) -> Answer<c_int> {
+    Ok(ours(stream)?.fd)
+}
+
+/// The first half of `closedir`: the stream is gone, its descriptor is to be closed.
+pub fn dissolve(stream: *mut DIR) -> Answer<c_int> {
+    let stream = std::ptr::from_mut(ours(stream)?);
+    // SAFETY: made by `made` from a Box; the program does not use it again. Its magic goes first, in case it does.
+    let stream = unsafe {
+        (*stream).magic = 0;
+        Box::from_raw(stream)
+    };
+    Ok(stream.fd)
+}
