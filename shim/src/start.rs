@@ -1,21 +1,70 @@
 //! What runs before the program and after it.
+//!
+//! The library is linked to be initialised first (`build.rs`): before libc's own constructors, and before any library that keeps a copy of what we replace.
+#![expect(unsafe_code, reason = "sections that the loader calls, the environment")]
 
-/// Reads the environment. Other modules that need a start of their own are called from here, only when FLAC is on.
-extern "C" fn start() {
-    let _on = crate::config::on();
+use crate::config;
+use crate::hooks::process::{fork, image};
+use crate::stdio::{last, standard};
+use libc::{c_char, c_int};
+use std::ffi::CStr;
+
+unsafe extern "C" {
+    static mut environ: *mut *mut c_char;
 }
 
-/// The process ends by `exit` or by returning from `main`. Streams that libc flushes later are flushed by `hooks::stdio` before.
+/// Before everything else. The loader passes what `main` gets.
+extern "C" fn start(_argc: c_int, _argv: *const *const c_char, envp: *mut *mut c_char) {
+    // SAFETY: libc sets it to the same value a moment later.
+    unsafe {
+        if environ.is_null() {
+            environ = envp;
+        }
+    }
+    if !config::on() {
+        return;
+    }
+    fork::register();
+    last::post();
+    standard::replace();
+    remove(envp, b"FLAC_EXEC=");
+    image::take_name();
+    if config::settings().is_some_and(|s| s.exec.is_some_and(|(pid, _)| pid == rustix::process::getpid().as_raw_nonzero().get())) {
+        // The old image's holds are ours to give up. What is wrong is said when a path is used.
+        let _ = crate::space::fs();
+    }
+}
+
+/// Removes a variable of our own, which the program has not set.
+fn remove(envp: *mut *mut c_char, name: &[u8]) {
+    let (mut from, mut to) = (0, 0);
+    loop {
+        // SAFETY: the loader's array of C strings, ended by null; nobody else runs yet.
+        unsafe {
+            let entry = *envp.add(from);
+            if entry.is_null() || !CStr::from_ptr(entry).to_bytes().starts_with(name) {
+                *envp.add(to) = entry;
+                to += 1;
+            }
+            from += 1;
+            if entry.is_null() {
+                return;
+            }
+        }
+    }
+}
+
+/// `exit` runs the destructors of libraries: its last flush of the streams follows, and then FLAC's end.
 extern "C" fn end() {
-    crate::space::end();
+    if config::on() {
+        last::exiting();
+    }
 }
 
-#[allow(unsafe_code, reason = "a section that the loader calls")]
 #[used]
 #[unsafe(link_section = ".init_array")]
-static START: extern "C" fn() = start;
+static START: extern "C" fn(c_int, *const *const c_char, *mut *mut c_char) = start;
 
-#[allow(unsafe_code, reason = "a section that the loader calls")]
 #[used]
 #[unsafe(link_section = ".fini_array")]
 static END: extern "C" fn() = end;

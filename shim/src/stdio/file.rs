@@ -1,5 +1,5 @@
 //! The part of `FILE` that programs were always allowed to see (old headers had `getc` as a macro on it), so its layout never changes:
-//! glibc 2.1 to today, 64 bits. Behind it, `fopencookie`'s own fields. [`Layout::check`] asks this libc whether that is true here.
+//! glibc 2.1 to today, 64 bits. Behind it, `fopencookie`'s own fields. [`layout_is_known`] asks this libc whether that is true here.
 #![expect(unsafe_code, reason = "reads and writes fields of libc's FILE")]
 
 use crate::boundary::CReturn;
@@ -130,6 +130,11 @@ impl Stream {
     field!(cookie, set_cookie, cookie: *mut c_void);
     field!(functions, set_functions, functions: [usize; 4]);
 
+    /// The next stream of libc's list.
+    pub fn next(self) -> Stream {
+        // SAFETY: as in `field`; the caller holds the list's lock.
+        Stream(unsafe { (*self.0).chain })
+    }
     /// For libc's functions.
     pub fn libc(self) -> *mut libc::FILE {
         self.0.cast()

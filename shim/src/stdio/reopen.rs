@@ -1,7 +1,7 @@
 //! `freopen`: the same `FILE *`, another file.
 #![expect(unsafe_code, reason = "libc's functions on streams and descriptors")]
 
-use super::file::{__fpurge, Stream, flag, flockfile, funlockfile};
+use super::file::{Stream, flag, flockfile, funlockfile};
 use super::mode::Mode;
 use super::{cookie, standard};
 use crate::abi::CPath;
@@ -29,8 +29,10 @@ pub fn reopen(path: CPath, mode: CPath, stream: Stream, theirs: impl Fn(CPath, C
 
 fn reopen_ours(path: CPath, wanted: Mode, stream: Stream) -> Stream {
     let old = stream.fileno();
-    // SAFETY: a live stream; an error is lost, as in libc.
-    unsafe { libc::fflush(stream.libc()) };
+    if stream.flags() & flag::CURRENTLY_PUTTING != 0 {
+        // SAFETY: a live stream; an error is lost, as in libc.
+        unsafe { libc::fflush(stream.libc()) };
+    }
     let again = CString::new(format!("/proc/self/fd/{old}")).unwrap_or_default();
     let path = if path.is_null() { CPath::of(&again) } else { path };
     // SAFETY: a C string; `open` is our hook.
@@ -115,16 +117,9 @@ fn move_to(fd: c_int, old: c_int, wanted: Mode) -> c_int {
 }
 
 fn set_mode(stream: Stream, wanted: Mode) {
-    let mut clear = flag::NO_READS | flag::NO_WRITES;
-    if wanted.reads() {
-        clear &= !flag::NO_READS;
-        stream.change_flags(0, flag::NO_READS);
-    }
-    if wanted.writes() {
-        clear &= !flag::NO_WRITES;
-        stream.change_flags(0, flag::NO_WRITES);
-    }
-    stream.change_flags(clear | if wanted.appends() { flag::IS_APPENDING } else { 0 }, 0);
+    let set = [(!wanted.reads(), flag::NO_READS), (!wanted.writes(), flag::NO_WRITES), (wanted.appends(), flag::IS_APPENDING)];
+    let set = set.iter().filter(|(on, _)| *on).fold(0, |all, (_, flag)| all | flag);
+    stream.change_flags(set, flag::NO_READS | flag::NO_WRITES);
     stream.forget_orientation();
 }
 
@@ -161,10 +156,4 @@ pub fn follow(fd: c_int) {
         }
         _IO_list_unlock();
     }
-}
-
-/// Drops what is buffered in both directions.
-pub fn purge(stream: Stream) {
-    // SAFETY: a live stream.
-    unsafe { __fpurge(stream) };
 }

@@ -71,7 +71,7 @@ fn fit(stream: Stream, fd: c_int) {
         if (1..=BUFFER).contains(&size) && !is_flac {
             libc::setvbuf(stream.libc(), buffer.get().cast::<c_char>(), libc::_IOFBF, size);
         }
-        if stat.st_mode & libc::S_IFMT == libc::S_IFCHR && rustix::termios::isatty(stub) {
+        if stat.st_mode & libc::S_IFMT == libc::S_IFCHR && libc::isatty(fd) == 1 {
             libc::setvbuf(stream.libc(), std::ptr::null_mut(), libc::_IOLBF, 0);
         }
     }

@@ -1,0 +1,283 @@
+//! The exec family. All of it ends in one system call, made here, with `FLAC_EXEC` in the new environment: the new image finds its process slot by it.
+#![expect(unsafe_code, reason = "C arrays of strings, execve")]
+
+use super::image;
+use crate::abi::{CPath, fail};
+use crate::boundary::{Answer, CReturn, Escape};
+use crate::paths::{self, Walked};
+use crate::variadic::VaList;
+use crate::{boundary, fds, space};
+use flac::fs::names::{Last, Resolved};
+use libc::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, c_char, c_int};
+use std::ffi::{CStr, CString};
+
+/// An array of C strings, ended by null: `argv`, `envp`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Strings(pub *const *const c_char);
+
+impl CReturn for Strings {
+    const FAILED: Self = Strings(std::ptr::null());
+}
+
+unsafe extern "C" {
+    static mut environ: *const *const c_char;
+}
+
+impl Strings {
+    /// The environment of this process.
+    pub fn environment() -> Self {
+        // SAFETY: libc's variable; a program that changes it meanwhile breaks libc's own exec too.
+        Self(unsafe { environ })
+    }
+    /// The strings without the null at the end.
+    pub fn list(self) -> Vec<*const c_char> {
+        let mut list = Vec::new();
+        if self.0.is_null() {
+            return list;
+        }
+        for i in 0.. {
+            // SAFETY: the program vouches for an array that ends with null.
+            let s = unsafe { *self.0.add(i) };
+            if s.is_null() {
+                break;
+            }
+            list.push(s);
+        }
+        list
+    }
+}
+
+/// The environment for a new image of this process: with `FLAC_EXEC` if there is something to hand over and the image will be ours.
+struct NewEnvironment {
+    list: Vec<*const c_char>,
+    _exec: CString,
+}
+
+impl NewEnvironment {
+    fn of(envp: Strings) -> Option<Self> {
+        let (pid, token) = space::exec_token()?;
+        let mut list = envp.list();
+        // SAFETY: the program vouches for its strings.
+        let has = |name: &[u8]| list.iter().any(|s| unsafe { CStr::from_ptr(*s) }.to_bytes().starts_with(name));
+        if !has(b"FLAC_ROOT=") || !has(b"LD_PRELOAD=") {
+            return None;
+        }
+        let exec = CString::new(format!("FLAC_EXEC={pid}:{token}")).ok()?;
+        list.push(exec.as_ptr());
+        list.push(std::ptr::null());
+        Some(Self { list, _exec: exec })
+    }
+}
+
+/// The kernel's exec of a path, or of the descriptor `fd` if the path is empty. Returns the errno.
+pub fn kernel(fd: c_int, path: &CStr, argv: Strings, envp: Strings, flags: c_int) -> Escape {
+    let new = NewEnvironment::of(envp);
+    let envp = new.as_ref().map_or(envp.0, |new| new.list.as_ptr());
+    // SAFETY: C strings and arrays that end with null.
+    unsafe {
+        if fd == AT_FDCWD && flags == 0 {
+            libc::syscall(libc::SYS_execve, path.as_ptr(), argv.0, envp);
+        } else {
+            libc::syscall(libc::SYS_execveat, fd, path.as_ptr(), argv.0, envp, flags);
+        }
+    }
+    Escape::Fail(boundary::errno())
+}
+
+/// Executes a path. Comes back only when that fails.
+pub fn run(dirfd: c_int, path: CPath, argv: Strings, envp: Strings, flags: c_int, depth: u32) -> Escape {
+    let last = if flags & AT_SYMLINK_NOFOLLOW != 0 { Last::Keep } else { Last::Follow };
+    match paths::walk(dirfd, path, last) {
+        Err(Escape::NotOurs) if path.is_null() => Escape::Fail(libc::EFAULT),
+        Err(Escape::NotOurs) => {
+            // SAFETY: not null, the program's string.
+            let path = unsafe { CStr::from_ptr(path.ptr()) };
+            kernel_or_script(dirfd, path, argv, envp, flags, depth)
+        }
+        Err(e) => e,
+        Ok(Walked::Kernel(path)) => kernel_or_script(AT_FDCWD, &path, argv, envp, 0, depth),
+        Ok(Walked::Flac(fs, Resolved::Found { ino, .. })) => {
+            let bytes = path.bytes().unwrap_or_default();
+            image::run(fs, ino, bytes, argv, envp, depth).err().unwrap_or(Escape::Fail(libc::ENOEXEC))
+        }
+        Ok(Walked::Flac(..)) => Escape::Fail(libc::ENOENT),
+    }
+}
+
+/// A program of the kernel's. It says ENOENT for a script whose interpreter is in FLAC, too.
+fn kernel_or_script(dirfd: c_int, path: &CStr, argv: Strings, envp: Strings, flags: c_int, depth: u32) -> Escape {
+    let failed = kernel(dirfd, path, argv, envp, flags);
+    if failed == Escape::Fail(libc::ENOENT) && dirfd == AT_FDCWD {
+        if let Some(line) = image::first_line_of_kernel_file(path) {
+            return image::run_script(&line, path.to_bytes(), argv, envp, depth);
+        }
+    }
+    failed
+}
+
+/// The answer of a failed exec: libc is asked, too, where a walk by hand might find the path; see [`paths`].
+fn failed<T>(e: Escape) -> Answer<T> {
+    match e {
+        Escape::Fail(libc::ENOENT | libc::ENOTDIR | libc::ELOOP) if !boundary::by_hand() => Err(Escape::NotOurs),
+        e => Err(e),
+    }
+}
+
+/// Executes `file`, looked for in `PATH` if it has no slash; what is no program is given to the shell.
+pub fn search(file: CPath, argv: Strings, envp: Strings) -> Escape {
+    let name = match file.bytes() {
+        Ok(b"") => return Escape::Fail(libc::ENOENT),
+        Ok(name) => name,
+        Err(_) => return Escape::Fail(libc::EFAULT),
+    };
+    if name.contains(&b'/') {
+        return run_or_shell(file, argv, envp);
+    }
+    if name.len() > 255 {
+        return Escape::Fail(libc::ENAMETOOLONG);
+    }
+    // SAFETY: the program changes its environment in no other thread now (as for libc's execvp).
+    let path = unsafe { libc::getenv(c"PATH".as_ptr()) };
+    // SAFETY: not null: a C string.
+    let path = if path.is_null() { b"/bin:/usr/bin".as_slice() } else { unsafe { CStr::from_ptr(path) }.to_bytes() };
+    let mut result = libc::ENOENT;
+    for dir in path.split(|b| *b == b':') {
+        let slash: &[u8] = if dir.is_empty() { b"" } else { b"/" };
+        let Ok(whole) = CString::new([dir, slash, name].concat()) else { continue };
+        match run_or_shell(CPath::of(&whole), argv, envp) {
+            Escape::Fail(libc::EACCES) => result = libc::EACCES,
+            Escape::Fail(libc::ENOENT | libc::ESTALE | libc::ENOTDIR | libc::ENODEV | libc::ETIMEDOUT) => {}
+            other => return other,
+        }
+    }
+    Escape::Fail(result)
+}
+
+fn run_or_shell(path: CPath, argv: Strings, envp: Strings) -> Escape {
+    match run(AT_FDCWD, path, argv, envp, 0, 0) {
+        Escape::Fail(libc::ENOEXEC) => {
+            let shell = c"/bin/sh";
+            let mut list = vec![shell.as_ptr(), path.ptr()];
+            list.extend(argv.list().iter().skip(1));
+            list.push(std::ptr::null());
+            run(AT_FDCWD, CPath::of(shell), Strings(list.as_ptr()), envp, 0, 0)
+        }
+        e => e,
+    }
+}
+
+hook! {
+    /// `execve(2)`.
+    fn execve(path: CPath, argv: Strings, envp: Strings) -> c_int {
+        failed(run(AT_FDCWD, path, argv, envp, 0, 0))
+    }
+}
+
+hook! {
+    /// `execv(3)`.
+    fn execv(path: CPath, argv: Strings) -> c_int {
+        failed(run(AT_FDCWD, path, argv, Strings::environment(), 0, 0))
+    }
+}
+
+hook! {
+    /// `execvp(3)`.
+    fn execvp(file: CPath, argv: Strings) -> c_int {
+        failed(search(file, argv, Strings::environment()))
+    }
+}
+
+hook! {
+    /// `execvpe(3)`.
+    fn execvpe(file: CPath, argv: Strings, envp: Strings) -> c_int {
+        failed(search(file, argv, envp))
+    }
+}
+
+hook! {
+    /// `execveat(2)`.
+    fn execveat(dirfd: c_int, path: CPath, argv: Strings, envp: Strings, flags: c_int) -> c_int {
+        if path.bytes()?.is_empty() && flags & AT_EMPTY_PATH != 0 {
+            return by_descriptor(dirfd, argv, envp);
+        }
+        failed(run(dirfd, path, argv, envp, flags, 0))
+    }
+}
+
+hook! {
+    /// `fexecve(3)`.
+    fn fexecve(fd: c_int, argv: Strings, envp: Strings) -> c_int {
+        if fd < 0 || argv.0.is_null() || envp.0.is_null() {
+            return fail(libc::EINVAL);
+        }
+        by_descriptor(fd, argv, envp)
+    }
+}
+
+fn by_descriptor(fd: c_int, argv: Strings, envp: Strings) -> Answer<c_int> {
+    match fds::inode(fd) {
+        Ok((fs, ino)) => {
+            let name = format!("/dev/fd/{fd}");
+            // The interpreter of a script opens it by this name: it must not be closed by exec.
+            let closed = rustix::io::fcntl_getfd(fds::borrow(fd)?)?.contains(rustix::io::FdFlags::CLOEXEC);
+            if closed && image::is_script(fs, ino)? {
+                return fail(libc::ENOENT);
+            }
+            image::run(fs, ino, name.as_bytes(), argv, envp, 0)
+        }
+        Err(Escape::NotOurs) => Err(kernel(fd, c"", argv, envp, AT_EMPTY_PATH)),
+        Err(e) => Err(e),
+    }
+}
+
+/// The arguments after the fixed ones, as an array with `first` in front. What follows the null is left in the list.
+fn collected(first: *const c_char, args: &mut VaList) -> Vec<*const c_char> {
+    let mut list = vec![first];
+    if first.is_null() {
+        return list;
+    }
+    loop {
+        // SAFETY: the program's arguments are pointers, the last one null.
+        let next = unsafe { args.next_pointer::<c_char>() }.cast_const();
+        list.push(next);
+        if next.is_null() {
+            return list;
+        }
+    }
+}
+
+extern "C-unwind" fn execl_list(path: CPath, first: *const c_char, mut args: VaList) -> c_int {
+    let list = collected(first, &mut args);
+    // SAFETY: our hook, with an array that ends with null.
+    unsafe { execv(path, Strings(list.as_ptr())) }
+}
+
+extern "C-unwind" fn execlp_list(file: CPath, first: *const c_char, mut args: VaList) -> c_int {
+    let list = collected(first, &mut args);
+    // SAFETY: as above.
+    unsafe { execvp(file, Strings(list.as_ptr())) }
+}
+
+extern "C-unwind" fn execle_list(path: CPath, first: *const c_char, mut args: VaList) -> c_int {
+    let list = collected(first, &mut args);
+    // SAFETY: the environment follows the null.
+    let envp = unsafe { args.next_pointer::<*const c_char>() };
+    // SAFETY: as above.
+    unsafe { execve(path, Strings(list.as_ptr()), Strings(envp)) }
+}
+
+variadic! {
+    /// `execl(3)`.
+    fn execl(2) => execl_list
+}
+
+variadic! {
+    /// `execlp(3)`.
+    fn execlp(2) => execlp_list
+}
+
+variadic! {
+    /// `execle(3)`.
+    fn execle(2) => execle_list
+}

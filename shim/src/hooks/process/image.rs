@@ -1,0 +1,206 @@
+//! Programs and libraries that are stored in FLAC: copied to a memfd, from which the kernel runs or maps them. Scripts: their interpreter is run with the
+//! script's path, as the kernel does it.
+
+use super::exec::{self, Strings};
+use crate::abi::{CPath, fail};
+use crate::boundary::{Answer, Escape};
+use crate::{creds, fds};
+use flac::Fs;
+use flac::fs::io::IoVec;
+use flac::units::Ino;
+use libc::{AT_EMPTY_PATH, AT_FDCWD, c_char, c_int};
+use rustix::fs::MemfdFlags;
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsRawFd, OwnedFd};
+
+/// What the kernel looks at to tell what a program is.
+const HEAD: usize = 256;
+/// Interpreters that are scripts themselves: the kernel's limit.
+const DEEPEST: u32 = 5;
+
+/// Executes the file `ino`, known to the program as `path`. Comes back only with a failure.
+pub fn run(fs: &'static Fs, ino: Ino, path: &[u8], argv: Strings, envp: Strings, depth: u32) -> Answer<c_int> {
+    let attr = fs.attr(ino)?;
+    if attr.mode & libc::S_IFMT != libc::S_IFREG {
+        return fail(libc::EACCES);
+    }
+    fs.access(ino, libc::X_OK, &creds::now().creds())?;
+    let file = File::open(fs, ino)?;
+    let mut head = [0; HEAD];
+    let n = file.read(&mut head, 0)?;
+    if let Some(line) = script_line(&head[..n]) {
+        drop(file);
+        return Err(run_script(&line?, path, argv, envp, depth));
+    }
+    if !head.starts_with(b"\x7fELF") {
+        return fail(libc::ENOEXEC);
+    }
+    let name = path.rsplit(|b| *b == b'/').next().unwrap_or(path);
+    let copy = file.copy(attr.size, name)?;
+    drop(file);
+    Err(exec::kernel(copy.as_raw_fd(), c"", argv, envp, AT_EMPTY_PATH))
+}
+
+/// Whether `ino` begins as scripts do.
+pub fn is_script(fs: &'static Fs, ino: Ino) -> Answer<bool> {
+    let mut head = [0; 2];
+    let n = File::open(fs, ino)?.read(&mut head, 0)?;
+    Ok(&head[..n] == b"#!")
+}
+
+/// Executes a script's interpreter. Comes back only with a failure.
+pub fn run_script(line: &Line, path: &[u8], argv: Strings, envp: Strings, depth: u32) -> Escape {
+    if depth >= DEEPEST {
+        return Escape::Fail(libc::ELOOP);
+    }
+    let (Ok(interpreter), Ok(path)) = (CString::new(&line.interpreter[..]), CString::new(path)) else {
+        return Escape::Fail(libc::ENOEXEC);
+    };
+    let argument = line.argument.as_ref().and_then(|a| CString::new(&a[..]).ok());
+    let mut list: Vec<*const c_char> = vec![interpreter.as_ptr()];
+    list.extend(argument.as_ref().map(|a| a.as_ptr()));
+    list.push(path.as_ptr());
+    list.extend(argv.list().iter().skip(1));
+    list.push(std::ptr::null());
+    exec::run(AT_FDCWD, CPath::of(&interpreter), Strings(list.as_ptr()), envp, 0, depth + 1)
+}
+
+/// What stands after `#!`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Line {
+    interpreter: Vec<u8>,
+    argument: Option<Vec<u8>>,
+}
+
+/// Reads the first line of a script by the kernel's rules: an interpreter, and at most one argument, which may hold blanks. `None`: no script.
+fn script_line(head: &[u8]) -> Option<Answer<Line>> {
+    let rest = head.strip_prefix(b"#!")?;
+    let blank = |b: &u8| matches!(*b, b' ' | b'\t');
+    let end = rest.iter().position(|b| matches!(*b, b'\n' | 0));
+    let line = &rest[..end.unwrap_or(rest.len())];
+    let start = line.iter().position(|b| !blank(b)).unwrap_or(line.len());
+    let line = &line[start..];
+    let line = &line[..line.iter().rposition(|b| !blank(b)).map_or(0, |i| i + 1)];
+    let split = line.iter().position(blank);
+    let interpreter = line[..split.unwrap_or(line.len())].to_vec();
+    // A line that goes on behind what the kernel reads may cut an argument, but not the interpreter.
+    let cut = end.is_none() && head.len() == HEAD && split.is_none();
+    if interpreter.is_empty() || cut {
+        return Some(fail(libc::ENOEXEC));
+    }
+    let argument = split.map(|at| {
+        let rest = &line[at..];
+        rest[rest.iter().position(|b| !blank(b)).unwrap_or(0)..].to_vec()
+    });
+    Some(Ok(Line { interpreter, argument }))
+}
+
+/// The first line of a script of the kernel's.
+pub fn first_line_of_kernel_file(path: &CStr) -> Option<Line> {
+    use rustix::fs::{Mode, OFlags};
+    let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let mut head = [0; HEAD];
+    let n = rustix::io::read(&file, &mut head).ok()?;
+    script_line(&head[..n])?.ok()
+}
+
+/// A FLAC file, open for us alone.
+struct File {
+    fd: c_int,
+}
+
+impl File {
+    /// Opens it whatever its permissions: to execute a program is not to read it.
+    fn open(fs: &'static Fs, ino: Ino) -> Answer<Self> {
+        Ok(Self { fd: fds::open(fs, ino, libc::O_RDONLY | libc::O_CLOEXEC)? })
+    }
+
+    fn read(&self, to: &mut [u8], at: u64) -> Answer<usize> {
+        let (fs, id) = fds::open_file(self.fd)?;
+        let to = IoVec { iov_base: to.as_mut_ptr().cast(), iov_len: to.len() };
+        #[allow(unsafe_code, reason = "Fs::read takes the caller's word for its buffers")]
+        // SAFETY: our own buffer.
+        let n = unsafe { fs.read(id, &[to], Some(at)) }?;
+        Ok(n)
+    }
+
+    /// Copies it to a memfd.
+    fn copy(&self, size: u64, name: &[u8]) -> Answer<OwnedFd> {
+        /// `MFD_EXEC`: where the administrator makes memfds not executable by default.
+        const EXEC: MemfdFlags = MemfdFlags::from_bits_retain(0x10);
+        let name = CString::new(&name[..name.len().min(200)]).unwrap_or_default();
+        let copy = rustix::fs::memfd_create(&name, MemfdFlags::CLOEXEC | EXEC)
+            .or_else(|_| rustix::fs::memfd_create(&name, MemfdFlags::CLOEXEC))?;
+        let mut buffer = vec![0; (1 << 20).min(size.max(1) as usize)];
+        let mut at = 0;
+        loop {
+            let n = self.read(&mut buffer, at)?;
+            if n == 0 {
+                return Ok(copy);
+            }
+            let mut part = &buffer[..n];
+            while !part.is_empty() {
+                let written = rustix::io::write(&copy, part)?;
+                part = &part[written..];
+            }
+            at += n as u64;
+        }
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        fds::release(self.fd);
+        #[allow(unsafe_code, reason = "close")]
+        // SAFETY: our own descriptor; this thread is inside, so it is libc's function.
+        unsafe {
+            libc::close(self.fd)
+        };
+    }
+}
+
+/// In a new image: if it came from a memfd, the process is named after the program, not after the descriptor.
+pub fn take_name() {
+    #[allow(unsafe_code, reason = "the loader's string")]
+    // SAFETY: 0, or a C string for ever.
+    let path = unsafe {
+        match libc::getauxval(libc::AT_EXECFN) {
+            0 => return,
+            at => CStr::from_ptr(at as *const c_char),
+        }
+    };
+    if !path.to_bytes().starts_with(b"/dev/fd/") {
+        return;
+    }
+    let Ok(link) = rustix::fs::readlink("/proc/self/exe", Vec::new()) else { return };
+    let name = link.to_bytes().strip_prefix(b"/memfd:").map(|n| n.strip_suffix(b" (deleted)").unwrap_or(n));
+    if let Some(name) = name.and_then(|n| CString::new(&n[..n.len().min(15)]).ok()) {
+        let _ = rustix::thread::set_name(&name);
+    }
+}
+
+/// A memfd with the content of the library `ino`.
+pub fn library(fs: &'static Fs, ino: Ino, name: &[u8]) -> Answer<OwnedFd> {
+    let size = fs.attr(ino)?.size;
+    fs.access(ino, libc::R_OK, &creds::now().creds())?;
+    File::open(fs, ino)?.copy(size, name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(head: &[u8]) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
+        script_line(head).map(|l| l.map_or((Vec::new(), None), |l| (l.interpreter, l.argument)))
+    }
+
+    #[test]
+    fn a_script_has_an_interpreter_and_at_most_one_argument() {
+        let found = |i: &[u8], a: Option<&[u8]>| Some((i.to_vec(), a.map(<[u8]>::to_vec)));
+        assert_eq!(line(b"#!/bin/sh\necho"), found(b"/bin/sh", None));
+        assert_eq!(line(b"#! /usr/bin/env  python3 -u \nx"), found(b"/usr/bin/env", Some(b"python3 -u")));
+        assert_eq!(line(b"#!/bin/sh"), found(b"/bin/sh", None));
+        assert_eq!(line(b"#!\n"), found(b"", None));
+        assert_eq!(line(b"\x7fELF"), None);
+    }
+}

@@ -1,0 +1,9 @@
+//! Processes: fork, exec, spawn, and their end. Descriptors are the kernel's business; what goes along here is the process's holds.
+
+pub mod exec;
+pub mod fork;
+pub mod image;
+pub mod leave;
+pub mod library;
+pub mod shell;
+pub mod spawn;
