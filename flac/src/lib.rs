@@ -5,9 +5,19 @@
 pub mod config;
 pub mod error;
 pub mod fs;
+
+mod attach;
+mod frame;
+mod inode;
 pub mod kv;
 pub mod media;
 pub mod metalog;
+mod planner;
+mod pool_space;
+mod procs;
+pub mod region;
+mod sync;
+mod table;
 pub mod units;
 
 pub use config::Config;

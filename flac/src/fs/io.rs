@@ -1,14 +1,19 @@
-//! File data: read, write, seek, truncate, allocate, copy between files, make durable.
+//! File data through open files: read, write, seek.
 
 use super::Fs;
 use super::open::OpenId;
+use super::stats::Stats;
+use super::write::{At, MAX_SIZE};
 use crate::error::{Error, Result};
-use crate::units::Ino;
-
-const TODO_ERR: Error = Error::Os(libc::ENOSYS);
+use crate::inode::{flag, touch};
+use crate::region::{InodeSlot, OpenSlot};
+use crate::sync::Ordering::*;
 
 /// The caller's memory: address and length, exactly as the program gave it. It may be invalid (`EFAULT`), and other threads may change it.
 pub type IoVec = libc::iovec;
+
+/// The most that one call moves, as Linux has it.
+const MAX_RW: usize = 0x7fff_f000;
 
 impl Fs {
     /// Reads at `at`, or at the open file's offset, which then advances. 0 at the end. `EBADF` if not open for reading, `EISDIR`.
@@ -16,57 +21,197 @@ impl Fs {
     /// # Safety
     /// Every vector describes memory of the caller that may be written to, or memory that is not mapped (which then may fault).
     #[expect(unsafe_code, reason = "the caller vouches for its buffers")]
-    pub unsafe fn read(&self, _id: OpenId, _to: &[IoVec], _at: Option<u64>) -> Result<usize> {
-        Err(TODO_ERR)
+    pub unsafe fn read(&self, id: OpenId, to: &[IoVec], at: Option<u64>) -> Result<usize> {
+        let open = self.open_slot(id);
+        let flags = open.flags.load(Acquire) as i32;
+        if flags & libc::O_ACCMODE == libc::O_WRONLY || flags & libc::O_PATH != 0 {
+            return Err(Error::Os(libc::EBADF));
+        }
+        self.check_regular(open)?;
+        Stats::add(&self.stats.reads, 1);
+        match at {
+            // SAFETY: the caller's vectors.
+            Some(at) => unsafe { self.read_vectors(open, to, at, flags) },
+            None => {
+                let _position = open.lock.lock(&*self.procs);
+                let offset = open.offset.load(Relaxed);
+                // SAFETY: as above.
+                let n = unsafe { self.read_vectors(open, to, offset, flags)? };
+                open.offset.store(offset + n as u64, Relaxed);
+                Ok(n)
+            }
+        }
     }
+
+    #[expect(unsafe_code, reason = "the caller vouches for its buffers")]
+    #[inline]
+    unsafe fn read_vectors(&self, open: &OpenSlot, to: &[IoVec], at: u64, flags: i32) -> Result<usize> {
+        if at > MAX_SIZE {
+            return Err(Error::Os(libc::EINVAL));
+        }
+        let slot = open.inode.load(Relaxed);
+        let mut done = 0;
+        for v in to {
+            let len = v.iov_len.min(MAX_RW - done);
+            // SAFETY: one of the caller's vectors.
+            match unsafe { self.read_at(slot, Some(open), v.iov_base.cast(), len, at + done as u64) } {
+                Ok(n) => done += n,
+                Err(_) if done > 0 => break,
+                Err(e) => return Err(e),
+            }
+            if done < len {
+                break;
+            }
+        }
+        if done > 0 && flags & libc::O_NOATIME == 0 {
+            self.accessed(self.inodes.slot(slot));
+        }
+        Ok(done)
+    }
+
+    /// Updates atime as `relatime` does: only if it is not newer than mtime and ctime, or a day old.
+    #[inline]
+    fn accessed(&self, s: &InodeSlot) {
+        let (atime, mtime, ctime) = (&s.atime, &s.mtime, &s.ctime);
+        let at = (atime.sec.load(Relaxed), atime.nsec.load(Relaxed));
+        let newer = |t: &crate::region::TimeCell| (t.sec.load(Relaxed), t.nsec.load(Relaxed)) >= at;
+        if newer(mtime) || newer(ctime) || self.is_day_old(at.0) {
+            touch(&[atime]);
+            s.flags.fetch_or(flag::TIMES, AcqRel);
+        }
+    }
+
+    #[inline]
+    fn is_day_old(&self, sec: i64) -> bool {
+        crate::inode::now().sec - sec > 24 * 3600
+    }
+
+    fn check_regular(&self, open: &OpenSlot) -> Result<()> {
+        let mode = self.inodes.slot(open.inode.load(Relaxed)).mode.load(Relaxed);
+        match mode & libc::S_IFMT {
+            libc::S_IFREG => Ok(()),
+            libc::S_IFDIR => Err(Error::Os(libc::EISDIR)),
+            _ => Err(Error::Os(libc::EINVAL)),
+        }
+    }
+
     /// Writes at `at`, or at the open file's offset, which then advances; an `O_APPEND` file at its end. `ENOSPC`, `EFBIG`, `EBADF`.
     ///
     /// # Safety
     /// As for [`Fs::read`], for reading.
     #[expect(unsafe_code, reason = "the caller vouches for its buffers")]
-    pub unsafe fn write(&self, _id: OpenId, _from: &[IoVec], _at: Option<u64>) -> Result<usize> {
-        Err(TODO_ERR)
+    pub unsafe fn write(&self, id: OpenId, from: &[IoVec], at: Option<u64>) -> Result<usize> {
+        let open = self.open_slot(id);
+        let flags = open.flags.load(Acquire) as i32;
+        if flags & libc::O_ACCMODE == libc::O_RDONLY || flags & libc::O_PATH != 0 {
+            return Err(Error::Os(libc::EBADF));
+        }
+        self.check_regular(open)?;
+        Stats::add(&self.stats.writes, 1);
+        let append = flags & libc::O_APPEND != 0;
+        let n = match at {
+            Some(at) => {
+                // Linux appends even in pwrite when the file is open for appending.
+                let at = if append { At::End } else { At::Offset(at) };
+                // SAFETY: the caller's vectors.
+                unsafe { self.write_vectors(open, from, at)?.0 }
+            }
+            None => {
+                let _position = open.lock.lock(&*self.procs);
+                let at = if append { At::End } else { At::Offset(open.offset.load(Relaxed)) };
+                // SAFETY: as above.
+                let (n, end) = unsafe { self.write_vectors(open, from, at)? };
+                if n > 0 {
+                    open.offset.store(end, Relaxed);
+                }
+                n
+            }
+        };
+        if n > 0 && flags & (libc::O_SYNC | libc::O_DSYNC) != 0 {
+            self.sync(self.open_ino(id))?;
+        }
+        Ok(n)
     }
+
+    #[expect(unsafe_code, reason = "the caller vouches for its buffers")]
+    #[inline]
+    unsafe fn write_vectors(&self, open: &OpenSlot, from: &[IoVec], at: At) -> Result<(usize, u64)> {
+        if let At::Offset(at) = at
+            && at > MAX_SIZE
+        {
+            return Err(Error::Os(libc::EINVAL));
+        }
+        let slot = open.inode.load(Relaxed);
+        // Several vectors that append must land together: they are gathered.
+        if at == At::End && from.iter().filter(|v| v.iov_len > 0).count() > 1 {
+            // SAFETY: the caller's vectors.
+            return unsafe { self.append_gathered(slot, from) };
+        }
+        let mut done = 0;
+        let mut at = at;
+        for v in from.iter().filter(|v| v.iov_len > 0) {
+            let len = v.iov_len.min(MAX_RW - done);
+            // SAFETY: one of the caller's vectors.
+            match unsafe { self.write_at(slot, v.iov_base.cast(), len, at) } {
+                Ok((n, end)) => {
+                    done += n;
+                    at = At::Offset(end);
+                    if n < len {
+                        return Ok((done, end));
+                    }
+                }
+                Err(_) if done > 0 => break,
+                Err(e) => return Err(e),
+            }
+        }
+        let end = if let At::Offset(end) = at { end } else { 0 };
+        Ok((done, end))
+    }
+
+    #[expect(unsafe_code, reason = "the caller vouches for its buffers")]
+    unsafe fn append_gathered(&self, slot: u32, from: &[IoVec]) -> Result<(usize, u64)> {
+        let mut bytes = Vec::new();
+        for v in from {
+            let start = bytes.len();
+            bytes.resize(start + v.iov_len.min(MAX_RW - start), 0u8);
+            let len = bytes.len() - start;
+            // SAFETY: the target was just made `len` bytes long; the source is the caller's vector.
+            let left = unsafe { crate::region::copy::copy(bytes[start..].as_mut_ptr(), v.iov_base.cast(), len) };
+            if left > 0 {
+                bytes.truncate(start + len - left);
+                break;
+            }
+        }
+        if bytes.is_empty() {
+            return Err(Error::Os(libc::EFAULT));
+        }
+        // SAFETY: our own buffer.
+        unsafe { self.write_at(slot, bytes.as_ptr(), bytes.len(), At::End) }
+    }
+
     /// `lseek`, with `SEEK_SET`, `SEEK_CUR`, `SEEK_END`, `SEEK_DATA`, `SEEK_HOLE`.
-    pub fn seek(&self, _id: OpenId, _offset: i64, _whence: i32) -> Result<u64> {
-        Err(TODO_ERR)
-    }
-    /// Sets the size (of a regular file; the caller has checked permission).
-    pub fn truncate(&self, _ino: Ino, _size: u64) -> Result<()> {
-        Err(TODO_ERR)
-    }
-    /// `fallocate` with its `mode` bits.
-    pub fn allocate(&self, _ino: Ino, _mode: i32, _offset: u64, _len: u64) -> Result<()> {
-        Err(TODO_ERR)
-    }
-    /// Moves up to `len` bytes from one file to another: shares whole pages where offsets agree, copies the rest. Returns how many.
-    pub fn copy_range(&self, _from: Ino, _from_at: u64, _to: Ino, _to_at: u64, _len: u64) -> Result<u64> {
-        Err(TODO_ERR)
-    }
-    /// Makes the inode's data and attributes durable.
-    ///
-    /// # Durability
-    /// When this returns `Ok`, content and attributes as of the call survive a power cut, and so does every metadata change made before.
-    pub fn sync(&self, _ino: Ino) -> Result<()> {
-        Err(TODO_ERR)
-    }
-    /// Makes every change by any process durable.
-    pub fn sync_all(&self) -> Result<()> {
-        Err(TODO_ERR)
-    }
-    /// Maps file pages into this process as `mmap` does: `addr`, `prot` and `flags` (`MAP_SHARED`, `MAP_PRIVATE`, `MAP_FIXED`, ...) as given.
-    /// Returns the address. The access mode was checked by the caller.
-    ///
-    /// # Safety
-    /// As for `mmap`.
-    #[expect(unsafe_code, reason = "as mmap")]
-    pub unsafe fn map(&self, _ino: Ino, _addr: usize, _len: usize, _prot: i32, _flags: i32, _offset: u64) -> Result<usize> {
-        Err(TODO_ERR)
-    }
-    /// The program is about to change this range of its address space (munmap, mmap over it, mremap): the ledger forgets it.
-    pub fn unmapped(&self, _addr: usize, _len: usize) {}
-    /// Makes changes through shared mappings in this range durable (`msync(MS_SYNC)`). `Ok(false)`: no FLAC file is mapped there.
-    pub fn sync_mapped(&self, _addr: usize, _len: usize) -> Result<bool> {
-        Err(TODO_ERR)
+    pub fn seek(&self, id: OpenId, offset: i64, whence: i32) -> Result<u64> {
+        let open = self.open_slot(id);
+        if open.flags.load(Acquire) as i32 & libc::O_PATH != 0 {
+            return Err(Error::Os(libc::EBADF));
+        }
+        let slot = open.inode.load(Relaxed);
+        let _position = open.lock.lock(&*self.procs);
+        let base = match whence {
+            libc::SEEK_SET => 0,
+            libc::SEEK_CUR => open.offset.load(Relaxed) as i64,
+            libc::SEEK_END => self.inodes.slot(slot).size.load(Acquire) as i64,
+            libc::SEEK_DATA | libc::SEEK_HOLE => {
+                let from = u64::try_from(offset).map_err(|_| Error::Os(libc::ENXIO))?;
+                let found = self.seek_content(slot, from, whence == libc::SEEK_DATA)?;
+                open.offset.store(found, Relaxed);
+                return Ok(found);
+            }
+            _ => return Err(Error::Os(libc::EINVAL)),
+        };
+        let target = base.checked_add(offset).ok_or(Error::Os(libc::EOVERFLOW))?;
+        let target = u64::try_from(target).map_err(|_| Error::Os(libc::EINVAL))?;
+        open.offset.store(target, Relaxed);
+        Ok(target)
     }
 }

@@ -1,14 +1,71 @@
 //! FlacFS: names, inodes, permissions, file I/O. Knows no descriptor, no libc symbol, no environment variable.
 //!
-//! [`Fs`] is one process's view of one pool. Its methods are grouped by file:
-//! `names` (resolve, create, remove, rename), `attr` (attributes), `dirs`, `xattr`, `open` (open-file slots and holds), `io`, `map`, `locks`.
+//! [`Fs`] is one process's view of one pool. Its methods are grouped by file: `open` (joining the pool), `process` (fork, exec, death),
+//! `files` (open-file slots and holds), `names` (resolve, create, remove, rename, xattr), `attr`, `io` with `read` and `write`, `resize`, `share`, `pages`
+//! (loading and evicting), `flush`, `map`, `locks`, `fsck`.
 
 pub mod attr;
-pub mod open;
+mod files;
+mod flush;
 pub mod io;
+pub mod locks;
+mod map;
 pub mod names;
+pub mod open;
+mod pages;
+mod process;
+mod read;
+mod rebuild;
+pub mod record;
+mod resize;
+mod share;
+pub mod stats;
+mod write;
+
+use crate::attach::{Ledger, Memory};
+use crate::frame::Frames;
+use crate::inode::Inodes;
+use crate::media::Pool;
+use crate::metalog::Meta;
+use crate::pool_space::PoolSpace;
+use crate::procs::Procs;
+use crate::region::Region;
+use crate::units::{PoolFrame, Seq};
+use std::sync::Arc;
 
 /// One process's view of one pool. Threads share it; after a fork the child calls [`Fs::after_fork_child`].
 pub struct Fs {
-    _private: (),
+    pub(crate) pool: Pool,
+    pub(crate) meta: Meta,
+    pub(crate) region: Region,
+    pub(crate) procs: Arc<Procs>,
+    pub(crate) frames: Frames,
+    pub(crate) inodes: Inodes,
+    pub(crate) space: PoolSpace,
+    pub(crate) ledger: Ledger,
+    pub(crate) memory: Memory,
+    /// What this process did, for statistics.
+    pub stats: stats::Stats,
+    root: Option<Vec<u8>>,
+    attach: bool,
+}
+
+impl Fs {
+    /// The absolute path under which programs see the tree.
+    pub fn root(&self) -> Option<&[u8]> {
+        self.root.as_deref()
+    }
+
+    /// Gives pool frames back that record `seq` freed.
+    pub(crate) fn pool_free(&self, runs: &[(PoolFrame, u32)], seq: Seq) {
+        for (first, count) in runs {
+            while !self.space.free_after(*first, *count, seq, &self.procs) {
+                // The waiting list is full: make the log durable, which empties it. If that fails the frames stay used until the next rebuild.
+                if self.meta.sync(seq).is_err() {
+                    return;
+                }
+                self.space.settle(&self.meta, &self.procs);
+            }
+        }
+    }
 }

@@ -1,109 +1,145 @@
-//! Opening the pool, open-file slots, and who holds them: this process, through indices that the caller chooses
-//! (the shim uses descriptor numbers).
+//! Joining a pool: the first opener after a reboot recovers it, the others find its region.
 
 use super::Fs;
+use super::stats::Stats;
+use crate::attach::{Ledger, Memory};
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::frame::Frames;
+use crate::inode::Inodes;
+use crate::media::Pool;
+use crate::metalog::Meta;
+use crate::pool_space::PoolSpace;
+use crate::procs::Procs;
+use crate::region::{Region, RunDir};
+use crate::sync::Ordering::*;
 use crate::units::Ino;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 
-const TODO_ERR: Error = Error::Os(libc::ENOSYS);
-
-/// An open-file slot, shared between processes: the POSIX "open file description". The generation in it tells a reused slot from the one that was meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OpenId(u64);
-
-impl OpenId {
-    /// For a descriptor's offset (always below 2^62).
-    pub const fn to_raw(self) -> u64 {
-        self.0
-    }
-    /// From what [`OpenId::to_raw`] gave.
-    pub const fn from_raw(raw: u64) -> Self {
-        Self(raw)
-    }
-}
-
-/// Numbers about the file system, as `statvfs` has them; units are 4 KiB frames.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct FsStat {
-    /// Frames of the pool.
-    pub total: u64,
-    /// Free frames.
-    pub free: u64,
-    /// Inodes that could exist.
-    pub inodes: u64,
-    /// Inodes that could be made.
-    pub inodes_free: u64,
-    /// An identifier of the pool (`f_fsid`, and `st_dev` is made from it).
-    pub id: u64,
-}
+pub use super::files::{FsStat, OpenId};
 
 impl Fs {
     /// Opens the pool: creates the volatile state or joins it, recovering what must be recovered. The pool must exist (`flac mkfs`,
     /// or [`crate::media::Pool::create`]).
-    pub fn open(_config: &Config) -> Result<Fs> {
-        Err(TODO_ERR)
+    pub fn open(config: &Config) -> Result<Fs> {
+        Self::join(config, None)
     }
-    /// The directory of the volatile state; holds the file `stub` and the directory `d`.
-    pub fn run_dir(&self) -> &Path {
-        Path::new("")
-    }
-    /// Before `fork`: makes a process slot for the child with a copy of this process's holds and ledger. Returns a token.
-    pub fn before_fork(&self) -> Result<u32> {
-        Err(TODO_ERR)
-    }
-    /// After `fork`, in the parent; `ok` is whether it succeeded.
-    pub fn after_fork_parent(&self, _token: u32, _child: Option<i32>) {}
-    /// After `fork`, in the child, before anything else is called.
-    pub fn after_fork_child(&self, _token: u32) {}
-    /// The number by which a new image (after exec, same pid) finds this process's slot again, for [`Fs::open_after_exec`].
-    pub fn exec_token(&self) -> u32 {
-        0
-    }
+
     /// As [`Fs::open`], taking over the process slot `token` if it is this process's: the holds of the old image are kept; the caller
     /// releases those whose descriptor did not survive.
-    pub fn open_after_exec(_config: &Config, _token: u32) -> Result<Fs> {
-        Err(TODO_ERR)
+    pub fn open_after_exec(config: &Config, token: u32) -> Result<Fs> {
+        Self::join(config, Some(token))
     }
-    /// This process ends: releases its holds, ledger and slot. Nothing may be called afterwards.
-    pub fn exit(&self) {}
 
-    /// Opens `ino` with `flags` (`O_ACCMODE`, `O_APPEND`, `O_DIRECTORY`, `O_PATH`, ... as given to open; permission is checked by the
-    /// caller) and holds it at `hold`. With `O_TRUNC` the file is truncated.
-    pub fn open_file(&self, _ino: Ino, _flags: i32, _hold: usize) -> Result<OpenId> {
-        Err(TODO_ERR)
+    fn join(config: &Config, token: Option<u32>) -> Result<Fs> {
+        let pool = Pool::open(&config.pool)?;
+        let (run, _lock) = RunDir::open(&pool)?;
+        let region = Region::open(config, &pool, run)?;
+        let control = region.control;
+        let meta = Meta::open(&pool, region.run.dir(), control.log())?;
+        let procs = Arc::new(match token {
+            Some(token) => Procs::rejoin(control, token)?,
+            None => Procs::join(control)?,
+        });
+        let fs = Fs {
+            space: PoolSpace::new(control),
+            frames: Frames::new(control),
+            inodes: Inodes::new(control, procs.clone()),
+            ledger: Ledger::new(control, procs.clone()),
+            memory: Memory::default(),
+            stats: Stats::default(),
+            root: config.root.as_ref().map(|r| r.as_os_str().as_bytes().to_vec()),
+            attach: config.attach,
+            pool,
+            meta,
+            region,
+            procs,
+        };
+        if token.is_some() {
+            // The old image's attached views went with its address space.
+            fs.ledger.raw().iter().for_each(|entry| fs.drop_view(entry));
+            fs.ledger.forget_all();
+        }
+        fs.settle_in()?;
+        Ok(fs)
     }
-    /// Which open file is held at `hold`. The hot path: no lock, no system call, safe in signal handlers.
-    pub fn held(&self, _hold: usize) -> Option<OpenId> {
-        None
+
+    /// What the first opener does for all, and every opener a little of. The run directory is locked.
+    fn settle_in(&self) -> Result<()> {
+        let c = self.region.control.counters();
+        if c.recovered.load(Acquire) == 0 {
+            self.make_stubs()?;
+            self.init_root(0o755, rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())?;
+            self.recover_orphans()?;
+            self.count_pool()?;
+            self.find_next_ino()?;
+            c.recovered.store(1, Release);
+        }
+        self.reap(4);
+        if c.unclean.load(Relaxed) != 0 && self.procs.others().next().is_none() {
+            self.rebuild()?;
+        }
+        Ok(())
     }
-    /// Holds at `hold` an open file that arrived by other ways (a descriptor inherited without a copy of the holds, `SCM_RIGHTS`). `EBADF` if the slot is gone.
-    pub fn adopt(&self, _id: OpenId, _hold: usize) -> Result<()> {
-        Err(TODO_ERR)
+
+    fn make_stubs(&self) -> Result<()> {
+        self.region.run.open_file("stub")?;
+        self.region.run.open_file("empty")?;
+        self.region.run.make_dir("d")?;
+        self.region.run.make_dir("fifo")
     }
-    /// Holds at `to` what is held at `from` (`dup`); what was held at `to` is released.
-    pub fn dup_hold(&self, _from: usize, _to: usize) -> Result<()> {
-        Err(TODO_ERR)
+
+    /// Rebuilds the pool's free space from the extents.
+    fn count_pool(&self) -> Result<()> {
+        let txn = self.meta.read()?;
+        for pair in txn.scan(b"E", b"E")? {
+            for extent in super::record::decode_extents(pair?.1)?.flatten() {
+                if !self.space.mark_used(extent.frame) {
+                    return Err(Error::Corrupt(format!(
+                        "pool frame {} is used twice or lies outside the pool: run `flac fsck`",
+                        extent.frame.get()
+                    )));
+                }
+            }
+        }
+        Ok(())
     }
-    /// Gives up the hold; the last one closes the open file (and deletes an inode without names).
-    pub fn release(&self, _hold: usize) {}
-    /// All holds of this process in ascending order.
-    pub fn holds(&self) -> Vec<(usize, OpenId)> {
-        Vec::new()
+
+    fn find_next_ino(&self) -> Result<()> {
+        let txn = self.meta.read()?;
+        let last = match txn.last(b"I")? {
+            Some((key, _)) => super::record::key_ino(key)?,
+            None => Ino::ROOT,
+        };
+        self.region.control.counters().next_ino.store(last.get() + 1, Relaxed);
+        Ok(())
     }
-    /// The inode of an open file.
-    pub fn open_ino(&self, _id: OpenId) -> Ino {
-        Ino::new(0)
+
+    /// The directory of the volatile state; holds the file `stub` and the directories `d` and `fifo`.
+    pub fn run_dir(&self) -> &Path {
+        self.region.run.dir()
     }
-    /// The flags of an open file, as `F_GETFL` has them.
-    pub fn open_flags(&self, _id: OpenId) -> i32 {
-        0
+
+    /// Whether the DRAM tier has huge pages.
+    pub fn has_huge_frames(&self) -> bool {
+        self.region.control.geometry().huge
     }
-    /// Changes the changeable flags (`O_APPEND`, `O_NONBLOCK`, `O_NOATIME`, `O_DIRECT`), as `F_SETFL` does.
-    pub fn set_open_flags(&self, _id: OpenId, _flags: i32) {}
-    /// Numbers about the file system.
-    pub fn stat_fs(&self) -> FsStat {
-        FsStat::default()
+
+    /// The pool's identity in hexadecimal digits.
+    pub fn uuid_hex(&self) -> String {
+        self.pool.uuid_hex()
+    }
+
+    /// Bytes of the DRAM tier: all, free.
+    pub fn dram_bytes(&self) -> (u64, u64) {
+        let page = crate::units::PAGE as u64;
+        (self.frames.total() as u64 * page, self.frames.free() * page)
+    }
+
+    /// Pids of the processes that use the pool.
+    pub fn users(&self) -> Vec<u32> {
+        self.procs.pids()
     }
 }

@@ -1,0 +1,199 @@
+#![expect(unsafe_code, reason = "asks the kernel about this process's address space by ioctl")]
+//! Questions about this process's own memory: what is mapped at an address, and which of its pages have been touched.
+
+use crate::region::high_fd;
+use crate::sync::{AtomicI64, Ordering::*};
+use rustix::fs::{Mode, OFlags};
+use std::ffi::c_void;
+use std::os::fd::IntoRawFd;
+
+/// What is mapped around an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Vma {
+    /// Start.
+    pub start: usize,
+    /// One past the end.
+    pub end: usize,
+    /// Readable, writable, and not shared.
+    pub private_rw: bool,
+    /// Bytes of a page there.
+    pub page_size: u64,
+    /// Inode number of the file; 0 is anonymous memory.
+    pub inode: u64,
+    /// Offset in the file of `start`.
+    pub offset: u64,
+}
+
+/// How the pages of a range stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Touched {
+    /// Pages that are the file's (read through an attached view).
+    pub read: usize,
+    /// Pages of the process's own (written, or swapped out).
+    pub own: usize,
+}
+
+/// Descriptors on this process's own procfs files. A forked child must open its own: the parent's describe the parent.
+pub struct Memory {
+    maps: AtomicI64,
+    pagemap: AtomicI64,
+}
+
+const UNOPENED: i64 = -1;
+const UNAVAILABLE: i64 = -2;
+
+#[repr(C)]
+#[derive(Default)]
+struct ProcmapQuery {
+    size: u64,
+    query_flags: u64,
+    query_addr: u64,
+    vma_start: u64,
+    vma_end: u64,
+    vma_flags: u64,
+    vma_page_size: u64,
+    vma_offset: u64,
+    inode: u64,
+    dev_major: u32,
+    dev_minor: u32,
+    vma_name_size: u32,
+    build_id_size: u32,
+    vma_name_addr: u64,
+    build_id_addr: u64,
+}
+const _: () = assert!(size_of::<ProcmapQuery>() == 104);
+
+#[repr(C)]
+#[derive(Default)]
+struct ScanArg {
+    size: u64,
+    flags: u64,
+    start: u64,
+    end: u64,
+    walk_end: u64,
+    vec: u64,
+    vec_len: u64,
+    max_pages: u64,
+    category_inverted: u64,
+    category_mask: u64,
+    category_anyof_mask: u64,
+    return_mask: u64,
+}
+const _: () = assert!(size_of::<ScanArg>() == 96);
+
+const fn iowr(number: u32, size: usize) -> u32 {
+    3 << 30 | (size as u32) << 16 | (b'f' as u32) << 8 | number
+}
+const PROCMAP_QUERY: u32 = iowr(17, size_of::<ProcmapQuery>());
+const PAGEMAP_SCAN: u32 = iowr(16, size_of::<ScanArg>());
+const IS_FILE: u64 = 1 << 2;
+const IS_PRESENT: u64 = 1 << 3;
+const IS_SWAPPED: u64 = 1 << 4;
+
+/// An ioctl whose argument is a struct that the kernel reads and writes; the result is the call's.
+struct Ask<T, const OP: u32>(T);
+
+// SAFETY: OP is made by `iowr` from the size of T, so the kernel touches exactly the struct.
+unsafe impl<T, const OP: u32> rustix::ioctl::Ioctl for Ask<T, OP> {
+    type Output = (i32, T);
+    const IS_MUTATING: bool = true;
+    fn opcode(&self) -> rustix::ioctl::Opcode {
+        OP as rustix::ioctl::Opcode
+    }
+    fn as_ptr(&mut self) -> *mut c_void {
+        (&raw mut self.0).cast()
+    }
+    unsafe fn output_from_ptr(out: rustix::ioctl::IoctlOutput, ptr: *mut c_void) -> rustix::io::Result<Self::Output> {
+        // SAFETY: `ptr` is what `as_ptr` returned; the kernel left a valid struct of integers.
+        Ok((out, unsafe { ptr.cast::<T>().read() }))
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Memory { maps: AtomicI64::new(UNOPENED), pagemap: AtomicI64::new(UNOPENED) }
+    }
+}
+
+impl Memory {
+    /// In a forked child.
+    pub fn after_fork_child(&self) {
+        for fd in [&self.maps, &self.pagemap] {
+            if let Ok(raw) = i32::try_from(fd.swap(UNOPENED, AcqRel))
+                && raw >= 0
+            {
+                // SAFETY: the number was ours in the parent, and the child has it from there; nobody else closes it.
+                unsafe { rustix::io::close(raw) };
+            }
+        }
+    }
+
+    fn ask<T, const OP: u32>(&self, cache: &AtomicI64, path: &str, arg: T) -> Option<(i32, T)> {
+        let mut fd = cache.load(Acquire);
+        if fd == UNOPENED {
+            let opened = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+            fd = match opened.ok().and_then(|fd| high_fd(fd).ok()) {
+                Some(file) => file.into_raw_fd() as i64,
+                None => UNAVAILABLE,
+            };
+            cache.store(fd, Release);
+        }
+        if fd < 0 {
+            return None;
+        }
+        // SAFETY: the descriptor is open: only `after_fork_child` closes it, before the child uses it.
+        let file = unsafe { rustix::fd::BorrowedFd::borrow_raw(fd as i32) };
+        // SAFETY: `Ask` describes the ioctl's argument exactly.
+        match unsafe { rustix::ioctl::ioctl(file, Ask::<T, OP>(arg)) } {
+            Ok(answer) => Some(answer),
+            Err(rustix::io::Errno::NOTTY | rustix::io::Errno::INVAL) => {
+                cache.store(UNAVAILABLE, Release);
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
+    /// What is mapped at `addr`: `None` if nothing is, or if the kernel (before 6.11) can't answer cheaply.
+    pub fn vma(&self, addr: usize) -> Option<Vma> {
+        let query = ProcmapQuery { size: size_of::<ProcmapQuery>() as u64, query_addr: addr as u64, ..Default::default() };
+        let (_, a) = self.ask::<_, PROCMAP_QUERY>(&self.maps, "/proc/self/maps", query)?;
+        Some(Vma {
+            start: a.vma_start as usize,
+            end: a.vma_end as usize,
+            private_rw: a.vma_flags & 0b1011 == 0b0011,
+            page_size: a.vma_page_size,
+            inode: a.inode,
+            offset: a.vma_offset,
+        })
+    }
+
+    /// Which pages of [addr, addr + len) have been touched. `None`: the kernel (before 6.7) can't say.
+    pub fn touched(&self, addr: usize, len: usize) -> Option<Touched> {
+        let mut total = Touched::default();
+        let (mut at, end) = (addr as u64, (addr + len) as u64);
+        while at < end {
+            let mut regions = [[0u64; 3]; 64];
+            let arg = ScanArg {
+                size: size_of::<ScanArg>() as u64,
+                start: at,
+                end,
+                vec: regions.as_mut_ptr() as u64,
+                vec_len: regions.len() as u64,
+                category_anyof_mask: IS_PRESENT | IS_SWAPPED,
+                return_mask: IS_PRESENT | IS_SWAPPED | IS_FILE,
+                ..Default::default()
+            };
+            let (count, arg) = self.ask::<_, PAGEMAP_SCAN>(&self.pagemap, "/proc/self/pagemap", arg)?;
+            for [start, end, kind] in &regions[..count as usize] {
+                let pages = (end - start) as usize / crate::units::PAGE;
+                if kind & IS_FILE != 0 { total.read += pages } else { total.own += pages }
+            }
+            if count == 0 || arg.walk_end <= at {
+                break;
+            }
+            at = arg.walk_end;
+        }
+        Some(total)
+    }
+}

@@ -1,0 +1,237 @@
+//! The attach ledger: which ranges of which process show which frames. Owns the references that those views count; knows no file
+//! (a shared mapping's inode slot is a number it carries for others).
+//!
+//! The ledger of a process lies in the control segment, so that others can drop its references when it dies. The process keeps a sorted index of it for itself.
+
+mod memory;
+
+pub use memory::{Memory, Touched, Vma};
+
+use crate::frame::Frames;
+use crate::procs::Procs;
+use crate::region::{Control, LEDGER, LedgerEntry};
+use crate::sync::{AtomicU32, Ordering::*};
+use crate::units::{FrameNo, PAGE};
+use std::cell::UnsafeCell;
+use std::sync::Arc;
+
+/// A view: `pages` frames from `first` on at address `addr`. `inode` is 0 for a copy-on-write view, else the inode slot + 1 of a shared mapping,
+/// whose first file page is `page`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct View {
+    /// Address.
+    pub addr: usize,
+    /// First frame.
+    pub first: FrameNo,
+    /// Number of pages.
+    pub pages: u32,
+    /// Inode slot + 1 of a shared mapping, else 0.
+    pub inode: u32,
+    /// First file page of a shared mapping.
+    pub page: u32,
+}
+
+impl View {
+    /// One past the last address.
+    pub fn end(&self) -> usize {
+        self.addr + self.pages as usize * PAGE
+    }
+
+    /// The part of the view in [from, to).
+    pub fn clip(&self, from: usize, to: usize) -> Option<View> {
+        let (start, end) = (self.addr.max(from), self.end().min(to));
+        let skip = (start.checked_sub(self.addr)? / PAGE) as u32;
+        (start < end).then(|| View {
+            addr: start,
+            first: self.first.plus(skip),
+            pages: ((end - start) / PAGE) as u32,
+            inode: self.inode,
+            page: self.page + skip,
+        })
+    }
+
+    fn read(entry: &LedgerEntry) -> Option<View> {
+        let addr = entry.addr.load(Acquire) as usize;
+        (addr != 0).then(|| View {
+            addr,
+            first: FrameNo::new(entry.first.load(Relaxed)),
+            pages: entry.pages.load(Relaxed),
+            inode: entry.inode.load(Relaxed),
+            page: entry.page.load(Relaxed),
+        })
+    }
+}
+
+/// This process's ledger.
+pub struct Ledger {
+    control: Control,
+    procs: Arc<Procs>,
+    /// Entry numbers in ascending order of address. Guarded by `busy`; allocated once.
+    index: UnsafeCell<Vec<u32>>,
+    free: UnsafeCell<Vec<u32>>,
+    busy: AtomicU32,
+}
+
+mod shared {
+    #![expect(unsafe_code, reason = "the index is guarded by the spin lock `busy`")]
+    // SAFETY: `index` and `free` are touched only by the holder of `busy` (see `Ledger::with`).
+    unsafe impl Sync for super::Ledger {}
+    // SAFETY: nothing in it belongs to a thread.
+    unsafe impl Send for super::Ledger {}
+
+    impl super::Ledger {
+        /// Runs `f` with the index and the free list, alone.
+        pub(super) fn with<T>(&self, f: impl FnOnce(&mut Vec<u32>, &mut Vec<u32>) -> T) -> T {
+            use crate::sync::Ordering::*;
+            while self.busy.compare_exchange_weak(0, 1, Acquire, Relaxed).is_err() {
+                std::hint::spin_loop();
+            }
+            // SAFETY: we hold `busy`: nobody else has a reference to either.
+            let result = unsafe { f(&mut *self.index.get(), &mut *self.free.get()) };
+            self.busy.store(0, Release);
+            result
+        }
+    }
+}
+
+impl Ledger {
+    /// The (empty) ledger of this process.
+    pub fn new(control: Control, procs: Arc<Procs>) -> Self {
+        let free = (0..LEDGER as u32).rev().collect();
+        Ledger {
+            control,
+            procs,
+            index: UnsafeCell::new(Vec::with_capacity(LEDGER)),
+            free: UnsafeCell::new(free),
+            busy: AtomicU32::new(0),
+        }
+    }
+
+    fn entries(&self) -> &'static [LedgerEntry] {
+        use crate::sync::Liveness;
+        self.control.ledger(self.procs.me())
+    }
+
+    /// Whether nothing is attached.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.procs.slot().ledger_end.load(Relaxed) == 0
+    }
+
+    /// Number of views.
+    pub fn len(&self) -> usize {
+        self.with(|index, _| index.len())
+    }
+
+    /// Enters a view whose references are counted already. `false`: the ledger is full.
+    pub fn add(&self, view: View) -> bool {
+        let entries = self.entries();
+        self.with(|index, free| {
+            let Some(number) = free.pop() else { return false };
+            let at = index.partition_point(|n| entries[*n as usize].addr.load(Relaxed) < view.addr as u64);
+            index.insert(at, number);
+            let entry = &entries[number as usize];
+            entry.first.store(view.first.get(), Relaxed);
+            entry.pages.store(view.pages, Relaxed);
+            entry.inode.store(view.inode, Relaxed);
+            entry.page.store(view.page, Relaxed);
+            self.procs.slot().ledger_end.fetch_max(number + 1, Relaxed);
+            entry.addr.store(view.addr as u64, Release);
+            true
+        })
+    }
+
+    /// The first view that touches [from, to).
+    pub fn first_in(&self, from: usize, to: usize) -> Option<View> {
+        if self.is_empty() {
+            return None;
+        }
+        let entries = self.entries();
+        self.with(|index, _| {
+            let at = index.partition_point(|n| View::read(&entries[*n as usize]).is_none_or(|v| v.end() <= from));
+            let view = View::read(&entries[*index.get(at)? as usize])?;
+            (view.addr < to).then_some(view)
+        })
+    }
+
+    /// Takes out the first view that touches [from, to), whole. Its references are the caller's then.
+    pub fn take_first(&self, from: usize, to: usize) -> Option<View> {
+        if self.is_empty() {
+            return None;
+        }
+        let entries = self.entries();
+        self.with(|index, free| {
+            let at = index.partition_point(|n| View::read(&entries[*n as usize]).is_none_or(|v| v.end() <= from));
+            let number = *index.get(at)?;
+            let view = View::read(&entries[number as usize])?;
+            if view.addr >= to {
+                return None;
+            }
+            entries[number as usize].addr.store(0, Release);
+            index.remove(at);
+            free.push(number);
+            Some(view)
+        })
+    }
+
+    /// Copies the ledger to the child's process slot, counting its references.
+    pub fn copy_to(&self, child: u32, frames: &Frames) {
+        let end = self.procs.slot().ledger_end.load(Acquire);
+        let to = self.control.ledger(child);
+        for (from, to) in self.entries()[..end as usize].iter().zip(to) {
+            let Some(view) = View::read(from) else {
+                to.addr.store(0, Relaxed);
+                continue;
+            };
+            frames.get_run(view.first, view.pages);
+            if let Some(slot) = view.inode.checked_sub(1) {
+                let inode = &self.control.inodes()[slot as usize];
+                inode.opens.fetch_add(1, AcqRel);
+                inode.shared_maps.fetch_add(1, AcqRel);
+            }
+            to.first.store(view.first.get(), Relaxed);
+            to.pages.store(view.pages, Relaxed);
+            to.inode.store(view.inode, Relaxed);
+            to.page.store(view.page, Relaxed);
+            to.addr.store(view.addr as u64, Release);
+        }
+        self.control.procs()[child as usize].ledger_end.store(end, Release);
+    }
+
+    /// In a forked child: another thread of the parent may have held the index; it is built anew from the copied entries.
+    pub fn after_fork_child(&self) {
+        self.busy.store(0, Release);
+        self.index_anew();
+    }
+
+    fn index_anew(&self) {
+        let entries = self.entries();
+        self.with(|index, free| {
+            index.clear();
+            free.clear();
+            for n in (0..LEDGER as u32).rev() {
+                let used = n < self.procs.slot().ledger_end.load(Relaxed) && View::read(&entries[n as usize]).is_some();
+                if used { index.push(n) } else { free.push(n) }
+            }
+            index.sort_by_key(|n| entries[*n as usize].addr.load(Relaxed));
+        });
+    }
+
+    /// The entries of this process, for dropping them all (after an exec, at the end).
+    pub fn raw(&self) -> &'static [LedgerEntry] {
+        &self.entries()[..self.procs.slot().ledger_end.load(Acquire) as usize]
+    }
+
+    /// Empties a ledger entry and returns what it was; its references are the caller's then.
+    pub fn withdraw(entry: &LedgerEntry) -> Option<View> {
+        let view = View::read(entry)?;
+        entry.addr.store(0, Release);
+        Some(view)
+    }
+
+    /// After the entries were withdrawn one by one: the index forgets them.
+    pub fn forget_all(&self) {
+        self.procs.slot().ledger_end.store(0, Release);
+        self.index_anew();
+    }
+}

@@ -1,0 +1,277 @@
+//! Open-file slots (POSIX: open file descriptions), and who holds them: this process, through indices that the caller chooses
+//! (the shim uses descriptor numbers).
+
+use super::Fs;
+use super::record::Inode;
+use crate::attach::{Ledger, View};
+use crate::error::{Error, Result};
+use crate::inode::{SlotNo, flag};
+use crate::region::{LedgerEntry, MAX_HOLDS, OpenSlot};
+use crate::sync::Ordering::*;
+use crate::units::{Ino, PAGE, PageNo};
+
+/// An open-file slot, shared between processes: the POSIX "open file description". The generation in it tells a reused slot from the one that was meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenId(u64);
+
+const INDEX_BITS: u32 = 16;
+
+impl OpenId {
+    /// For a descriptor's offset (always below 2^62).
+    pub const fn to_raw(self) -> u64 {
+        self.0
+    }
+    /// From what [`OpenId::to_raw`] gave.
+    pub const fn from_raw(raw: u64) -> Self {
+        Self(raw)
+    }
+    #[inline]
+    pub(crate) fn index(self) -> usize {
+        (self.0 & ((1 << INDEX_BITS) - 1)) as usize
+    }
+    fn generation(self) -> u32 {
+        (self.0 >> INDEX_BITS) as u32
+    }
+}
+
+/// The number of the open-file slot in a hold's word.
+pub(super) fn open_slot_of(word: u32) -> usize {
+    word as usize - 1
+}
+
+/// Numbers about the file system, as `statvfs` has them; units are 4 KiB frames.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FsStat {
+    /// Frames of the pool.
+    pub total: u64,
+    /// Free frames.
+    pub free: u64,
+    /// Inodes that could exist.
+    pub inodes: u64,
+    /// Inodes that could be made.
+    pub inodes_free: u64,
+    /// An identifier of the pool (`f_fsid`, and `st_dev` is made from it).
+    pub id: u64,
+}
+
+impl Fs {
+    /// The inode's slot, held: loaded from the KV if it is not cached.
+    pub(crate) fn hold_inode(&self, ino: Ino) -> Result<SlotNo> {
+        if let Some(slot) = self.inodes.hold(ino) {
+            return Ok(slot);
+        }
+        for _ in 0..2 {
+            // The namespace lock: nobody changes or deletes the record between reading it and having the slot.
+            let txn = self.meta.begin()?;
+            let inode = Inode::load(&txn, ino)?.ok_or(Error::Os(libc::ENOENT))?;
+            if let Some(slot) = self.inodes.insert(&inode.attr, inode.attr.pages > 0 && inode.attr.kind() == libc::S_IFREG) {
+                return Ok(slot);
+            }
+            drop(txn);
+            self.evict_inodes();
+        }
+        Err(Error::Os(libc::ENFILE))
+    }
+
+    /// One holder of the inode slot less; the last one of an inode without names deletes it.
+    pub(crate) fn unhold_inode(&self, slot: SlotNo) {
+        let s = self.inodes.slot(slot);
+        let ino = Ino::new(s.ino.load(Acquire));
+        if s.opens.load(Acquire) == 1 && s.cur_block.load(Relaxed) != 0 {
+            let _write = self.inodes.lock(slot);
+            self.inodes.release_block(slot);
+        }
+        if self.inodes.unhold(slot) == 0 && s.flags.load(Acquire) & flag::UNLINKED != 0 && self.inodes.forget(ino) {
+            // What fails here leaves an orphan in the KV, which the next recovery deletes.
+            let _ = self.delete_orphan(ino);
+        }
+    }
+
+    /// Opens `ino` with `flags` (`O_ACCMODE`, `O_APPEND`, `O_DIRECTORY`, `O_PATH`, ... as given to open; permission is checked by the
+    /// caller) and holds it at `hold`. With `O_TRUNC` the file is truncated.
+    pub fn open_file(&self, ino: Ino, flags: i32, hold: usize) -> Result<OpenId> {
+        if hold >= MAX_HOLDS {
+            return Err(Error::Os(libc::EMFILE));
+        }
+        let inode = self.hold_inode(ino)?;
+        if flags & libc::O_TRUNC != 0 && flags & libc::O_PATH == 0 {
+            self.resize(inode, 0, true).inspect_err(|_| self.unhold_inode(inode))?;
+        }
+        let Some(index) = self.take_open_slot() else {
+            self.unhold_inode(inode);
+            return Err(Error::Os(libc::ENFILE));
+        };
+        let open = &self.region.control.opens()[index];
+        open.inode.store(inode, Relaxed);
+        open.offset.store(0, Relaxed);
+        open.habit.store(0, Relaxed);
+        open.last_pages.store(0, Relaxed);
+        open.read_end.store(0, Relaxed);
+        let once = libc::O_CREAT | libc::O_EXCL | libc::O_NOCTTY | libc::O_TRUNC | libc::O_CLOEXEC;
+        open.flags.store((flags & !once) as u32, Release);
+        self.set_hold(hold, index as u32 + 1);
+        Ok(self.id_of(index))
+    }
+
+    fn set_hold(&self, hold: usize, word: u32) {
+        use crate::sync::Liveness;
+        let old = self.procs.holds()[hold].swap(word, AcqRel);
+        self.procs.slot().holds_end.fetch_max(hold as u32 + 1, AcqRel);
+        if old != 0 {
+            self.drop_open(open_slot_of(old), self.procs.me());
+        }
+    }
+
+    #[inline]
+    fn id_of(&self, index: usize) -> OpenId {
+        let generation = self.region.control.opens()[index].generation.load(Relaxed);
+        OpenId(index as u64 | (generation as u64) << INDEX_BITS)
+    }
+
+    /// A free open-file slot, with one reference.
+    fn take_open_slot(&self) -> Option<usize> {
+        let opens = self.region.control.opens();
+        let hint = &self.region.control.counters().open_hint;
+        let start = hint.load(Relaxed) as usize % opens.len();
+        for index in (start..opens.len()).chain(0..start) {
+            let open = &opens[index];
+            if open.refs.load(Relaxed) == 0 && open.refs.compare_exchange(0, 1, AcqRel, Relaxed).is_ok() {
+                open.generation.fetch_add(1, Relaxed);
+                hint.store(index as u32 + 1, Relaxed);
+                return Some(index);
+            }
+        }
+        None
+    }
+
+    /// Which open file is held at `hold`. The hot path: no lock, no system call, safe in signal handlers.
+    #[inline]
+    pub fn held(&self, hold: usize) -> Option<OpenId> {
+        let word = self.procs.holds().get(hold)?.load(Acquire);
+        (word != 0).then(|| self.id_of(open_slot_of(word)))
+    }
+
+    /// Holds at `hold` an open file that arrived by other ways (a descriptor inherited without a copy of the holds, `SCM_RIGHTS`). `EBADF` if the slot is gone.
+    pub fn adopt(&self, id: OpenId, hold: usize) -> Result<()> {
+        let gone = Error::Os(libc::EBADF);
+        let open = self.region.control.opens().get(id.index()).ok_or(gone.clone())?;
+        if hold >= MAX_HOLDS {
+            return Err(Error::Os(libc::EMFILE));
+        }
+        let counted = open.refs.fetch_update(AcqRel, Acquire, |n| (n > 0).then_some(n + 1)).is_ok();
+        if !counted || open.generation.load(Acquire) != id.generation() {
+            if counted {
+                use crate::sync::Liveness;
+                self.drop_open(id.index(), self.procs.me());
+            }
+            return Err(gone);
+        }
+        self.set_hold(hold, id.index() as u32 + 1);
+        Ok(())
+    }
+
+    /// Holds at `to` what is held at `from` (`dup`); what was held at `to` is released.
+    pub fn dup_hold(&self, from: usize, to: usize) -> Result<()> {
+        let id = self.held(from).ok_or(Error::Os(libc::EBADF))?;
+        if from == to {
+            return Ok(());
+        }
+        self.adopt(id, to)
+    }
+
+    /// Gives up the hold; the last one closes the open file (and deletes an inode without names).
+    pub fn release(&self, hold: usize) {
+        use crate::sync::Liveness;
+        let Some(word) = self.procs.holds().get(hold) else { return };
+        let word = word.swap(0, AcqRel);
+        if word != 0 {
+            self.drop_open(open_slot_of(word), self.procs.me());
+        }
+    }
+
+    /// Locks that go with a close: POSIX locks with any close by their process, others with the last close of the open file.
+    fn locks_on_close(&self, _inode: SlotNo, _index: usize, _process: u32, _last: bool) {}
+
+    /// One reference of the open-file slot `index` less, given up by process slot `process`.
+    pub(super) fn drop_open(&self, index: usize, process: u32) {
+        let open = &self.region.control.opens()[index];
+        let inode = open.inode.load(Acquire);
+        self.locks_on_close(inode, index, process, false);
+        // The last one closes before the slot can be taken again.
+        loop {
+            let refs = open.refs.load(Acquire);
+            if refs == 1 {
+                self.locks_on_close(inode, index, process, true);
+                open.flags.store(0, Relaxed);
+                if open.refs.compare_exchange(1, 0, AcqRel, Relaxed).is_ok() {
+                    self.region.control.counters().open_hint.fetch_min(index as u32, Relaxed);
+                    self.unhold_inode(inode);
+                    return;
+                }
+            } else if refs == 0 || open.refs.compare_exchange(refs, refs - 1, AcqRel, Relaxed).is_ok() {
+                return;
+            }
+        }
+    }
+
+    /// All holds of this process in ascending order.
+    pub fn holds(&self) -> Vec<(usize, OpenId)> {
+        let end = self.procs.slot().holds_end.load(Acquire) as usize;
+        (0..end).filter_map(|hold| Some((hold, self.held(hold)?))).collect()
+    }
+
+    #[inline]
+    pub(super) fn open_slot(&self, id: OpenId) -> &'static OpenSlot {
+        &self.region.control.opens()[id.index()]
+    }
+
+    /// The inode of an open file.
+    pub fn open_ino(&self, id: OpenId) -> Ino {
+        Ino::new(self.inodes.slot(self.open_slot(id).inode.load(Acquire)).ino.load(Acquire))
+    }
+
+    /// The flags of an open file, as `F_GETFL` has them.
+    pub fn open_flags(&self, id: OpenId) -> i32 {
+        self.open_slot(id).flags.load(Acquire) as i32
+    }
+
+    /// Changes the changeable flags (`O_APPEND`, `O_NONBLOCK`, `O_NOATIME`, `O_DIRECT`, `O_ASYNC`), as `F_SETFL` does.
+    pub fn set_open_flags(&self, id: OpenId, flags: i32) {
+        let may = libc::O_APPEND | libc::O_NONBLOCK | libc::O_NOATIME | libc::O_DIRECT | libc::O_ASYNC;
+        let slot = self.open_slot(id);
+        let old = slot.flags.load(Acquire) as i32;
+        slot.flags.store((old & !may | flags & may) as u32, Release);
+    }
+
+    /// Numbers about the file system.
+    pub fn stat_fs(&self) -> FsStat {
+        let (total, free) = self.space.total_and_free();
+        let inodes = self.region.control.inodes().len() as u64;
+        let uuid = self.pool.uuid();
+        let id = u64::from_le_bytes(std::array::from_fn(|i| uuid[i]));
+        let used = self.region.control.counters().next_ino.load(Relaxed);
+        FsStat { total, free, inodes: inodes.max(used * 2), inodes_free: inodes.max(used * 2) - used, id }
+    }
+
+    /// Withdraws a view from a ledger and drops its references.
+    pub(super) fn drop_view(&self, entry: &LedgerEntry) {
+        if let Some(view) = Ledger::withdraw(entry) {
+            self.put_view(&view);
+        }
+    }
+
+    /// Drops the references of a view that has left the ledger.
+    pub(super) fn put_view(&self, view: &View) {
+        if let Some(slot) = view.inode.checked_sub(1) {
+            // What was written through the mapping is newer than the log.
+            let from = PageNo::new(view.page as u64);
+            self.mark_mapped_dirty(slot, from, from.plus(view.pages as u64));
+            self.inodes.slot(slot).shared_maps.fetch_sub(1, AcqRel);
+        }
+        self.frames.put_run(view.first, view.pages);
+        if let Some(slot) = view.inode.checked_sub(1) {
+            self.unhold_inode(slot);
+        }
+        debug_assert!(view.addr % PAGE == 0);
+    }
+}

@@ -1,0 +1,246 @@
+#![expect(unsafe_code, reason = "mmap for the program")]
+//! `mmap` of FLAC files. A private mapping is attached views (or a copy, where the frames lie scattered); a shared mapping shows the
+//! file's frames themselves, which from then on are written in place.
+
+use super::Fs;
+use crate::attach::View;
+use crate::error::{Error, Result};
+use crate::inode::{SlotNo, flag};
+use crate::region::{LEDGER, map_anonymous, map_file, map_fixed, protect, reserve};
+use crate::sync::Ordering::*;
+use crate::table::Entry;
+use crate::units::{BLOCK, BLOCK_FRAMES, FrameNo, Ino, PAGE, PageNo};
+
+/// In a private mapping, runs shorter than this are copied: a mapping of their own costs more.
+const RUN_MIN: u32 = 16;
+
+impl Fs {
+    /// Maps file pages into this process as `mmap` does: `addr`, `prot` and `flags` (`MAP_SHARED`, `MAP_PRIVATE`, `MAP_FIXED`, ...) as given.
+    /// Returns the address. The access mode was checked by the caller. Pages behind the end of the file answer with SIGBUS.
+    ///
+    /// # Safety
+    /// As for `mmap`.
+    pub unsafe fn map(&self, ino: Ino, addr: usize, len: usize, prot: i32, flags: i32, offset: u64) -> Result<usize> {
+        if len == 0 || offset % PAGE as u64 != 0 {
+            return Err(Error::Os(libc::EINVAL));
+        }
+        let len = len.checked_next_multiple_of(PAGE).ok_or(Error::Os(libc::ENOMEM))?;
+        let slot = self.hold_inode(ino)?;
+        let s = self.inodes.slot(slot);
+        if s.mode.load(Relaxed) & libc::S_IFMT != libc::S_IFREG {
+            self.unhold_inode(slot);
+            return Err(Error::Os(libc::ENODEV));
+        }
+        if flags & libc::MAP_FIXED != 0 {
+            self.unmapped(addr, len);
+        }
+        let align = if len >= BLOCK { BLOCK } else { PAGE };
+        // SAFETY: as for mmap: the program asked for this.
+        let result = unsafe { reserve(addr, len, flags, align, offset as usize % align) }.and_then(|at| {
+            // SAFETY: the range was just reserved for this mapping.
+            unsafe { self.fill_mapping(slot, at, len, prot, flags, offset) }.map(|()| at).inspect_err(|_| {
+                self.unmapped(at, len);
+                // SAFETY: ours, and nobody has been told of it.
+                unsafe { crate::region::unmap_range(at, len) };
+            })
+        });
+        self.unhold_inode(slot);
+        result
+    }
+
+    unsafe fn fill_mapping(&self, slot: SlotNo, at: usize, len: usize, prot: i32, flags: i32, offset: u64) -> Result<()> {
+        let shared = flags & (libc::MAP_SHARED | libc::MAP_PRIVATE) != libc::MAP_PRIVATE;
+        let size = self.inodes.slot(slot).size.load(Acquire);
+        let first = PageNo::of(offset);
+        let inside = (size.div_ceil(PAGE as u64).saturating_sub(first.get())).min((len / PAGE) as u64);
+        let tail = len - inside as usize * PAGE;
+        if tail > 0 {
+            let empty = self.region.run.open_file("empty")?;
+            // SAFETY: part of the reserved range.
+            unsafe { map_file(&empty, at + inside as usize * PAGE, tail, prot, shared)? };
+        }
+        // SAFETY: parts of the reserved range.
+        unsafe {
+            match shared {
+                true => self.map_shared(slot, at, first, inside, prot),
+                false => self.map_private(slot, at, first, inside, prot),
+            }
+        }
+    }
+
+    unsafe fn map_private(&self, slot: SlotNo, at: usize, first: PageNo, pages: u64, prot: i32) -> Result<()> {
+        let mut done = 0;
+        while done < pages {
+            let (page, addr) = (first.plus(done), at + done as usize * PAGE);
+            let run = self.with_frames(|| {
+                let _write = self.inodes.lock(slot);
+                let run = self.resident_run(slot, page, pages - done)?;
+                // Frames that a shared mapping shows change in place: copy those.
+                let stable = self.inodes.slot(slot).shared_maps.load(Relaxed) == 0;
+                let run = run.filter(|(_, count)| *count >= RUN_MIN && stable && self.ledger.len() + 64 < LEDGER);
+                if let Some((frame, count)) = run {
+                    self.frames.get_run(frame, count);
+                }
+                Ok(run)
+            })?;
+            let count = match run {
+                Some((frame, count)) => {
+                    let view = View { addr, first: frame, pages: count, inode: 0, page: 0 };
+                    if !self.ledger.add(view) {
+                        self.frames.put_run(frame, count);
+                        return Err(Error::Os(libc::ENOMEM));
+                    }
+                    // SAFETY: part of the reserved range.
+                    unsafe { map_fixed(&self.region.dram, addr, frame, count, prot, false)? };
+                    count as u64
+                }
+                None => {
+                    let count = RUN_MIN as u64 * 16;
+                    let count = count.min(pages - done);
+                    // SAFETY: part of the reserved range.
+                    unsafe { self.map_copy(slot, addr, page, count as usize * PAGE, prot)? };
+                    count
+                }
+            };
+            done += count;
+        }
+        Ok(())
+    }
+
+    /// Fresh memory with a copy of the file's content.
+    unsafe fn map_copy(&self, slot: SlotNo, addr: usize, page: PageNo, len: usize, prot: i32) -> Result<()> {
+        // SAFETY: part of the reserved range.
+        unsafe {
+            map_anonymous(addr, len)?;
+            self.read_at(slot, None, addr as *mut u8, len, page.start())?;
+            protect(addr, len, prot)
+        }
+    }
+
+    unsafe fn map_shared(&self, slot: SlotNo, at: usize, first: PageNo, pages: u64, prot: i32) -> Result<()> {
+        let s = self.inodes.slot(slot);
+        let mut done = 0;
+        while done < pages {
+            let (page, addr) = (first.plus(done), at + done as usize * PAGE);
+            let (frame, count) = self.with_frames(|| {
+                let _write = self.inodes.lock(slot);
+                let leaf = BLOCK_FRAMES as u64 - page.get() % BLOCK_FRAMES as u64;
+                let most = leaf.min(pages - done);
+                let run = self.own_frames(slot, page, most)?;
+                self.frames.get_run(run.0, run.1);
+                s.shared_maps.fetch_add(1, AcqRel);
+                s.opens.fetch_add(1, AcqRel);
+                Ok(run)
+            })?;
+            let number = u32::try_from(page.get()).map_err(|_| Error::Os(libc::EOVERFLOW))?;
+            let view = View { addr, first: frame, pages: count, inode: slot + 1, page: number };
+            if self.ledger.len() + 64 > LEDGER || !self.ledger.add(view) {
+                self.put_view(&view);
+                return Err(Error::Os(libc::ENOMEM));
+            }
+            // SAFETY: part of the reserved range.
+            unsafe { map_fixed(&self.region.dram, addr, frame, count, prot, true)? };
+            done += count as u64;
+        }
+        Ok(())
+    }
+
+    /// Gives every page of the range a frame that no copy-on-write view sees, moving them together where they lie scattered. Returns the
+    /// first run: (frame, pages). Needs the inode's lock.
+    fn own_frames(&self, slot: SlotNo, page: PageNo, most: u64) -> Result<(FrameNo, u32)> {
+        let mapped = self.inodes.slot(slot).shared_maps.load(Relaxed) != 0;
+        let mut start = None;
+        let mut count = 0;
+        for i in 0..most {
+            let entry = self.resident(slot, page.plus(i))?;
+            let frame = match entry.dram() {
+                // Already mapped by somebody: it must stay where it is.
+                Some(frame) if mapped || self.frames.is_exclusive(frame) => frame,
+                _ => self.renew(slot, page.plus(i), entry)?,
+            };
+            match start {
+                None => start = Some(frame),
+                Some(first) if frame == FrameNo::plus(first, count) => {}
+                Some(_) => break,
+            }
+            count += 1;
+        }
+        start.map(|first| (first, count)).ok_or(Error::Os(libc::EINVAL))
+    }
+
+    /// Moves a page (or hole) to a frame of its own. Needs the inode's lock.
+    fn renew(&self, slot: SlotNo, page: PageNo, entry: Entry) -> Result<FrameNo> {
+        let cell = self.cell(slot, page)?;
+        let was_dirty = entry.is_dirty() && entry.dram().is_some();
+        if !was_dirty && !self.space.reserve(1) {
+            return Err(Error::NoSpace);
+        }
+        let frame = self.frame_for(slot, page, true).inspect_err(|_| self.space.unreserve(!was_dirty as u64))?;
+        let to = self.region.dram.at(frame);
+        match entry.dram() {
+            // SAFETY: both frames lie in the tier; the fresh one is ours alone.
+            Some(from) => unsafe { std::ptr::copy_nonoverlapping(self.region.dram.at(from), to, PAGE) },
+            // SAFETY: as above.
+            None => unsafe { std::ptr::write_bytes(to, 0, PAGE) },
+        }
+        let s = self.inodes.slot(slot);
+        if entry.is_hole() {
+            s.pages.fetch_add(1, Relaxed);
+        }
+        self.replace(cell, entry, Entry::written(frame));
+        s.flags.fetch_or(flag::DIRTY, AcqRel);
+        Ok(frame)
+    }
+
+    /// Makes changes through shared mappings in this range durable (`msync(MS_SYNC)`). `Ok(false)`: no FLAC file is mapped there.
+    pub fn sync_mapped(&self, addr: usize, len: usize) -> Result<bool> {
+        let (mut at, end) = (addr & !(PAGE - 1), (addr + len).next_multiple_of(PAGE));
+        let mut found = false;
+        while let Some(view) = self.ledger.first_in(at, end) {
+            if let Some(slot) = view.inode.checked_sub(1) {
+                self.sync(Ino::new(self.inodes.slot(slot).ino.load(Acquire)))?;
+                found = true;
+            }
+            at = view.end();
+        }
+        Ok(found)
+    }
+
+    /// The shared mapping of a FLAC file at `addr`, if there is one: (inode, offset in the file of `addr`).
+    pub fn mapped_at(&self, addr: usize) -> Option<(Ino, u64)> {
+        let view = self.ledger.first_in(addr, addr + 1)?;
+        let slot = view.inode.checked_sub(1)?;
+        let offset = view.page as u64 * PAGE as u64 + (addr - view.addr) as u64;
+        Some((Ino::new(self.inodes.slot(slot).ino.load(Acquire)), offset))
+    }
+
+    /// Whether any page in the range is a view of ours (attached or mapped): it must not be moved behind our back.
+    pub fn has_views(&self, addr: usize, len: usize) -> bool {
+        self.ledger.first_in(addr, addr.saturating_add(len)).is_some()
+    }
+
+    /// Turns attached views in the range into ordinary memory with the same content, so that the program may move or split it.
+    pub fn privatize(&self, addr: usize, len: usize) -> Result<()> {
+        let (from, to) = (addr & !(PAGE - 1), (addr + len).next_multiple_of(PAGE));
+        let mut at = from;
+        while let Some(view) = self.ledger.first_in(at, to) {
+            at = view.end();
+            let Some(part) = view.clip(from, to).filter(|v| v.inode == 0) else { continue };
+            let bytes = part.end() - part.addr;
+            let vma = self.memory.vma(part.addr);
+            if vma.is_some_and(|v| v.inode != self.region.dram.inode()) {
+                self.unmapped(part.addr, bytes);
+                continue;
+            }
+            let mut copy = vec![0u8; bytes];
+            // SAFETY: the view is mapped (checked where the kernel can tell), and `copy` is as long.
+            let left = unsafe { crate::region::copy::copy(copy.as_mut_ptr(), part.addr as *const u8, bytes) };
+            // SAFETY: a view of ours; its content is put back below.
+            unsafe { map_anonymous(part.addr, bytes)? };
+            // SAFETY: fresh memory of that length.
+            unsafe { crate::region::copy::copy(part.addr as *mut u8, copy.as_ptr(), bytes - left) };
+            self.unmapped(part.addr, bytes);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,133 @@
+//! One change of the namespace: a transaction on the KV, and what has to happen to cached inodes along with it.
+
+use super::orphan::Gone;
+use crate::error::{Error, Result};
+use crate::fs::Fs;
+use crate::fs::attr::Attr;
+use crate::fs::record::{self, Inode, View};
+use crate::metalog::MetaTxn;
+use crate::units::{Ino, Seq};
+
+/// The most regular files that one operation changes: rename, its source and what was at the target.
+const TOUCHED: usize = 2;
+
+/// What changes in the slot of a cached inode at commit.
+#[derive(Clone, Copy)]
+struct Touched {
+    attr: Attr,
+    atime: bool,
+    mtime: bool,
+}
+
+impl Touched {
+    fn apply(&self, cached: &mut Attr) {
+        let new = &self.attr;
+        (cached.mode, cached.uid, cached.gid, cached.nlink) = (new.mode, new.uid, new.gid, new.nlink);
+        cached.ctime = new.ctime;
+        if self.atime {
+            cached.atime = new.atime;
+        }
+        if self.mtime {
+            cached.mtime = new.mtime;
+        }
+    }
+}
+
+/// A change in the making; holds the writer lock. Dropped without [`Change::commit`] it changes nothing.
+pub struct Change<'f> {
+    fs: &'f Fs,
+    txn: MetaTxn<'f>,
+    touched: [Option<Touched>; TOUCHED],
+    gone: Option<Gone>,
+}
+
+impl<'f> Change<'f> {
+    /// Waits for the writer lock.
+    pub fn begin(fs: &'f Fs) -> Result<Self> {
+        Ok(Self { fs, txn: fs.meta.begin()?, touched: [None; TOUCHED], gone: None })
+    }
+
+    /// The file system.
+    pub fn fs(&self) -> &'f Fs {
+        self.fs
+    }
+
+    /// The inode `ino`: `ENOENT` if it is gone. Size and times of a regular file are those of its last flush.
+    pub fn inode(&self, ino: Ino) -> Result<Inode> {
+        Inode::load(&self.txn, ino)?.ok_or(Error::Os(libc::ENOENT))
+    }
+
+    /// Writes the inode. In the slot of a cached file, size and times but ctime stay as they are.
+    pub fn put(&mut self, inode: &Inode) -> Result<()> {
+        self.put_timed(inode, false, false)
+    }
+
+    /// As [`Change::put`], with access and modification time where told so.
+    pub fn put_timed(&mut self, inode: &Inode, atime: bool, mtime: bool) -> Result<()> {
+        let attr = inode.attr;
+        self.set(&record::inode_key(attr.ino), &inode.encode())?;
+        if attr.is_file() {
+            let same = |t: &Option<Touched>| t.is_none_or(|t| t.attr.ino == attr.ino);
+            let slot = self.touched.iter_mut().find(|t| same(t)).expect("an operation touches at most two files");
+            *slot = Some(Touched { attr, atime, mtime });
+        }
+        Ok(())
+    }
+
+    /// Writes an inode that was just made: nobody has cached it.
+    pub fn put_new(&mut self, inode: &Inode) -> Result<()> {
+        self.set(&record::inode_key(inode.attr.ino), &inode.encode())
+    }
+
+    /// Sets a key.
+    pub fn set(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        self.txn.put(key, value)
+    }
+
+    /// Removes a key; whether it was there.
+    pub fn delete(&mut self, key: &[u8]) -> Result<bool> {
+        self.txn.delete(key)
+    }
+
+    /// The transaction, for reading.
+    pub fn view(&self) -> &impl View {
+        &self.txn
+    }
+
+    /// The inode has lost its last name: it goes at commit, or with its last holder.
+    pub fn remove(&mut self, inode: &Inode) -> Result<()> {
+        assert!(self.gone.is_none() && inode.attr.nlink == 0, "one inode goes in an operation, and it has no name left");
+        self.gone = Some(Gone::prepare(self, inode)?);
+        Ok(())
+    }
+
+    /// Makes the change.
+    ///
+    /// # Durability
+    /// Survives the death of any process; survives a power cut after the next sync, as do all changes made before it.
+    pub fn commit(mut self) -> Result<Seq> {
+        // The slots change first, under the writer lock, or two changes could reach slot and KV in different orders.
+        for touched in self.touched.iter_mut().flatten() {
+            let new = *touched;
+            let swap = &mut |cached: &mut Attr| {
+                touched.attr = *cached;
+                new.apply(cached);
+            };
+            self.fs.inodes.change(new.attr.ino, swap);
+        }
+        match self.txn.commit() {
+            Ok(seq) => {
+                if let Some(gone) = self.gone {
+                    gone.finish(self.fs, seq);
+                }
+                Ok(seq)
+            }
+            Err(error) => {
+                for old in self.touched.iter().flatten() {
+                    self.fs.inodes.change(old.attr.ino, &mut |cached| old.apply(cached));
+                }
+                Err(error)
+            }
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Making inodes, with a name and without.
+
+use super::permit::may_insert;
+use super::{Change, DIRENT_SIZE, Name, fail};
+use crate::error::{Error, Result};
+use crate::fs::Fs;
+use crate::fs::attr::{Attr, Creds, Time};
+use crate::fs::record::{self, Dirent, Inode, LINKABLE, NameKey, View};
+use crate::units::Ino;
+
+/// The longest target of a symbolic link.
+const TARGET_MAX: usize = libc::PATH_MAX as usize - 1;
+
+/// An inode that was just made; a directory has the names `.` and, in its parent, its own.
+pub fn new_inode(ino: Ino, mode: u32, uid: u32, gid: u32) -> Inode {
+    let now = Time::now();
+    let (nlink, size) = if mode & libc::S_IFMT == libc::S_IFDIR { (2, 2 * DIRENT_SIZE) } else { (1, 0) };
+    let attr = Attr {
+        ino,
+        mode,
+        uid,
+        gid,
+        nlink,
+        size,
+        pages: 0,
+        rdev: 0,
+        atime: now,
+        mtime: now,
+        ctime: now,
+        btime: now,
+    };
+    Inode { attr, flags: 0 }
+}
+
+/// An inode made by `who` in `dir`: a setgid directory passes on its group, and to directories the bit. A file loses the bit if it would be
+/// executed with a group that its maker is not in; that is decided before the umask takes its part.
+fn inherit(ino: Ino, mode: u32, dir: &Attr, who: &Creds<'_>) -> Inode {
+    let group_exec = libc::S_ISGID | libc::S_IXGRP;
+    let set_gid = dir.mode & libc::S_ISGID != 0;
+    let foreign = !who.is_root() && !who.in_group(dir.gid);
+    let mut kept = mode;
+    match mode & libc::S_IFMT {
+        libc::S_IFLNK => {}
+        libc::S_IFDIR => kept = kept & !who.umask | if set_gid { libc::S_ISGID } else { 0 },
+        _ => {
+            if set_gid && foreign && mode & group_exec == group_exec {
+                kept &= !libc::S_ISGID;
+            }
+            kept &= !who.umask;
+        }
+    }
+    new_inode(ino, kept, who.uid, if set_gid { dir.gid } else { who.gid })
+}
+
+/// An entry was added to (or, negative, taken from) the directory; `subdirs` likewise.
+pub fn count_entry(dir: &mut Inode, entries: i32, subdirs: i32) {
+    let attr = &mut dir.attr;
+    attr.size = attr.size.saturating_add_signed(entries as i64 * DIRENT_SIZE as i64);
+    attr.nlink = attr.nlink.saturating_add_signed(subdirs);
+    attr.mtime = Time::now();
+    attr.ctime = attr.mtime;
+}
+
+/// What is particular to a kind of inode.
+enum Kind<'a> {
+    Node { rdev: u64 },
+    Directory,
+    Link { target: &'a [u8] },
+}
+
+impl Fs {
+    /// Makes a node named `name` in `parent`: a regular file (also for type 0), FIFO, socket or device, by the type in `mode`; `umask` is applied here, a
+    /// setgid directory honoured.
+    ///
+    /// # Errors
+    /// `EEXIST`; `EACCES`; `EPERM` for a device by somebody else than root, and for a directory; `EINVAL` for another type; `ENOENT` if the
+    /// parent is removed.
+    pub fn create(&self, parent: Ino, name: &Name, mode: u32, rdev: u64, who: &Creds<'_>) -> Result<Ino> {
+        let mode = match mode & libc::S_IFMT {
+            0 => mode | libc::S_IFREG,
+            libc::S_IFREG | libc::S_IFIFO | libc::S_IFSOCK => mode,
+            libc::S_IFCHR | libc::S_IFBLK => mode,
+            libc::S_IFDIR => return fail(libc::EPERM),
+            _ => return fail(libc::EINVAL),
+        };
+        let mode = mode & (libc::S_IFMT | 0o7777);
+        self.insert(parent, name, mode, &Kind::Node { rdev }, who)
+    }
+
+    /// Makes a regular file without a name (`O_TMPFILE`) in `parent`; it lives as long as it is held, unless [`Fs::link`] names it.
+    /// `EACCES`, `ENOENT` if the parent is removed.
+    pub fn create_unnamed(&self, parent: Ino, mode: u32, who: &Creds<'_>) -> Result<Ino> {
+        let mut op = Change::begin(self)?;
+        let dir = op.inode(parent)?;
+        may_insert(&dir, who)?;
+        let mode = libc::S_IFREG | mode & 0o7777;
+        let mut inode = inherit(self.inodes.next_ino(), mode, &dir.attr, who);
+        inode.attr.nlink = 0;
+        inode.flags = LINKABLE;
+        op.put_new(&inode)?;
+        op.set(&record::orphan_key(inode.attr.ino), &[])?;
+        op.commit()?;
+        Ok(inode.attr.ino)
+    }
+
+    /// Makes a directory. Errors as of [`Fs::create`].
+    pub fn mkdir(&self, parent: Ino, name: &Name, mode: u32, who: &Creds<'_>) -> Result<Ino> {
+        let mode = libc::S_IFDIR | mode & 0o1777;
+        self.insert(parent, name, mode, &Kind::Directory, who)
+    }
+
+    /// Makes a symbolic link with the content `target`. Errors as of [`Fs::create`]; `ENOENT` for an empty target, `ENAMETOOLONG` beyond 4,095 bytes.
+    pub fn symlink(&self, parent: Ino, name: &Name, target: &[u8], who: &Creds<'_>) -> Result<Ino> {
+        match target.len() {
+            0 => fail(libc::ENOENT),
+            1..=TARGET_MAX => self.insert(parent, name, libc::S_IFLNK | 0o777, &Kind::Link { target }, who),
+            _ => fail(libc::ENAMETOOLONG),
+        }
+    }
+
+    fn insert(&self, parent: Ino, name: &Name, mode: u32, kind: &Kind<'_>, who: &Creds<'_>) -> Result<Ino> {
+        if !name.is_entry() {
+            return fail(libc::EEXIST);
+        }
+        let mut op = Change::begin(self)?;
+        let key = NameKey::dirent(parent, name.as_bytes());
+        if op.view().get(key.bytes())?.is_some() {
+            return fail(libc::EEXIST);
+        }
+        let mut dir = op.inode(parent)?;
+        may_insert(&dir, who)?;
+        if matches!(mode & libc::S_IFMT, libc::S_IFCHR | libc::S_IFBLK) && !who.is_root() {
+            return fail(libc::EPERM);
+        }
+        let ino = self.inodes.next_ino();
+        let mut inode = inherit(ino, mode, &dir.attr, who);
+        match *kind {
+            Kind::Node { rdev } => inode.attr.rdev = rdev,
+            Kind::Directory => op.set(&record::place_key(ino), &record::encode_place(parent, name.as_bytes()))?,
+            Kind::Link { target } => {
+                inode.attr.size = target.len() as u64;
+                op.set(&record::target_key(ino), target)?;
+            }
+        }
+        count_entry(&mut dir, 1, matches!(kind, Kind::Directory) as i32);
+        op.set(key.bytes(), &Dirent::new(ino, mode).encode())?;
+        op.put_new(&inode)?;
+        op.put(&dir)?;
+        op.commit()?;
+        Ok(ino)
+    }
+
+    /// The content of a symbolic link; `EINVAL` if it is none, `ENOENT`.
+    pub fn readlink(&self, ino: Ino) -> Result<Vec<u8>> {
+        let txn = self.meta.read()?;
+        match View::get(&txn, &record::target_key(ino))? {
+            Some(target) => Ok(target.to_vec()),
+            None if Inode::load(&txn, ino)?.is_some() => fail(libc::EINVAL),
+            None => Err(Error::Os(libc::ENOENT)),
+        }
+    }
+}

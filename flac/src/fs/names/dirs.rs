@@ -1,0 +1,101 @@
+//! Listing a directory, and the path of one.
+
+use super::permit::is_live_dir;
+use super::{Name, fail};
+use crate::error::{Error, Result};
+use crate::fs::Fs;
+use crate::fs::record::{Dirent, Inode, View, dirent_prefix, key_name, place};
+use crate::units::Ino;
+
+/// What an entry takes in a [`DirList`] besides its name: inode, type, length of the name.
+const HEAD: usize = 10;
+
+/// The entries of a directory as of one moment, packed: about 30 bytes for each.
+#[derive(Debug, Clone, Default)]
+pub struct DirList {
+    bytes: Vec<u8>,
+    len: usize,
+}
+
+impl DirList {
+    fn push(&mut self, ino: Ino, dtype: u8, name: &[u8]) {
+        self.bytes.extend_from_slice(&ino.get().to_le_bytes());
+        self.bytes.extend_from_slice(&[dtype, name.len() as u8]);
+        self.bytes.extend_from_slice(name);
+        self.len += 1;
+    }
+    /// Number of entries, `.` and `..` included.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+    /// Never: `.` and `..` are always there.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+    /// The entry at byte position `at` (0 is the first) and the position of the next; `None` at the end.
+    pub fn at(&self, at: usize) -> Option<((Ino, u8, &[u8]), usize)> {
+        let (head, rest) = self.bytes.get(at..)?.split_first_chunk::<HEAD>()?;
+        let (ino, tail) = head.split_first_chunk::<8>()?;
+        let name = rest.get(..tail[1] as usize)?;
+        Some(((Ino::new(u64::from_le_bytes(*ino)), tail[0], name), at + HEAD + name.len()))
+    }
+    /// The entries: inode, `DT_*` type, name.
+    pub fn iter(&self) -> impl Iterator<Item = (Ino, u8, &[u8])> {
+        let mut next = 0;
+        std::iter::from_fn(move || {
+            let (entry, after) = self.at(next)?;
+            next = after;
+            Some(entry)
+        })
+    }
+}
+
+impl Fs {
+    /// All entries of a directory, `.` and `..` first, then in the byte order of their names.
+    ///
+    /// # Errors
+    /// `ENOTDIR`; `ENOENT` if it is removed.
+    pub fn list_dir(&self, dir: Ino) -> Result<DirList> {
+        let txn = self.meta.read()?;
+        let inode = Inode::load(&txn, dir)?.ok_or(Error::Os(libc::ENOENT))?;
+        is_live_dir(&inode)?;
+        let entries = (inode.attr.size / super::DIRENT_SIZE) as usize;
+        let mut list = DirList { bytes: Vec::with_capacity(entries * (HEAD + 16)), len: 0 };
+        list.push(dir, libc::DT_DIR, b".");
+        list.push(place(&txn, dir)?.map_or(dir, |(parent, _)| parent), libc::DT_DIR, b"..");
+        let prefix = dirent_prefix(dir);
+        for pair in View::scan(&txn, &prefix, &prefix)? {
+            let pair = pair?;
+            let entry = Dirent::decode(pair.1)?;
+            list.push(entry.ino, entry.dtype, key_name(&pair));
+        }
+        Ok(list)
+    }
+
+    /// As [`Fs::list_dir`], each name with its own 256 bytes.
+    pub fn read_dir(&self, dir: Ino) -> Result<Vec<(Ino, u8, Name)>> {
+        let list = self.list_dir(dir)?;
+        list.iter().map(|(ino, dtype, name)| Ok((ino, dtype, Name::new(name)?))).collect()
+    }
+
+    /// The path of directory `dir` from the root of the tree ("" for the root, "/a/b").
+    ///
+    /// # Errors
+    /// `ENOENT` if it is removed; `ENOTDIR`; `ENAMETOOLONG` beyond 4,095 bytes.
+    pub fn path_of(&self, dir: Ino) -> Result<Vec<u8>> {
+        let txn = self.meta.read()?;
+        is_live_dir(&Inode::load(&txn, dir)?.ok_or(Error::Os(libc::ENOENT))?)?;
+        // Filled from the end.
+        let mut path = [0; libc::PATH_MAX as usize - 1];
+        let mut start = path.len();
+        let mut at = dir;
+        while at != Ino::ROOT {
+            let Some((parent, name)) = place(&txn, at)? else { return fail(libc::ENOENT) };
+            let Some(slash) = start.checked_sub(name.len() + 1) else { return fail(libc::ENAMETOOLONG) };
+            path[slash] = b'/';
+            path[slash + 1..start].copy_from_slice(name);
+            (start, at) = (slash, parent);
+        }
+        Ok(path[start..].to_vec())
+    }
+}

@@ -1,0 +1,181 @@
+//! Renaming and exchanging entries.
+
+use super::create::count_entry;
+use super::permit::{may_insert, may_remove};
+use super::remove::{drop_name, is_empty};
+use super::{Change, Name, fail};
+use crate::error::Result;
+use crate::fs::Fs;
+use crate::fs::attr::{Creds, Time};
+use crate::fs::record::{self, Dirent, Inode, NameKey, View, place};
+use crate::units::Ino;
+
+/// Whether `dir` is `ancestor` or lies below it.
+fn is_below(view: &impl View, mut dir: Ino, ancestor: Ino) -> Result<bool> {
+    loop {
+        if dir == ancestor {
+            return Ok(true);
+        }
+        match place(view, dir)? {
+            Some((parent, _)) => dir = parent,
+            None => return Ok(false),
+        }
+    }
+}
+
+/// An entry that takes part in a rename.
+struct Entry<'n> {
+    parent: Ino,
+    name: &'n Name,
+    inode: Inode,
+}
+
+/// A rename whose preconditions on the tree's shape hold.
+struct Rename<'f, 'n> {
+    op: Change<'f>,
+    from: Entry<'n>,
+    /// What is at the target.
+    to: Option<Inode>,
+    to_parent: Ino,
+    to_name: &'n Name,
+    exchange: bool,
+}
+
+impl Fs {
+    /// Renames with `flags` as of renameat2 (0, `RENAME_NOREPLACE`, `RENAME_EXCHANGE`), atomically: at any moment, and after any crash, the
+    /// target is what it was before or what it is after. Two names of one inode both stay.
+    ///
+    /// # Errors
+    /// `ENOENT`, `EACCES`, `EPERM` (sticky), `EBUSY` (`.` and `..`), `EEXIST` (`RENAME_NOREPLACE`), `ENOTDIR`, `EISDIR`, `ENOTEMPTY`, `EINVAL` (a
+    /// directory into itself; other flags).
+    pub fn rename(&self, from: (Ino, &Name), to: (Ino, &Name), flags: u32, who: &Creds<'_>) -> Result<()> {
+        let no_replace = flags & libc::RENAME_NOREPLACE != 0;
+        let exchange = flags & libc::RENAME_EXCHANGE != 0;
+        if flags & !(libc::RENAME_NOREPLACE | libc::RENAME_EXCHANGE) != 0 || no_replace && exchange {
+            return fail(libc::EINVAL);
+        }
+        if !from.1.is_entry() || !to.1.is_entry() {
+            return fail(if no_replace && from.1.is_entry() { libc::EEXIST } else { libc::EBUSY });
+        }
+        let op = Change::begin(self)?;
+        let Some(source) = Dirent::load(op.view(), from.0, from.1.as_bytes())? else { return fail(libc::ENOENT) };
+        let target = Dirent::load(op.view(), to.0, to.1.as_bytes())?;
+        match target {
+            Some(_) if no_replace => return fail(libc::EEXIST),
+            None if exchange => return fail(libc::ENOENT),
+            _ => {}
+        }
+        if from.0 != to.0 {
+            if source.is_dir() && is_below(op.view(), to.0, source.ino)? {
+                return fail(libc::EINVAL);
+            }
+            if let Some(target) = target.filter(|t| t.is_dir()) {
+                if is_below(op.view(), from.0, target.ino)? {
+                    return fail(if exchange { libc::EINVAL } else { libc::ENOTEMPTY });
+                }
+            }
+        }
+        if target.is_some_and(|t| t.ino == source.ino) {
+            return Ok(());
+        }
+        let from = Entry { parent: from.0, name: from.1, inode: op.inode(source.ino)? };
+        let inode = target.map(|t| op.inode(t.ino)).transpose()?;
+        Rename { op, from, to: inode, to_parent: to.0, to_name: to.1, exchange }.run(who)
+    }
+}
+
+impl Rename<'_, '_> {
+    fn run(mut self, who: &Creds<'_>) -> Result<()> {
+        let mut old_dir = self.op.inode(self.from.parent)?;
+        let mut new_dir = if self.moves() { Some(self.op.inode(self.to_parent)?) } else { None };
+        self.check(&old_dir, new_dir.as_ref().unwrap_or(&old_dir), who)?;
+        let replaced = if self.exchange { None } else { self.to };
+        self.count(&mut old_dir, new_dir.as_mut(), replaced.is_some());
+        self.op.put(&old_dir)?;
+        if let Some(new_dir) = &new_dir {
+            self.op.put(new_dir)?;
+        }
+        let source = self.from.inode;
+        let (old, new) = ((self.from.parent, self.from.name), (self.to_parent, self.to_name));
+        self.point(new, source)?;
+        match self.to {
+            Some(target) if self.exchange => self.point(old, target)?,
+            _ => {
+                self.op.delete(NameKey::dirent(old.0, old.1.as_bytes()).bytes())?;
+            }
+        }
+        if let Some(mut target) = replaced {
+            drop_name(&mut self.op, &mut target)?;
+        }
+        self.op.commit().map(drop)
+    }
+
+    fn moves(&self) -> bool {
+        self.from.parent != self.to_parent
+    }
+
+    /// Whether `who` may do it, and the types fit.
+    fn check(&self, old_dir: &Inode, new_dir: &Inode, who: &Creds<'_>) -> Result<()> {
+        let source = &self.from.inode;
+        may_remove(old_dir, source, who)?;
+        let source_is_dir = source.attr.is_dir();
+        let Some(target) = &self.to else {
+            may_insert(new_dir, who)?;
+            return self.check_moved_dir(source, who);
+        };
+        may_remove(new_dir, target, who)?;
+        let target_is_dir = target.attr.is_dir();
+        if !self.exchange {
+            match (source_is_dir, target_is_dir) {
+                (true, false) => return fail(libc::ENOTDIR),
+                (false, true) => return fail(libc::EISDIR),
+                _ => {}
+            }
+        }
+        self.check_moved_dir(source, who)?;
+        if self.exchange {
+            return self.check_moved_dir(target, who);
+        }
+        if target_is_dir && !is_empty(self.op.view(), target.attr.ino)? {
+            return fail(libc::ENOTEMPTY);
+        }
+        Ok(())
+    }
+
+    /// A directory whose parent changes is itself written to: its `..`.
+    fn check_moved_dir(&self, inode: &Inode, who: &Creds<'_>) -> Result<()> {
+        if self.moves() && inode.attr.is_dir() { inode.attr.check(libc::W_OK, who) } else { Ok(()) }
+    }
+
+    /// Brings size, link count and times of both directories up to date.
+    fn count(&self, old_dir: &mut Inode, new_dir: Option<&mut Inode>, replaces: bool) {
+        let dirs = |inode: Option<&Inode>| inode.is_some_and(|i| i.attr.is_dir()) as i32;
+        let (leaves, target) = (dirs(Some(&self.from.inode)), dirs(self.to.as_ref()));
+        let new_dir = match new_dir {
+            Some(new_dir) => new_dir,
+            None => {
+                let lost = if replaces { (-1, -target) } else { (0, 0) };
+                return count_entry(old_dir, lost.0, lost.1);
+            }
+        };
+        if self.exchange {
+            count_entry(old_dir, 0, target - leaves);
+            count_entry(new_dir, 0, leaves - target);
+        } else {
+            count_entry(old_dir, -1, -leaves);
+            count_entry(new_dir, if replaces { 0 } else { 1 }, leaves - target);
+        }
+    }
+
+    /// Makes an entry point at `inode`.
+    fn point(&mut self, (parent, name): (Ino, &Name), mut inode: Inode) -> Result<()> {
+        let ino = inode.attr.ino;
+        let key = NameKey::dirent(parent, name.as_bytes());
+        self.op.set(key.bytes(), &Dirent::new(ino, inode.attr.mode).encode())?;
+        if inode.attr.is_dir() {
+            self.op.set(&record::place_key(ino), &record::encode_place(parent, name.as_bytes()))?;
+        }
+        inode.attr.ctime = Time::now();
+        self.op.put(&inode)
+    }
+}

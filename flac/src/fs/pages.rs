@@ -1,0 +1,251 @@
+//! Pages between pool and DRAM: loading leaves and pages, choosing frames, evicting.
+
+use super::Fs;
+use super::record::{EXTENT_PAGES, decode_extents, extent_key};
+use super::stats::Stats;
+use crate::error::{Error, Result};
+use crate::inode::{SlotNo, flag};
+use crate::region::{InodeSlot, Node};
+use crate::sync::{AtomicU64, Ordering::*};
+use crate::table::Entry;
+use crate::units::{BLOCK_FRAMES, FrameNo, Ino, PAGE, PageNo, PoolFrame};
+
+/// Pages read from the pool in one go: 512 KiB, where a disk's throughput is near its best.
+const READ_AHEAD: u64 = 128;
+/// A file that will be at least this long gets its frames in whole blocks.
+const BLOCK_FROM: u64 = 1 << 20;
+
+impl Fs {
+    /// The table word of `page`, its leaf loaded. Needs the inode's lock.
+    pub(super) fn cell(&self, slot: SlotNo, page: PageNo) -> Result<&'static AtomicU64> {
+        let table = self.inodes.table(slot);
+        if let Some(cell) = table.cell(page) {
+            return Ok(cell);
+        }
+        let s = self.inodes.slot(slot);
+        let load = |first: PageNo, node: &Node| match s.flags.load(Relaxed) & flag::HAS_POOL {
+            0 => Ok(()),
+            _ => self.load_leaf(s, first, node),
+        };
+        table.cell_mut(page, load)?.ok_or(Error::NoFrames)
+    }
+
+    /// Fills a new leaf from the KV's extents.
+    fn load_leaf(&self, s: &InodeSlot, first: PageNo, node: &Node) -> Result<()> {
+        // What was cut off since the last flush is still in the KV, but not in the file.
+        let cut = [&s.cut, &s.flush_cut].map(|c| c.load(Relaxed).wrapping_sub(1)).into_iter().min().unwrap_or(u64::MAX);
+        let ino = Ino::new(s.ino.load(Relaxed));
+        let txn = self.meta.read()?;
+        for chunk in 0..(BLOCK_FRAMES / EXTENT_PAGES) as u64 {
+            let start = first.plus(chunk * EXTENT_PAGES as u64);
+            let Some(value) = txn.get(&extent_key(ino, start))? else { continue };
+            for (i, extent) in decode_extents(value)?.enumerate() {
+                let page = start.plus(i as u64);
+                if let Some(extent) = extent
+                    && page.get() < cut
+                {
+                    node.0[(page.get() - first.get()) as usize].store(Entry::pooled(extent.frame).raw(), Relaxed);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The entry of `page` with a DRAM half if it has any content, loaded from the pool if need be, together with what follows it there.
+    /// Needs the inode's lock.
+    pub(super) fn resident(&self, slot: SlotNo, page: PageNo) -> Result<Entry> {
+        let entry = Entry::from_raw(self.cell(slot, page)?.load(Acquire));
+        match (entry.dram(), entry.pool()) {
+            (None, Some(pool)) => {
+                self.load_run(slot, page, pool)?;
+                Ok(Entry::from_raw(self.cell(slot, page)?.load(Acquire)))
+            }
+            _ => Ok(entry),
+        }
+    }
+
+    /// Loads `page` and the pages behind it whose pool frames follow `pool`, within the leaf.
+    fn load_run(&self, slot: SlotNo, page: PageNo, pool: PoolFrame) -> Result<()> {
+        let leaf_end = (page.get() / BLOCK_FRAMES as u64 + 1) * BLOCK_FRAMES as u64;
+        let most = READ_AHEAD.min(leaf_end - page.get());
+        let mut count = 1;
+        while count < most {
+            let entry = Entry::from_raw(self.cell(slot, page.plus(count))?.load(Relaxed));
+            if entry.dram().is_some() || entry.pool() != Some(pool.plus(count as u32)) {
+                break;
+            }
+            count += 1;
+        }
+        let mut at = 0;
+        while at < count {
+            let (first, run) = self.frame_run(slot, page.plus(at), count - at)?;
+            let loaded = self.load_frames(slot, page.plus(at), pool.plus(at as u32), first, run);
+            for i in 0..run {
+                let frame = first.plus(i as u32);
+                match &loaded {
+                    Ok(()) => {
+                        let cell = self.cell(slot, page.plus(at + i))?;
+                        cell.store(Entry::from_raw(cell.load(Relaxed)).loaded(frame).raw(), Release);
+                    }
+                    Err(_) => self.frames.put(frame),
+                }
+            }
+            loaded?;
+            at += run;
+        }
+        Ok(())
+    }
+
+    /// Up to `want` frames in a row, each with one reference, for pages from `page` on.
+    fn frame_run(&self, slot: SlotNo, page: PageNo, want: u64) -> Result<(FrameNo, u64)> {
+        let size = self.inodes.slot(slot).size.load(Relaxed);
+        let first = self.frame_for(slot, page, size >= BLOCK_FROM)?;
+        let mut run = 1;
+        while run < want {
+            let next = match self.frame_for(slot, page.plus(run), size >= BLOCK_FROM) {
+                Ok(next) => next,
+                // What we have is enough to go on.
+                Err(_) => break,
+            };
+            if next != first.plus(run as u32) {
+                self.frames.put(next);
+                break;
+            }
+            run += 1;
+        }
+        Ok((first, run))
+    }
+
+    fn load_frames(&self, slot: SlotNo, page: PageNo, pool: PoolFrame, first: FrameNo, count: u64) -> Result<()> {
+        let bytes = self.fresh_bytes(first, count as usize);
+        self.pool.read(pool, bytes)?;
+        Stats::add(&self.stats.loaded, bytes.len());
+        let ino = Ino::new(self.inodes.slot(slot).ino.load(Relaxed));
+        let txn = self.meta.read()?;
+        for (i, data) in bytes.chunks_exact(PAGE).enumerate() {
+            let page = page.plus(i as u64);
+            let value = txn.get(&extent_key(ino, page))?.unwrap_or_default();
+            let extent = decode_extents(value)?.nth((page.get() % EXTENT_PAGES as u64) as usize).flatten();
+            let Some(extent) = extent.filter(|e| e.frame == pool.plus(i as u32)) else {
+                return Err(Error::Corrupt(format!("page {} of inode {} has lost its extent: run `flac fsck`", page.get(), ino.get())));
+            };
+            if crc32c::crc32c(data) != extent.crc {
+                return Err(Error::Corrupt(format!(
+                    "page {} of inode {} fails its checksum (pool frame {}): restore the file from a backup",
+                    page.get(),
+                    ino.get(),
+                    extent.frame.get()
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// A frame with one reference for `page`: of the file's current block if `blocks`, so that file and frame offsets agree mod 2 MiB and one
+    /// mapping shows megabytes; else any. Needs the inode's lock.
+    pub(super) fn frame_for(&self, slot: SlotNo, page: PageNo, blocks: bool) -> Result<FrameNo> {
+        if blocks && let Some(frame) = self.frame_of_block(slot, page) {
+            return Ok(frame);
+        }
+        self.frames.alloc().ok_or(Error::NoFrames)
+    }
+
+    fn frame_of_block(&self, slot: SlotNo, page: PageNo) -> Option<FrameNo> {
+        let s = self.inodes.slot(slot);
+        let (leaf, i) = (page.get() / BLOCK_FRAMES as u64, (page.get() % BLOCK_FRAMES as u64) as u32);
+        if s.cur_block.load(Relaxed) == 0 || s.cur_leaf.load(Relaxed) != leaf {
+            // A new block only from the start of a piece: a page in the middle is no reason to take 2 MiB.
+            if i != 0 {
+                return None;
+            }
+            self.inodes.release_block(slot);
+            let block = self.frames.alloc_block()?;
+            s.spare.iter().for_each(|w| w.store(!0, Relaxed));
+            s.cur_leaf.store(leaf, Relaxed);
+            s.cur_block.store(block + 1, Release);
+        }
+        let bit = 1u64 << (i % 64);
+        let taken = s.spare[i as usize / 64].fetch_and(!bit, AcqRel) & bit != 0;
+        taken.then(|| FrameNo::new((s.cur_block.load(Relaxed) - 1) * BLOCK_FRAMES as u32 + i))
+    }
+
+    /// Makes at least some frames free: drops clean pages, then flushes. Called with no lock held. `NoFrames` if nothing could be freed.
+    #[cold]
+    pub(super) fn reclaim(&self) -> Result<()> {
+        let goal = (self.frames.total() as u64 / 32).max(64);
+        let before = self.frames.free();
+        for flush in [false, true] {
+            let c = self.region.control.counters();
+            let used = c.used_inodes.load(Acquire).max(1);
+            for _ in 0..used * 2 {
+                let slot = c.clock.fetch_add(1, Relaxed) % used;
+                let s = self.inodes.slot(slot);
+                if s.ino.load(Acquire) == 0 || s.flags.fetch_and(!flag::RECENT, AcqRel) & flag::RECENT != 0 && !flush {
+                    continue;
+                }
+                if flush && s.flags.load(Acquire) & flag::DIRTY != 0 {
+                    self.flush_slot(slot, Ino::new(s.ino.load(Acquire)))?;
+                }
+                self.evict(slot);
+                if self.frames.free() >= before + goal {
+                    return Ok(());
+                }
+            }
+        }
+        if self.frames.free() > before { Ok(()) } else { Err(Error::NoFrames) }
+    }
+
+    /// Drops the clean pages of an inode that nobody else can see.
+    fn evict(&self, slot: SlotNo) {
+        let s = self.inodes.slot(slot);
+        if s.shared_maps.load(Acquire) != 0 {
+            return;
+        }
+        use crate::inode::WriteGuard;
+        let Some(_write) = WriteGuard::try_lock(s, &*self.procs) else { return };
+        self.inodes.release_block(slot);
+        self.inodes.table(slot).for_each(PageNo::new(0), PageNo::new(u64::MAX), &mut |_, cell| {
+            let entry = Entry::from_raw(cell.load(Relaxed));
+            if let Some(frame) = entry.dram()
+                && entry.pool().is_some()
+                && !entry.is_dirty()
+                && !entry.is_flushing()
+            {
+                cell.store(entry.evicted().raw(), Release);
+                self.frames.put(frame);
+            }
+        });
+    }
+
+    /// Frees inode slots that nobody holds and that are clean.
+    #[cold]
+    pub(super) fn evict_inodes(&self) {
+        let most = self.region.control.inodes().len() / 16;
+        let mut freed = 0;
+        for slot in self.inodes.all() {
+            let s = self.inodes.slot(slot);
+            let ino = Ino::new(s.ino.load(Acquire));
+            if s.opens.load(Acquire) != 0 {
+                continue;
+            }
+            if s.flags.load(Acquire) & (flag::DIRTY | flag::TIMES) != 0 && self.flush_slot(slot, ino).is_err() {
+                continue;
+            }
+            let clean = |s: &InodeSlot| s.flags.load(Acquire) & (flag::DIRTY | flag::TIMES) == 0;
+            freed += self.inodes.remove(slot, ino, &clean) as usize;
+            if freed >= most {
+                return;
+            }
+        }
+    }
+
+    /// Runs `f`; while it fails for want of frames, makes some free and runs it again. No lock is held in between.
+    pub(super) fn with_frames<T>(&self, mut f: impl FnMut() -> Result<T>) -> Result<T> {
+        loop {
+            match f() {
+                Err(Error::NoFrames) => self.reclaim()?,
+                other => return other,
+            }
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The life of a process in the region: fork, exec, exit, and cleaning up after those who died.
+
+use super::Fs;
+use super::files::open_slot_of;
+use crate::error::Result;
+use crate::region::PROCS;
+use crate::sync::Ordering::*;
+
+impl Fs {
+    /// Before `fork`: makes a process slot for the child with a copy of this process's holds and ledger. Returns a token.
+    pub fn before_fork(&self) -> Result<u32> {
+        let child = self.procs.prepare_child()?;
+        let control = self.region.control;
+        let to = &control.procs()[child as usize];
+        let from = self.procs.slot();
+        let end = from.holds_end.load(Acquire) as usize;
+        let (mine, theirs) = (self.procs.holds(), control.holds(child));
+        for (mine, theirs) in mine[..end].iter().zip(theirs) {
+            let word = mine.load(Acquire);
+            if word != 0 {
+                control.opens()[word as usize - 1].refs.fetch_add(1, AcqRel);
+            }
+            theirs.store(word, Release);
+        }
+        to.holds_end.store(end as u32, Release);
+        self.ledger.copy_to(child, &self.frames);
+        Ok(child)
+    }
+
+    /// After `fork`, in the parent; `child` is the child's pid if it succeeded.
+    pub fn after_fork_parent(&self, token: u32, child: Option<i32>) {
+        if child.is_none() {
+            self.empty_slot(token);
+        }
+        self.procs.child_is(token, child);
+    }
+
+    /// After `fork`, in the child, before anything else is called.
+    pub fn after_fork_child(&self, token: u32) {
+        self.procs.become_child(token);
+        self.meta.after_fork_child();
+        self.ledger.after_fork_child();
+        self.memory.after_fork_child();
+    }
+
+    /// The number by which a new image (after exec, same pid) finds this process's slot again, for [`Fs::open_after_exec`].
+    pub fn exec_token(&self) -> u32 {
+        use crate::sync::Liveness;
+        self.procs.me()
+    }
+
+    /// This process ends: releases its holds, ledger and slot. Nothing may be called afterwards.
+    pub fn exit(&self) {
+        use crate::sync::Liveness;
+        self.empty_slot(self.procs.me());
+        self.procs.leave();
+    }
+
+    /// Cleans up after up to `most` dead processes.
+    pub(crate) fn reap(&self, most: usize) {
+        let c = self.region.control.counters();
+        let start = c.reap_hint.load(Relaxed);
+        let mut order: Vec<u32> = self.procs.others().collect();
+        order.sort_by_key(|slot| slot.wrapping_sub(start) % PROCS as u32);
+        for slot in order.into_iter().take(most) {
+            c.reap_hint.store(slot + 1, Relaxed);
+            if self.procs.claim_dead(slot) {
+                c.unclean.fetch_add(1, Relaxed);
+                self.empty_slot(slot);
+                self.procs.reaped(slot);
+            }
+        }
+    }
+
+    /// Cleans up after every dead process.
+    pub fn reap_all(&self) {
+        self.reap(PROCS);
+    }
+
+    /// Drops everything that the process in `slot` holds.
+    fn empty_slot(&self, slot: u32) {
+        let control = self.region.control;
+        let end = control.procs()[slot as usize].holds_end.load(Acquire) as usize;
+        for hold in &control.holds(slot)[..end] {
+            let word = hold.swap(0, AcqRel);
+            if word != 0 {
+                self.drop_open(open_slot_of(word), slot);
+            }
+        }
+        let end = control.procs()[slot as usize].ledger_end.load(Acquire) as usize;
+        for entry in &control.ledger(slot)[..end] {
+            self.drop_view(entry);
+        }
+    }
+}

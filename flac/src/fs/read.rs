@@ -1,0 +1,203 @@
+#![expect(unsafe_code, reason = "copies frames to the program's memory")]
+//! Reading: frames to the program's memory, by copy or by attaching.
+
+use super::Fs;
+use super::stats::Stats;
+use crate::error::{Error, Result};
+use crate::inode::{ReadGuard, SlotNo, flag};
+use crate::region::{OpenSlot, copy};
+use crate::sync::Ordering::*;
+use crate::table::{Entry, Lookup};
+use crate::units::{BLOCK_FRAMES, FrameNo, PAGE, PageNo};
+
+/// Bytes copied under one look at the sequence counter: a writer in between costs at most this much again.
+const PIECE: usize = 1 << 20;
+/// From this many cold pages on, one system call on the tier's file is cheaper than the faults of a first touch.
+const COLD_PAGES: usize = 4;
+
+/// How a piece of a copy went.
+enum Piece {
+    /// All of it is copied, or the end of the file was reached: how many bytes.
+    Done(usize),
+    /// A page has to be loaded first.
+    Load(PageNo),
+    /// The program's memory ended after so many bytes.
+    Fault(usize),
+}
+
+impl Fs {
+    /// Reads up to `len` bytes from `offset` on into `to`. Fewer only at the end of the file or where memory ends; `EFAULT` if that is at once.
+    ///
+    /// # Safety
+    /// [`to`, `to + len`) is the program's buffer: it may be written, or faults.
+    pub(super) unsafe fn read_at(&self, slot: SlotNo, open: Option<&OpenSlot>, to: *mut u8, len: usize, offset: u64) -> Result<usize> {
+        let mut done = 0;
+        while done < len {
+            // SAFETY: done < len, so the rest lies in the program's buffer.
+            let (to, rest, at) = (unsafe { to.add(done) }, len - done, offset + done as u64);
+            if rest >= super::share::ATTACH_MIN
+                && let Some(open) = open
+            {
+                // SAFETY: the rest of the program's buffer.
+                let n = unsafe { self.try_attach(slot, open, to, rest, at)? };
+                if n > 0 {
+                    done += n;
+                    continue;
+                }
+            }
+            let want = rest.min(PIECE);
+            // SAFETY: the rest of the program's buffer.
+            match unsafe { self.read_piece(slot, to, want, at) } {
+                Ok(n) => done += n,
+                Err(_) if done > 0 => return Ok(done),
+                Err(e) => return Err(e),
+            }
+            if offset + (done as u64) < at + want as u64 {
+                break;
+            }
+        }
+        Ok(done)
+    }
+
+    /// The bytes of frames that were just taken for pages not yet in any table: nobody else knows them.
+    pub(super) fn fresh_bytes(&self, first: FrameNo, count: usize) -> &mut [u8] {
+        debug_assert!(first.get() as usize + count <= self.frames.total() as usize);
+        // SAFETY: the frames lie in the tier and were handed out by the allocator to this caller alone.
+        unsafe { std::slice::from_raw_parts_mut(self.region.dram.at(first), count * PAGE) }
+    }
+
+    /// The bytes of a frame on which the caller has a reference of its own: nobody writes it, unless a shared mapping shows it.
+    pub(super) fn held_bytes(&self, frame: FrameNo) -> &[u8] {
+        // SAFETY: the frame lies in the tier; while it is referenced twice, writers take another frame.
+        unsafe { std::slice::from_raw_parts(self.region.dram.at(frame), PAGE) }
+    }
+
+    unsafe fn read_piece(&self, slot: SlotNo, to: *mut u8, len: usize, offset: u64) -> Result<usize> {
+        let s = self.inodes.slot(slot);
+        for _ in 0..4 {
+            let look = ReadGuard::begin(s);
+            // SAFETY: the caller's buffer.
+            let piece = unsafe { self.copy_out(slot, to, len, offset)? };
+            match piece {
+                Piece::Load(page) => {
+                    self.with_frames(|| {
+                        let _write = self.inodes.lock(slot);
+                        self.resident(slot, page).map(|_| ())
+                    })?;
+                    s.flags.fetch_or(flag::RECENT, Relaxed);
+                }
+                Piece::Done(n) if look.is_valid() => return Ok(n),
+                Piece::Fault(0) if look.is_valid() => return Err(Error::Os(libc::EFAULT)),
+                Piece::Fault(n) if look.is_valid() => return Ok(n),
+                _ => {}
+            }
+        }
+        // Writers keep coming, or pages keep going: with the lock nothing moves.
+        self.with_frames(|| {
+            let _write = self.inodes.lock(slot);
+            loop {
+                // SAFETY: the caller's buffer.
+                match unsafe { self.copy_out(slot, to, len, offset)? } {
+                    Piece::Load(page) => self.resident(slot, page).map(|_| ())?,
+                    Piece::Done(n) => return Ok(n),
+                    Piece::Fault(0) => return Err(Error::Os(libc::EFAULT)),
+                    Piece::Fault(n) => return Ok(n),
+                }
+            }
+        })
+    }
+
+    /// Copies without a lock; the caller checks afterwards whether what was seen holds together.
+    #[inline]
+    unsafe fn copy_out(&self, slot: SlotNo, to: *mut u8, len: usize, offset: u64) -> Result<Piece> {
+        let s = self.inodes.slot(slot);
+        let size = s.size.load(Acquire);
+        if offset >= size {
+            return Ok(Piece::Done(0));
+        }
+        let len = len.min((size - offset) as usize);
+        let table = self.inodes.table(slot);
+        let mut done = 0;
+        while done < len {
+            let at = offset + done as u64;
+            let (page, within) = (PageNo::of(at), at as usize % PAGE);
+            let entry = match table.lookup(page) {
+                Lookup::Entry(entry) => entry,
+                Lookup::Unloaded if s.flags.load(Relaxed) & flag::HAS_POOL == 0 => Entry::HOLE,
+                Lookup::Unloaded => return Ok(Piece::Load(page)),
+            };
+            let (n, left) = match (entry.dram(), entry.pool()) {
+                (Some(frame), _) => {
+                    let n = self.run_len(&table, page, frame, within, len - done);
+                    // SAFETY: `done + n` <= `len`, the program's buffer; the run lies in the tier.
+                    (n, unsafe { self.copy_run_out(to.add(done), frame, within, n)? })
+                }
+                (None, Some(_)) => return Ok(Piece::Load(page)),
+                (None, None) => {
+                    let n = (PAGE - within).min(len - done);
+                    // SAFETY: as above.
+                    (n, unsafe { copy::zero(to.add(done), n) })
+                }
+            };
+            done += n - left;
+            if left > 0 {
+                return Ok(Piece::Fault(done));
+            }
+        }
+        Ok(Piece::Done(done))
+    }
+
+    /// How many of `len` bytes from `within` the first frame lie in frames that follow each other, within the leaf.
+    #[inline]
+    fn run_len(&self, table: &crate::table::Table, page: PageNo, frame: FrameNo, within: usize, len: usize) -> usize {
+        let mut n = PAGE - within;
+        if n >= len {
+            return len;
+        }
+        let Some(leaf) = table.leaf(page) else { return n };
+        let start = page.get() as usize % BLOCK_FRAMES;
+        for (i, cell) in leaf[start..].iter().enumerate().skip(1) {
+            if n >= len || Entry::from_raw(cell.load(Relaxed)).dram() != Some(FrameNo::new(frame.get().wrapping_add(i as u32))) {
+                break;
+            }
+            n += PAGE;
+        }
+        let n = n.min(len);
+        // A torn look may run past the tier: the sequence check rejects it, but the copy must stay inside.
+        let inside = frame.get() as u64 + (within + n).div_ceil(PAGE) as u64 <= self.frames.total() as u64;
+        if inside { n } else { PAGE - within }
+    }
+
+    /// Copies `n` bytes from `within` frame `frame` on; returns what is left when the program's memory faults.
+    #[inline]
+    unsafe fn copy_run_out(&self, to: *mut u8, frame: FrameNo, within: usize, n: usize) -> Result<usize> {
+        let dram = &self.region.dram;
+        if n >= COLD_PAGES * PAGE && !self.is_warm(frame, n / PAGE) {
+            // SAFETY: the kernel checks the program's buffer.
+            let done = unsafe { crate::region::read_frames(dram, to, n, frame.get() as u64 * PAGE as u64 + within as u64)? };
+            Stats::add(&self.stats.kernel_copied, done);
+            return Ok(n - done);
+        }
+        Stats::add(&self.stats.copied_out, n);
+        // SAFETY: the source lies in the tier (`run_len` keeps it inside); the target is the program's.
+        Ok(unsafe { copy::copy(to, dram.at(frame).add(within), n) })
+    }
+
+    /// Whether touching the frames through the linear mapping costs no faults worth a system call; notes the touch.
+    #[inline]
+    pub(super) fn is_warm(&self, first: FrameNo, pages: usize) -> bool {
+        let dram = &self.region.dram;
+        let last = first.plus(pages as u32 - 1);
+        if dram.is_warm(first) && dram.is_warm(last) {
+            return true;
+        }
+        if self.has_huge_frames() {
+            // One fault maps 2 MiB.
+            let start = FrameNo::new(first.block() * BLOCK_FRAMES as u32);
+            dram.warm_up(start, ((last.block() + 1) * BLOCK_FRAMES as u32).min(self.frames.total()) - start.get());
+            return true;
+        }
+        // The second time it is touched it pays to have it mapped.
+        dram.second_touch(first, pages as u32)
+    }
+}

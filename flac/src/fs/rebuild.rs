@@ -1,0 +1,103 @@
+//! Rebuild: counts all references anew after unclean deaths, when nobody else is alive. What is volatile and derived (reference counts, frame and node
+//! bitmaps, promises, open counts) is recomputed from the page tables and this process's own holds.
+
+use super::Fs;
+use super::files::open_slot_of;
+use crate::error::Result;
+use crate::inode::flag;
+use crate::sync::{Liveness, Ordering::*};
+use crate::table::Entry;
+use crate::units::{FrameNo, Ino, PageNo};
+
+impl Fs {
+    /// Recounts. The run directory is locked and no other process is in the table.
+    pub(super) fn rebuild(&self) -> Result<()> {
+        self.recount_opens();
+        self.recount_frames();
+        self.region.control.counters().unclean.store(0, Release);
+        self.bury_orphans();
+        Ok(())
+    }
+
+    fn recount_opens(&self) {
+        let control = self.region.control;
+        let mut refs = vec![0u32; control.opens().len()];
+        let end = self.procs.slot().holds_end.load(Acquire) as usize;
+        for hold in &control.holds(self.procs.me())[..end] {
+            let word = hold.load(Acquire);
+            if word != 0 {
+                refs[open_slot_of(word)] += 1;
+            }
+        }
+        let used = control.counters().used_inodes.load(Acquire) as usize;
+        let mut opens = vec![0u32; used];
+        for (open, count) in control.opens().iter().zip(refs) {
+            // Only touched slots are written: the table is large and mostly empty.
+            if open.refs.load(Relaxed) != count {
+                open.refs.store(count, Release);
+            }
+            if count > 0 {
+                opens[open.inode.load(Relaxed) as usize] += 1;
+            }
+        }
+        for (slot, count) in opens.into_iter().enumerate() {
+            let s = self.inodes.slot(slot as u32);
+            s.opens.store(count, Release);
+            s.shared_maps.store(0, Release);
+            s.cur_block.store(0, Release);
+            s.spare.iter().for_each(|w| w.store(0, Relaxed));
+        }
+    }
+
+    fn recount_frames(&self) {
+        let control = self.region.control;
+        let frames = control.geometry().frames as usize;
+        let mut refs = vec![0u32; frames];
+        let mut reserved = 0;
+        for slot in self.inodes.all() {
+            let s = self.inodes.slot(slot);
+            self.inodes.table(slot).for_each(PageNo::new(0), PageNo::new(u64::MAX), &mut |_, cell| {
+                let entry = Entry::from_raw(cell.load(Relaxed));
+                if entry.is_flushing() {
+                    cell.store(entry.dirtied().raw(), Release);
+                    s.flags.fetch_or(flag::DIRTY, AcqRel);
+                }
+                if let Some(frame) = entry.dram() {
+                    refs[frame.get() as usize] += 1;
+                    reserved += (entry.is_dirty() || entry.is_flushing()) as u64;
+                }
+            });
+        }
+        let free = refs.iter().filter(|n| **n == 0).count();
+        for (word, chunk) in control.frame_bits().iter().zip(refs.chunks(64)) {
+            let bits = chunk.iter().enumerate().map(|(i, n)| ((*n != 0) as u64) << i).sum::<u64>();
+            word.store(bits, Release);
+        }
+        for (to, count) in control.refs().iter().zip(&refs) {
+            if *count != 0 {
+                to.store(*count, Release);
+            }
+        }
+        control.pins().iter().for_each(|p| p.store(0, Release));
+        let c = control.counters();
+        c.dram_free.store(free as u64, Release);
+        c.pool_reserved.store(reserved, Release);
+        c.block_hint.store(0, Release);
+        c.page_hint.store(FrameNo::new(frames as u32 - 1).block(), Release);
+    }
+
+    /// Inodes without names that nobody holds any more.
+    fn bury_orphans(&self) {
+        let gone: Vec<Ino> = (self.inodes.all())
+            .map(|slot| self.inodes.slot(slot))
+            .filter(|s| s.flags.load(Acquire) & flag::UNLINKED != 0 && s.opens.load(Acquire) == 0)
+            .map(|s| Ino::new(s.ino.load(Acquire)))
+            .collect();
+        for ino in gone {
+            if self.inodes.forget(ino) {
+                // What fails stays an orphan for the next recovery.
+                let _ = self.delete_orphan(ino);
+            }
+        }
+    }
+}

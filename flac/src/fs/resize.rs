@@ -1,0 +1,207 @@
+#![expect(unsafe_code, reason = "zeroes parts of frames")]
+//! Size and holes: truncate, fallocate, SEEK_DATA and SEEK_HOLE.
+
+use super::Fs;
+use super::write::MAX_SIZE;
+use crate::error::{Error, Result};
+use crate::inode::{SlotNo, flag, touch};
+use crate::sync::Ordering::*;
+use crate::table::Entry;
+use crate::units::{Ino, PAGE, PageNo};
+
+impl Fs {
+    /// Sets the size (of a regular file; the caller has checked permission).
+    pub fn truncate(&self, ino: Ino, size: u64) -> Result<()> {
+        let slot = self.hold_inode(ino)?;
+        let result = self.resize(slot, size, false);
+        self.unhold_inode(slot);
+        result
+    }
+
+    /// Sets the size. `by_open`: times change only if the size does (as the kernel does for O_TRUNC: always mtime and ctime).
+    pub(super) fn resize(&self, slot: SlotNo, size: u64, by_open: bool) -> Result<()> {
+        let s = self.inodes.slot(slot);
+        match s.mode.load(Relaxed) & libc::S_IFMT {
+            libc::S_IFREG => {}
+            libc::S_IFDIR => return Err(Error::Os(libc::EISDIR)),
+            // O_TRUNC on a FIFO or device is ignored; truncate(2) is not.
+            _ if by_open => return Ok(()),
+            _ => return Err(Error::Os(libc::EINVAL)),
+        }
+        if size > MAX_SIZE {
+            return Err(Error::Os(libc::EFBIG));
+        }
+        self.with_frames(|| {
+            let _write = self.inodes.lock(slot);
+            if size < s.size.load(Relaxed) {
+                self.shrink(slot, size)?;
+            }
+            s.size.store(size, Release);
+            touch(&[&s.mtime, &s.ctime]);
+            s.flags.fetch_or(flag::DIRTY, AcqRel);
+            Ok(())
+        })
+    }
+
+    /// Cuts the pages behind `size` off and zeroes the tail of the last one. Needs the inode's lock.
+    fn shrink(&self, slot: SlotNo, size: u64) -> Result<()> {
+        let s = self.inodes.slot(slot);
+        let within = size as usize % PAGE;
+        if within != 0 {
+            self.zero_part(slot, PageNo::of(size), within, PAGE)?;
+        }
+        let cut = PageNo::of(size.next_multiple_of(PAGE as u64));
+        self.inodes.release_block(slot);
+        self.inodes.drop_pages(slot, cut);
+        if s.flags.load(Relaxed) & flag::HAS_POOL != 0 {
+            let old = s.cut.load(Relaxed);
+            if old == 0 || cut.get() + 1 < old {
+                s.cut.store(cut.get() + 1, Relaxed);
+            }
+            if cut.get() != 0 {
+                self.recount(slot)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts the pages of a file anew after a cut that dropped leaves that were never loaded. Needs the inode's lock.
+    fn recount(&self, slot: SlotNo) -> Result<()> {
+        let s = self.inodes.slot(slot);
+        let end = s.cut.load(Relaxed).saturating_sub(1);
+        let mut count = 0;
+        let mut page = 0;
+        // Loads what is left of the table, leaf by leaf.
+        while page < end {
+            self.cell(slot, PageNo::new(page))?;
+            page += crate::units::BLOCK_FRAMES as u64;
+        }
+        self.inodes.table(slot).for_each(PageNo::new(0), PageNo::new(u64::MAX), &mut |_, cell| {
+            count += !Entry::from_raw(cell.load(Relaxed)).is_hole() as u64;
+        });
+        s.pages.store(count, Relaxed);
+        Ok(())
+    }
+
+    /// Zeroes bytes [from, to) of a page. Needs the inode's lock.
+    fn zero_part(&self, slot: SlotNo, page: PageNo, from: usize, to: usize) -> Result<()> {
+        let entry = self.resident(slot, page)?;
+        let Some(old) = entry.dram() else { return Ok(()) };
+        let cell = self.cell(slot, page)?;
+        let in_place = self.frames.is_exclusive(old) || self.inodes.slot(slot).shared_maps.load(Relaxed) != 0;
+        if !entry.is_dirty() && !self.space.reserve(1) {
+            return Err(Error::NoSpace);
+        }
+        let frame = match in_place {
+            true => old,
+            false => self.frame_for(slot, page, false).inspect_err(|_| self.space.unreserve(!entry.is_dirty() as u64))?,
+        };
+        let bytes = self.region.dram.at(frame);
+        // SAFETY: the frame lies in the tier and only this lock's holder writes it; the old one is not written meanwhile.
+        unsafe {
+            if frame != old {
+                std::ptr::copy_nonoverlapping(self.region.dram.at(old), bytes, PAGE);
+            }
+            std::ptr::write_bytes(bytes.add(from), 0, to - from);
+        }
+        if frame == old {
+            cell.store(entry.dirtied().raw(), Release);
+        } else {
+            self.replace(cell, entry, Entry::written(frame));
+        }
+        self.inodes.slot(slot).flags.fetch_or(flag::DIRTY, AcqRel);
+        Ok(())
+    }
+
+    /// `fallocate` with its `mode` bits: 0, `FALLOC_FL_KEEP_SIZE`, `FALLOC_FL_PUNCH_HOLE`, `FALLOC_FL_ZERO_RANGE`. Space is
+    /// checked, not set aside: `ENOSPC` here if there is too little now. Others: `EOPNOTSUPP`.
+    pub fn allocate(&self, ino: Ino, mode: i32, offset: u64, len: u64) -> Result<()> {
+        let keep = mode & libc::FALLOC_FL_KEEP_SIZE != 0;
+        let what = mode & !libc::FALLOC_FL_KEEP_SIZE;
+        if len == 0 || offset > MAX_SIZE || len > MAX_SIZE {
+            return Err(Error::Os(libc::EINVAL));
+        }
+        if what != 0 && what != libc::FALLOC_FL_PUNCH_HOLE && what != libc::FALLOC_FL_ZERO_RANGE
+            || what == libc::FALLOC_FL_PUNCH_HOLE && !keep
+        {
+            return Err(Error::Os(libc::EOPNOTSUPP));
+        }
+        let end = offset.checked_add(len).filter(|end| *end <= MAX_SIZE).ok_or(Error::Os(libc::EFBIG))?;
+        let slot = self.hold_inode(ino)?;
+        let result = self.with_frames(|| self.allocate_held(slot, what, keep, offset, end));
+        self.unhold_inode(slot);
+        result
+    }
+
+    fn allocate_held(&self, slot: SlotNo, what: i32, keep: bool, offset: u64, end: u64) -> Result<()> {
+        let s = self.inodes.slot(slot);
+        match s.mode.load(Relaxed) & libc::S_IFMT {
+            libc::S_IFREG => {}
+            libc::S_IFDIR => return Err(Error::Os(libc::EISDIR)),
+            _ => return Err(Error::Os(libc::ENODEV)),
+        }
+        if what == 0 && self.space.total_and_free().1 * (PAGE as u64) < (end - offset) {
+            return Err(Error::NoSpace);
+        }
+        let _write = self.inodes.lock(slot);
+        if what != 0 {
+            self.punch_range(slot, offset, end.min(s.size.load(Relaxed).next_multiple_of(PAGE as u64)))?;
+        }
+        if !keep && end > s.size.load(Relaxed) {
+            s.size.store(end, Release);
+        }
+        touch(&[&s.mtime, &s.ctime]);
+        s.flags.fetch_or(flag::DIRTY, AcqRel);
+        Ok(())
+    }
+
+    /// Makes [offset, end) read as zeros, whole pages as holes. Needs the inode's lock.
+    fn punch_range(&self, slot: SlotNo, offset: u64, end: u64) -> Result<()> {
+        let mut at = offset;
+        while at < end {
+            let page = PageNo::of(at);
+            let (from, to) = ((at - page.start()) as usize, (end - page.start()).min(PAGE as u64) as usize);
+            if to - from < PAGE {
+                self.zero_part(slot, page, from, to)?;
+            } else if self.inodes.slot(slot).shared_maps.load(Relaxed) != 0 {
+                // The frame is mapped: it stays, and is zeroed where it is.
+                self.zero_part(slot, page, 0, PAGE)?;
+            } else if self.has_leaf(slot, page) {
+                let cell = self.cell(slot, page)?;
+                self.punch(slot, cell, Entry::from_raw(cell.load(Relaxed)));
+            }
+            at = page.start() + to as u64;
+        }
+        Ok(())
+    }
+
+    /// Whether the page can have an entry: false only in a file without extents whose leaf is missing.
+    fn has_leaf(&self, slot: SlotNo, page: PageNo) -> bool {
+        self.inodes.slot(slot).flags.load(Relaxed) & flag::HAS_POOL != 0 || self.inodes.table(slot).cell(page).is_some()
+    }
+
+    /// The next data (or hole) at or behind `offset`: `ENXIO` behind the end.
+    pub(super) fn seek_content(&self, slot: SlotNo, offset: u64, data: bool) -> Result<u64> {
+        let s = self.inodes.slot(slot);
+        let _write = self.inodes.lock(slot);
+        let size = s.size.load(Relaxed);
+        if offset >= size {
+            return Err(Error::Os(libc::ENXIO));
+        }
+        let end = PageNo::of(size - 1).plus(1);
+        let mut page = PageNo::of(offset);
+        while page < end {
+            let is_data = match self.has_leaf(slot, page) {
+                true => !Entry::from_raw(self.cell(slot, page)?.load(Relaxed)).is_hole(),
+                false => false,
+            };
+            if is_data == data {
+                return Ok(page.start().max(offset));
+            }
+            // A missing leaf is a hole of up to 2 MiB.
+            let skip = if self.has_leaf(slot, page) { 1 } else { 512 - page.get() % 512 };
+            page = page.plus(skip);
+        }
+        if data { Err(Error::Os(libc::ENXIO)) } else { Ok(size) }
+    }
+}

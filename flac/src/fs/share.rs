@@ -1,0 +1,284 @@
+#![expect(unsafe_code, reason = "replaces the program's pages by views of frames")]
+//! Sharing instead of copying: frames attached to the program's buffers, and frames shared between files.
+
+use super::Fs;
+use super::stats::Stats;
+use crate::attach::View;
+use crate::error::{Error, Result};
+use crate::inode::{SlotNo, WriteGuard, flag, touch};
+use crate::planner::{self, Transfer};
+use crate::region::{LEDGER, OpenSlot, map_anonymous, map_fixed};
+use crate::sync::Ordering::*;
+use crate::table::Entry;
+use crate::units::{BLOCK, BLOCK_FRAMES, FrameNo, Ino, PAGE, PageNo};
+
+/// Below this a copy (2.4 us) beats the `mmap` alone (2.0 us) with its faults.
+pub(super) const ATTACH_MIN: usize = 64 << 10;
+/// Fewer pages in a row are not worth a mapping of their own.
+const RUN_MIN: u64 = 16;
+const READ_WRITE: i32 = libc::PROT_READ | libc::PROT_WRITE;
+
+impl Fs {
+    /// Attaches the whole pages of a read to the program's buffer if that pays. Returns how many bytes are done; 0: copy.
+    ///
+    /// # Safety
+    /// [`to`, `to + len`) is the program's buffer.
+    pub(super) unsafe fn try_attach(&self, slot: SlotNo, open: &OpenSlot, to: *mut u8, len: usize, offset: u64) -> Result<usize> {
+        let s = self.inodes.slot(slot);
+        let addr = to as usize;
+        let size = s.size.load(Acquire);
+        if !self.attach || addr % PAGE != offset as usize % PAGE || offset >= size || s.shared_maps.load(Relaxed) != 0 {
+            return Ok(0);
+        }
+        let len = len.min((size - offset) as usize);
+        if addr % PAGE != 0 {
+            // SAFETY: the head of the program's buffer, up to its first whole page.
+            return unsafe { self.read_at(slot, None, to, (PAGE - addr % PAGE).min(len), offset) };
+        }
+        let pages = len / PAGE;
+        if (pages as u64) < RUN_MIN || !self.attach_pays(open, addr, pages, offset) {
+            self.detach(addr, pages * PAGE)?;
+            return Ok(0);
+        }
+        let mut done = 0;
+        while done < pages as u64 {
+            // SAFETY: the buffer is private memory of the program (checked), and it has asked for these pages to be overwritten.
+            let n = unsafe { self.attach_run(slot, addr + done as usize * PAGE, PageNo::of(offset).plus(done), pages as u64 - done)? };
+            if n == 0 {
+                break;
+            }
+            done += n;
+        }
+        open.last_addr.store(addr as u64, Relaxed);
+        open.last_pages.store(done as u32, Relaxed);
+        Ok(done as usize * PAGE)
+    }
+
+    fn attach_pays(&self, open: &OpenSlot, addr: usize, pages: usize, offset: u64) -> bool {
+        let bytes = pages * PAGE;
+        let Some(vma) = self.memory.vma(addr) else { return false };
+        let ours = vma.inode == 0 || vma.inode == self.region.dram.inode();
+        let here = &raw const bytes as usize;
+        let on_stack = here >= vma.start && here < vma.end;
+        if !vma.private_rw || !ours || on_stack || vma.page_size != PAGE as u64 || !self.is_one_range(&vma, addr, bytes) {
+            return false;
+        }
+        let last = open.last_addr.load(Relaxed) as usize;
+        let last_end = last + open.last_pages.load(Relaxed) as usize * PAGE;
+        let again = last_end > last && addr >= last && addr < last_end;
+        let huge = self.has_huge_frames() && addr % BLOCK == offset as usize % BLOCK;
+        let need = !huge || bytes < BLOCK || again;
+        let buffer = if need { self.memory.touched(addr, bytes) } else { None };
+        planner::attach_pays(open, &Transfer { bytes, huge, buffer, again })
+    }
+
+    /// Whether the buffer lies in eligible mappings from end to end (attaching splits a mapping into several).
+    fn is_one_range(&self, first: &crate::attach::Vma, addr: usize, bytes: usize) -> bool {
+        let mut end = first.end;
+        for _ in 0..64 {
+            if end >= addr + bytes {
+                return true;
+            }
+            match self.memory.vma(end) {
+                Some(v) if v.start == end && v.private_rw && (v.inode == 0 || v.inode == self.region.dram.inode()) => end = v.end,
+                _ => return false,
+            }
+        }
+        false
+    }
+
+    /// Attaches the pages from `page` on whose frames follow each other; returns how many, 0 if there is nothing to attach.
+    unsafe fn attach_run(&self, slot: SlotNo, addr: usize, page: PageNo, most: u64) -> Result<u64> {
+        let (first, pages) = self.with_frames(|| {
+            let _write = self.inodes.lock(slot);
+            let run = self.resident_run(slot, page, most)?;
+            if let Some((first, pages)) = run {
+                self.frames.get_run(first, pages);
+            }
+            Ok(run)
+        })?
+        .unwrap_or((FrameNo::new(0), 0));
+        if pages == 0 {
+            return Ok(0);
+        }
+        self.unmapped(addr, pages as usize * PAGE);
+        let view = View { addr, first, pages, inode: 0, page: 0 };
+        if (pages as u64) < RUN_MIN.min(most) || self.ledger.len() + 8 > LEDGER || !self.ledger.add(view) {
+            self.frames.put_run(first, pages);
+            return Ok(0);
+        }
+        // SAFETY: private read-write memory of the program that this read overwrites wholly.
+        if let Err(e) = unsafe { map_fixed(&self.region.dram, addr, first, pages, READ_WRITE, false) } {
+            self.unmapped(addr, pages as usize * PAGE);
+            return if e == Error::Io("map frames", libc::ENOMEM) { Ok(0) } else { Err(e) };
+        }
+        Stats::add(&self.stats.attached, pages as usize * PAGE);
+        Ok(pages as u64)
+    }
+
+    /// The frames of the pages from `page` on, as far as they follow each other: (first, count). `None` at a hole. Needs the inode's lock.
+    pub(super) fn resident_run(&self, slot: SlotNo, page: PageNo, most: u64) -> Result<Option<(FrameNo, u32)>> {
+        let end = PageNo::of(self.inodes.slot(slot).size.load(Relaxed).next_multiple_of(PAGE as u64));
+        let most = most.min(end.get().saturating_sub(page.get()));
+        let mut first = None;
+        let mut count = 0;
+        while count < most {
+            let frame = match self.resident(slot, page.plus(count)) {
+                Ok(entry) => entry.dram(),
+                Err(Error::NoFrames) if count > 0 => None,
+                Err(e) => return Err(e),
+            };
+            match (frame, first) {
+                (Some(f), None) => first = Some(f),
+                (Some(f), Some(start)) if f == FrameNo::plus(start, count as u32) => {}
+                _ => break,
+            }
+            count += 1;
+        }
+        Ok(first.map(|f| (f, count as u32)))
+    }
+
+    /// The range is about to be copied into: views there are replaced by fresh memory, which is cheaper than a copy-on-write fault for each page.
+    fn detach(&self, addr: usize, len: usize) -> Result<()> {
+        while let Some(view) = self.ledger.first_in(addr, addr + len) {
+            let Some(part) = view.clip(addr, addr + len).filter(|v| v.inode == 0) else { return Ok(()) };
+            let vma = self.memory.vma(part.addr);
+            self.unmapped(part.addr, part.end() - part.addr);
+            // The program may have mapped something else there behind our back.
+            if vma.is_some_and(|v| v.private_rw && v.inode == self.region.dram.inode() && v.end >= part.end()) {
+                // SAFETY: a view of ours whose content the read in progress overwrites.
+                unsafe { map_anonymous(part.addr, part.end() - part.addr)? };
+            }
+        }
+        Ok(())
+    }
+
+    /// The program is about to change this range of its address space (munmap, mmap over it, mremap): the ledger forgets it.
+    pub fn unmapped(&self, addr: usize, len: usize) {
+        let (from, to) = (addr & !(PAGE - 1), (addr + len).next_multiple_of(PAGE));
+        while let Some(view) = self.ledger.take_first(from, to) {
+            // What sticks out on either side stays in the ledger, with references of its own.
+            for rest in [view.clip(0, from), view.clip(to, usize::MAX & !(PAGE - 1))].into_iter().flatten() {
+                self.frames.get_run(rest.first, rest.pages);
+                if let Some(slot) = rest.inode.checked_sub(1) {
+                    self.inodes.slot(slot).opens.fetch_add(1, AcqRel);
+                    self.inodes.slot(slot).shared_maps.fetch_add(1, AcqRel);
+                }
+                // A full ledger leaks the references until the process ends: the frames stay, nothing breaks.
+                let _ = self.ledger.add(rest);
+            }
+            self.put_view(&view);
+        }
+    }
+
+    /// Moves up to `len` bytes from one file to another: shares whole pages where offsets agree, copies the rest. Returns how many.
+    pub fn copy_range(&self, from: Ino, from_at: u64, to: Ino, to_at: u64, len: u64) -> Result<u64> {
+        let from = self.hold_inode(from)?;
+        let to = self.hold_inode(to).inspect_err(|_| self.unhold_inode(from))?;
+        let mut done = 0;
+        let mut result = Ok(());
+        while done < len {
+            match self.copy_piece(from, from_at + done, to, to_at + done, len - done) {
+                Ok(0) => break,
+                Ok(n) => done += n,
+                Err(e) => {
+                    result = Err(e);
+                    break;
+                }
+            }
+        }
+        self.unhold_inode(to);
+        self.unhold_inode(from);
+        match result {
+            Err(e) if done == 0 => Err(e),
+            _ => Ok(done),
+        }
+    }
+
+    fn copy_piece(&self, from: SlotNo, from_at: u64, to: SlotNo, to_at: u64, len: u64) -> Result<u64> {
+        let size = self.inodes.slot(from).size.load(Acquire);
+        let len = len.min(size.saturating_sub(from_at)).min(super::write::MAX_SIZE.saturating_sub(to_at));
+        if len == 0 {
+            return Ok(0);
+        }
+        let page = PAGE as u64;
+        let aligned = from_at % page == 0 && to_at % page == 0;
+        // The last page of the source may be shared whole if the target ends there, too: what lies behind the end is zeros.
+        let to_size = self.inodes.slot(to).size.load(Acquire);
+        let tail = from_at + len == size && to_at + len >= to_size;
+        let whole = if tail { len.div_ceil(page) } else { len / page };
+        let mapped = [from, to].iter().any(|i| self.inodes.slot(*i).shared_maps.load(Relaxed) != 0);
+        if aligned && whole > 0 && from != to && !mapped {
+            return self.with_frames(|| self.share_pages(from, from_at, to, to_at, len, whole.min(BLOCK_FRAMES as u64)));
+        }
+        let n = len.min(if aligned { PAGE as u64 * 16 } else { page - from_at % page }) as usize;
+        let mut buffer = [0u8; PAGE * 16];
+        // SAFETY: `buffer` is ours and at least `n` bytes long.
+        let n = unsafe { self.read_at(from, None, buffer.as_mut_ptr(), n, from_at)? };
+        // SAFETY: as above.
+        let (n, _) = unsafe { self.write_at(to, buffer.as_ptr(), n, super::write::At::Offset(to_at))? };
+        Stats::add(&self.stats.copied_in, n);
+        Ok(n as u64)
+    }
+
+    /// Lets `to` show the frames of `from`: `pages` pages, `len` bytes at the most. Both locks are taken in slot order.
+    fn share_pages(&self, from: SlotNo, from_at: u64, to: SlotNo, to_at: u64, len: u64, pages: u64) -> Result<u64> {
+        let _first: WriteGuard<'_> = self.inodes.lock(from.min(to));
+        let _second = self.inodes.lock(from.max(to));
+        let s = self.inodes.slot(to);
+        let mut done = 0;
+        let mut result = Ok(());
+        for i in 0..pages {
+            if let Err(e) = self.share_page(from, PageNo::of(from_at).plus(i), to, PageNo::of(to_at).plus(i)) {
+                result = Err(e);
+                break;
+            }
+            done += 1;
+        }
+        let bytes = (done * PAGE as u64).min(len);
+        if bytes > 0 {
+            s.size.fetch_max(to_at + bytes, AcqRel);
+            touch(&[&s.mtime, &s.ctime]);
+            s.flags.fetch_or(flag::DIRTY | flag::RECENT, AcqRel);
+            Stats::add(&self.stats.shared, bytes as usize);
+            return Ok(bytes);
+        }
+        result.map(|()| 0)
+    }
+
+    fn share_page(&self, from: SlotNo, source: PageNo, to: SlotNo, target: PageNo) -> Result<()> {
+        let entry = self.resident(from, source)?;
+        let cell = self.cell(to, target)?;
+        let old = Entry::from_raw(cell.load(Relaxed));
+        let pages = &self.inodes.slot(to).pages;
+        let was_dirty = old.is_dirty() && old.dram().is_some();
+        let Some(frame) = entry.dram() else {
+            self.punch(to, cell, old);
+            return Ok(());
+        };
+        if !was_dirty && !self.space.reserve(1) {
+            return Err(Error::NoSpace);
+        }
+        self.frames.get(frame);
+        if old.is_hole() {
+            pages.fetch_add(1, Relaxed);
+        }
+        self.replace(cell, old, Entry::written(frame));
+        Ok(())
+    }
+
+    /// Makes a page a hole. Needs the inode's lock.
+    pub(super) fn punch(&self, slot: SlotNo, cell: &crate::sync::AtomicU64, old: Entry) {
+        if old.is_hole() {
+            return;
+        }
+        let s = self.inodes.slot(slot);
+        if old.is_dirty() {
+            self.space.unreserve(1);
+        }
+        let pages = s.pages.load(Relaxed);
+        s.pages.store(pages.saturating_sub(1), Relaxed);
+        self.replace(cell, old, if s.flags.load(Relaxed) & flag::HAS_POOL != 0 { Entry::punched() } else { Entry::HOLE });
+        s.flags.fetch_or(flag::DIRTY, AcqRel);
+    }
+}

@@ -1,0 +1,301 @@
+#![expect(unsafe_code, reason = "copies the program's memory to frames")]
+//! Writing: the program's memory to frames, in place where nobody else can see the frame, else to a fresh one.
+
+use super::Fs;
+use super::stats::Stats;
+use crate::error::{Error, Result};
+use crate::inode::{SlotNo, flag, touch};
+use crate::region::copy;
+use crate::sync::{AtomicU64, Ordering::*};
+use crate::table::Entry;
+use crate::units::{BLOCK_FRAMES, FrameNo, PAGE, PageNo};
+
+/// From this size on (of the file, or of one write) frames are taken in whole blocks.
+const BLOCK_FROM: u64 = 1 << 20;
+const BLOCK_WRITE: usize = 256 << 10;
+/// The largest offset that a file can have.
+pub(super) const MAX_SIZE: u64 = i64::MAX as u64;
+
+/// The part of a write that falls into one leaf: where each of its pages goes.
+struct Plan {
+    first: PageNo,
+    pages: usize,
+    /// Target frames; `fresh` bits tell which of them are not in the table yet.
+    frames: [u32; BLOCK_FRAMES],
+    fresh: [u64; BLOCK_FRAMES / 64],
+    /// How many pages become dirty by this.
+    reserved: u64,
+}
+
+impl Plan {
+    fn is_fresh(&self, i: usize) -> bool {
+        self.fresh[i / 64] >> (i % 64) & 1 == 1
+    }
+    fn frame(&self, i: usize) -> FrameNo {
+        FrameNo::new(self.frames[i])
+    }
+}
+
+/// Where a write goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum At {
+    /// To this offset.
+    Offset(u64),
+    /// To the end, whatever it is by then.
+    End,
+}
+
+impl Fs {
+    /// Writes `len` bytes; returns how many, and the offset behind them. Fewer only if memory, the pool or the size limit ends.
+    ///
+    /// # Safety
+    /// [`from`, `from + len`) is the program's buffer: readable, or faults.
+    pub(super) unsafe fn write_at(&self, slot: SlotNo, from: *const u8, len: usize, at: At) -> Result<(usize, u64)> {
+        let mut done = 0;
+        let mut at = at;
+        loop {
+            // SAFETY: done <= len.
+            let result = unsafe { self.write_locked(slot, from.add(done), len - done, at) };
+            match result {
+                Ok((n, end, None)) => return Ok((done + n, end)),
+                Ok((n, end, Some(Error::NoFrames))) => {
+                    done += n;
+                    at = At::Offset(end);
+                    if let Err(e) = self.reclaim() {
+                        return if done > 0 { Ok((done, end)) } else { Err(e) };
+                    }
+                }
+                Ok((n, end, Some(Error::NoSpace))) if self.space.has_pending() => {
+                    done += n;
+                    at = At::Offset(end);
+                    // Space that waits for the log: make the log durable, then it is ours.
+                    self.meta.sync(self.meta.last_seq())?;
+                    self.space.settle(&self.meta, &self.procs);
+                }
+                Ok((n, end, Some(e))) => return if done + n > 0 { Ok((done + n, end)) } else { Err(e) },
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    /// One go under the inode's lock: how many bytes, the offset behind them, and why not all.
+    #[inline]
+    unsafe fn write_locked(&self, slot: SlotNo, from: *const u8, len: usize, at: At) -> Result<(usize, u64, Option<Error>)> {
+        let s = self.inodes.slot(slot);
+        let write = self.inodes.lock(slot);
+        let start = match at {
+            At::Offset(offset) => offset,
+            At::End => s.size.load(Relaxed),
+        };
+        let len = len.min((MAX_SIZE - start.min(MAX_SIZE)) as usize);
+        if len == 0 {
+            return Err(Error::Os(libc::EFBIG));
+        }
+        let mut done = 0;
+        let mut stopped = None;
+        while done < len {
+            // SAFETY: done < len.
+            match unsafe { self.write_leaf(slot, from.add(done), len - done, start + done as u64) } {
+                Ok((n, whole)) => {
+                    done += n;
+                    if !whole {
+                        stopped = Some(Error::Os(libc::EFAULT));
+                        break;
+                    }
+                }
+                Err(e) => {
+                    stopped = Some(e);
+                    break;
+                }
+            }
+        }
+        let end = start + done as u64;
+        if done > 0 {
+            if end > s.size.load(Relaxed) {
+                s.size.store(end, Release);
+            }
+            touch(&[&s.mtime, &s.ctime]);
+            let flags = s.flags.load(Relaxed);
+            if flags & (flag::DIRTY | flag::RECENT) != flag::DIRTY | flag::RECENT {
+                s.flags.fetch_or(flag::DIRTY | flag::RECENT, AcqRel);
+            }
+        }
+        drop(write);
+        Ok((done, end, stopped))
+    }
+
+    /// The part of a write within one leaf. Returns how many bytes, and whether that is all of the part.
+    unsafe fn write_leaf(&self, slot: SlotNo, from: *const u8, len: usize, offset: u64) -> Result<(usize, bool)> {
+        let leaf_end = (offset / crate::units::BLOCK as u64 + 1) * crate::units::BLOCK as u64;
+        let len = len.min((leaf_end - offset) as usize);
+        let within = offset as usize % PAGE;
+        // A small write into a frame that is ours alone: nothing to plan.
+        if within + len <= PAGE {
+            let cell = self.cell(slot, PageNo::of(offset))?;
+            let entry = Entry::from_raw(cell.load(Relaxed));
+            if let Some(frame) = entry.dram()
+                && entry.is_dirty()
+                && self.writable_in_place(slot, frame)
+            {
+                self.region.dram.warm_up(frame, 1);
+                Stats::add(&self.stats.copied_in, len);
+                // SAFETY: the target lies in the frame, which only this inode's lock holder writes; the source is the program's.
+                let left = unsafe { copy::copy(self.region.dram.at(frame).add(within), from, len) };
+                return Ok((len - left, left == 0));
+            }
+        }
+        let plan = self.plan_write(slot, offset, len)?;
+        // SAFETY: the program's buffer.
+        let copied = unsafe { self.copy_in(&plan, from, within, len)? };
+        // A page whose copy stopped in the middle of a fresh, unfilled frame counts as not reached.
+        let torn = (within + copied) / PAGE;
+        let torn = copied < len && plan.is_fresh(torn) && offset <= plan.first.plus(torn as u64).start();
+        let copied = if torn { ((within + copied) / PAGE * PAGE).saturating_sub(within) } else { copied };
+        self.publish(slot, &plan, within, copied);
+        Ok((copied, copied == len))
+    }
+
+    /// Whether the frame of a page may be changed where it is.
+    #[inline]
+    fn writable_in_place(&self, slot: SlotNo, frame: FrameNo) -> bool {
+        self.frames.is_exclusive(frame) || self.inodes.slot(slot).shared_maps.load(Relaxed) != 0
+    }
+
+    /// Decides the frame of each page, takes fresh ones, fills those parts of them that the write does not cover, and reserves pool space.
+    fn plan_write(&self, slot: SlotNo, offset: u64, len: usize) -> Result<Plan> {
+        let s = self.inodes.slot(slot);
+        let first = PageNo::of(offset);
+        let last = PageNo::of(offset + len as u64 - 1);
+        let pages = (last.get() - first.get() + 1) as usize;
+        let mut plan = Plan { first, pages, frames: [0; BLOCK_FRAMES], fresh: [0; BLOCK_FRAMES / 64], reserved: 0 };
+        let blocks = len >= BLOCK_WRITE || s.size.load(Relaxed).max(offset + len as u64) >= BLOCK_FROM;
+        let mut result = Ok(());
+        for i in 0..pages {
+            let page = first.plus(i as u64);
+            let step = (|| {
+                let entry = Entry::from_raw(self.cell(slot, page)?.load(Relaxed));
+                plan.reserved += !(entry.is_dirty() && entry.dram().is_some()) as u64;
+                match entry.dram() {
+                    Some(frame) if self.writable_in_place(slot, frame) => plan.frames[i] = frame.get(),
+                    _ => {
+                        // Copying single pages on write is no reason to take a whole block.
+                        let blocks = blocks && (entry.is_hole() || pages >= BLOCK_FRAMES / 4);
+                        plan.frames[i] = self.frame_for(slot, page, blocks)?.get();
+                        plan.fresh[i / 64] |= 1 << (i % 64);
+                    }
+                }
+                let start = page.start();
+                let covered = offset <= start && offset + len as u64 >= start + PAGE as u64;
+                if plan.is_fresh(i) && !covered { self.fill_old(slot, page, plan.frame(i)) } else { Ok(()) }
+            })();
+            if step.is_err() {
+                plan.pages = i + 1;
+                result = step;
+                break;
+            }
+        }
+        if result.is_ok() && plan.reserved > 0 && !self.space.reserve(plan.reserved) {
+            plan.reserved = 0;
+            result = Err(Error::NoSpace);
+        } else if result.is_err() {
+            plan.reserved = 0;
+        }
+        result.inspect_err(|_| self.abandon(&plan))?;
+        Ok(plan)
+    }
+
+    fn abandon(&self, plan: &Plan) {
+        for i in (0..plan.pages).filter(|i| plan.is_fresh(*i)) {
+            // The page on which planning stopped may have no frame: its bit is clear then.
+            self.frames.put(plan.frame(i));
+        }
+    }
+
+    /// Fills a fresh frame with the page's old content.
+    fn fill_old(&self, slot: SlotNo, page: PageNo, frame: FrameNo) -> Result<()> {
+        let old = self.resident(slot, page)?;
+        self.region.dram.warm_up(frame, 1);
+        let to = self.region.dram.at(frame);
+        match old.dram() {
+            // SAFETY: both frames lie in the tier; the fresh one is ours alone, the old one is not written while we hold the lock.
+            Some(from) => unsafe { std::ptr::copy_nonoverlapping(self.region.dram.at(from), to, PAGE) },
+            // SAFETY: the fresh frame is ours alone.
+            None => unsafe { std::ptr::write_bytes(to, 0, PAGE) },
+        }
+        Ok(())
+    }
+
+    /// Copies the program's bytes into the planned frames; returns how many before its memory faulted.
+    unsafe fn copy_in(&self, plan: &Plan, from: *const u8, within: usize, len: usize) -> Result<usize> {
+        let dram = &self.region.dram;
+        let mut done = 0;
+        while done < len {
+            let i = (within + done) / PAGE;
+            let start = (within + done) % PAGE;
+            let mut n = PAGE - start;
+            let mut run = 1;
+            while n < len - done && i + run < plan.pages && plan.frames[i + run] == plan.frames[i] + run as u32 {
+                n += PAGE;
+                run += 1;
+            }
+            let n = n.min(len - done);
+            let frame = plan.frame(i);
+            // SAFETY: done < len: the rest of the program's buffer.
+            let from = unsafe { from.add(done) };
+            let copied = if run >= 4 && !self.is_warm(frame, run) {
+                Stats::add(&self.stats.kernel_copied, n);
+                // SAFETY: the program's buffer; the target frames are planned for this write alone.
+                unsafe { crate::region::write_frames(dram, from, n, frame.get() as u64 * PAGE as u64 + start as u64) }
+                    .inspect_err(|_| self.abandon(plan))
+                    .inspect_err(|_| self.space.unreserve(plan.reserved))?
+            } else {
+                dram.warm_up(frame, run as u32);
+                Stats::add(&self.stats.copied_in, n);
+                // SAFETY: the target lies in the run of frames that this write owns; the source is the program's.
+                n - unsafe { copy::copy(dram.at(frame).add(start), from, n) }
+            };
+            done += copied;
+            if copied < n {
+                break;
+            }
+        }
+        Ok(done)
+    }
+
+    /// Puts the fresh frames into the table. A page that the copy did not reach stays as it was.
+    fn publish(&self, slot: SlotNo, plan: &Plan, within: usize, copied: usize) {
+        let s = self.inodes.slot(slot);
+        let mut made = 0;
+        for i in 0..plan.pages {
+            let page = plan.first.plus(i as u64);
+            // The leaf exists: planning made it.
+            let Ok(cell) = self.cell(slot, page) else { continue };
+            let old = Entry::from_raw(cell.load(Relaxed));
+            let counted = !(old.is_dirty() && old.dram().is_some());
+            if copied <= (i * PAGE).saturating_sub(within) {
+                if plan.is_fresh(i) {
+                    self.frames.put(plan.frame(i));
+                }
+                self.space.unreserve(counted as u64);
+                continue;
+            }
+            if plan.is_fresh(i) {
+                made += old.is_hole() as u64;
+                self.replace(cell, old, Entry::written(plan.frame(i)));
+            } else {
+                cell.store(old.dirtied().raw(), Release);
+            }
+        }
+        if made > 0 {
+            s.pages.store(s.pages.load(Relaxed) + made, Relaxed);
+        }
+    }
+
+    /// Puts `new` into the table and drops the reference to what was there.
+    pub(super) fn replace(&self, cell: &AtomicU64, old: Entry, new: Entry) {
+        cell.store(new.raw(), Release);
+        if let Some(frame) = old.dram() {
+            self.frames.put(frame);
+        }
+    }
+}

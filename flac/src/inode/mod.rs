@@ -1,0 +1,315 @@
+//! Inode slots: the cached inodes of the pool, found by number. Owns the slots, their hash table and their life; knows no name and no record.
+//!
+//! A slot lives while somebody holds it (`opens`) or while it has dirty or cached pages; its fields are the truth about the inode. A slot is found without
+//! a lock; whoever then uses it either holds it, or checks its number again under its lock.
+
+mod guard;
+
+pub use guard::{ReadGuard, WriteGuard};
+
+use crate::fs::attr::{Attr, Time};
+use crate::frame::Frames;
+use crate::procs::Procs;
+use crate::region::{Control, InodeSlot, TimeCell};
+use crate::sync::{Ordering::*, RobustLock};
+use crate::table::Table;
+use crate::units::{BLOCK_FRAMES, FrameNo, Ino, PageNo};
+use std::sync::Arc;
+
+/// Bits of `InodeSlot::flags`.
+pub mod flag {
+    /// Some page or the size is newer than the log.
+    pub const DIRTY: u32 = 1;
+    /// The KV has extents of this inode: leaves must be loaded from it.
+    pub const HAS_POOL: u32 = 2;
+    /// No name is left: the inode goes with its last holder.
+    pub const UNLINKED: u32 = 4;
+    /// Times changed since the last flush, nothing else.
+    pub const TIMES: u32 = 8;
+    /// Used since the clock hand last passed.
+    pub const RECENT: u32 = 16;
+}
+
+/// The number of an inode slot.
+pub type SlotNo = u32;
+
+/// The cached inodes.
+pub struct Inodes {
+    control: Control,
+    frames: Frames,
+    procs: Arc<Procs>,
+}
+
+impl Inodes {
+    /// The inode slots of the region.
+    pub fn new(control: Control, procs: Arc<Procs>) -> Self {
+        Inodes { control, frames: Frames::new(control), procs }
+    }
+
+    /// The slot's fields.
+    #[inline]
+    pub fn slot(&self, slot: SlotNo) -> &'static InodeSlot {
+        &self.control.inodes()[slot as usize]
+    }
+
+    /// The slot's page table.
+    #[inline]
+    pub fn table(&self, slot: SlotNo) -> Table {
+        Table::new(self.control, self.slot(slot))
+    }
+
+    /// A fresh inode number.
+    pub fn next_ino(&self) -> Ino {
+        Ino::new(self.control.counters().next_ino.fetch_add(1, Relaxed))
+    }
+
+    fn bucket(&self, ino: Ino) -> &'static crate::sync::AtomicU32 {
+        let buckets = self.control.buckets();
+        // Fibonacci hashing: consecutive numbers spread over the table.
+        let hash = ino.get().wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+        &buckets[hash as usize & (buckets.len() - 1)]
+    }
+
+    /// The slot of `ino`, if it is cached. It may go at any time unless the caller holds it.
+    pub fn find(&self, ino: Ino) -> Option<SlotNo> {
+        let mut at = self.bucket(ino).load(Acquire);
+        // A chain that changes under us can't be longer than the table; a wrong turn only misses.
+        for _ in 0..1000 {
+            let slot = at.checked_sub(1)?;
+            let s = self.control.inodes().get(slot as usize)?;
+            if s.ino.load(Acquire) == ino.get() {
+                return Some(slot);
+            }
+            at = s.next.load(Acquire);
+        }
+        None
+    }
+
+    /// Finds the slot of `ino` and holds it: it stays until [`Inodes::unhold`].
+    pub fn hold(&self, ino: Ino) -> Option<SlotNo> {
+        self.find(ino)?;
+        let _guard = self.table_lock().lock(&*self.procs);
+        let slot = self.find(ino)?;
+        self.slot(slot).opens.fetch_add(1, AcqRel);
+        Some(slot)
+    }
+
+    fn table_lock(&self) -> &'static RobustLock {
+        &self.control.counters().table_lock
+    }
+
+    /// Caches `attr` in a slot and holds it. If the inode is cached already, that slot is held. `None`: every slot is in use.
+    /// The caller holds the namespace lock, so that the attributes are current.
+    pub fn insert(&self, attr: &Attr, has_pool: bool) -> Option<SlotNo> {
+        let _guard = self.table_lock().lock(&*self.procs);
+        if let Some(slot) = self.find(attr.ino) {
+            self.slot(slot).opens.fetch_add(1, AcqRel);
+            return Some(slot);
+        }
+        let slot = self.take_free()?;
+        let s = self.slot(slot);
+        s.flags.store(if has_pool { flag::HAS_POOL } else { 0 }, Relaxed);
+        s.opens.store(1, Relaxed);
+        s.height.store(0, Relaxed);
+        s.root.store(0, Relaxed);
+        s.inline.iter().for_each(|e| e.store(0, Relaxed));
+        s.cut.store(0, Relaxed);
+        s.flush_cut.store(0, Relaxed);
+        s.spare.iter().for_each(|w| w.store(0, Relaxed));
+        s.cur_block.store(0, Relaxed);
+        s.shared_maps.store(0, Relaxed);
+        store_attr(s, attr);
+        if has_pool {
+            self.table(slot).plant(PageNo::of(attr.size.max(1) - 1)).then_some(())?;
+        }
+        let bucket = self.bucket(attr.ino);
+        s.next.store(bucket.load(Relaxed), Relaxed);
+        s.ino.store(attr.ino.get(), Release);
+        bucket.store(slot + 1, Release);
+        Some(slot)
+    }
+
+    fn take_free(&self) -> Option<SlotNo> {
+        let c = self.control.counters();
+        let head = c.free_inodes.load(Relaxed);
+        if head != 0 {
+            c.free_inodes.store(self.slot(head - 1).next.load(Relaxed), Relaxed);
+            return Some(head - 1);
+        }
+        let used = c.used_inodes.load(Relaxed);
+        if used as usize >= self.control.inodes().len() {
+            return None;
+        }
+        c.used_inodes.store(used + 1, Relaxed);
+        Some(used)
+    }
+
+    /// One holder less. Returns how many are left.
+    pub fn unhold(&self, slot: SlotNo) -> u32 {
+        self.slot(slot).opens.fetch_sub(1, AcqRel) - 1
+    }
+
+    /// Removes the slot if nobody holds it and `check` (called under the inode's lock) agrees; its frames are freed. What is dirty is lost:
+    /// the caller knows that the inode is flushed or deleted.
+    pub fn remove(&self, slot: SlotNo, ino: Ino, check: &dyn Fn(&InodeSlot) -> bool) -> bool {
+        let s = self.slot(slot);
+        let Some(write) = WriteGuard::try_lock(s, &*self.procs) else { return false };
+        let _table = self.table_lock().lock(&*self.procs);
+        if s.ino.load(Acquire) != ino.get() || s.opens.load(Acquire) != 0 || !check(s) {
+            return false;
+        }
+        self.unlink_chain(slot, ino);
+        s.ino.store(0, Release);
+        self.drop_pages(slot, PageNo::new(0));
+        self.release_block(slot);
+        drop(write);
+        let c = self.control.counters();
+        s.next.store(c.free_inodes.load(Relaxed), Relaxed);
+        c.free_inodes.store(slot + 1, Release);
+        true
+    }
+
+    fn unlink_chain(&self, slot: SlotNo, ino: Ino) {
+        let mut link = self.bucket(ino);
+        while link.load(Relaxed) != 0 {
+            let at = link.load(Relaxed) - 1;
+            if at == slot {
+                link.store(self.slot(at).next.load(Relaxed), Release);
+                return;
+            }
+            link = &self.slot(at).next;
+        }
+    }
+
+    /// Frees the pages from `from` on. Needs the inode's lock. Reserved pool space of dirty pages is given back.
+    pub fn drop_pages(&self, slot: SlotNo, from: PageNo) {
+        let mut dirty = 0;
+        let mut gone = 0;
+        self.table(slot).cut(from, &mut |_, entry| {
+            gone += !entry.is_hole() as u64;
+            if let Some(frame) = entry.dram() {
+                dirty += entry.is_dirty() as u64;
+                self.frames.put(frame);
+            }
+        });
+        let s = self.slot(slot);
+        let pages = s.pages.load(Relaxed);
+        s.pages.store(if from.get() == 0 { 0 } else { pages.saturating_sub(gone) }, Relaxed);
+        self.control.counters().pool_reserved.fetch_sub(dirty, Relaxed);
+    }
+
+    /// Locks the inode in `slot`.
+    #[inline]
+    pub fn lock(&self, slot: SlotNo) -> WriteGuard<'static> {
+        WriteGuard::lock(self.slot(slot), &*self.procs)
+    }
+
+    /// Gives back the frames of the current block that no page uses.
+    pub fn release_block(&self, slot: SlotNo) {
+        let s = self.slot(slot);
+        let Some(block) = s.cur_block.swap(0, AcqRel).checked_sub(1) else { return };
+        for (w, spare) in s.spare.iter().enumerate() {
+            let mut bits = spare.swap(0, AcqRel);
+            while bits != 0 {
+                let i = w as u32 * 64 + bits.trailing_zeros();
+                self.frames.put(FrameNo::new(block * BLOCK_FRAMES as u32 + i));
+                bits &= bits - 1;
+            }
+        }
+    }
+
+    /// The attributes of `ino` if it is cached: a consistent snapshot.
+    pub fn attr(&self, ino: Ino) -> Option<Attr> {
+        let slot = self.find(ino)?;
+        let s = self.slot(slot);
+        for _ in 0..4 {
+            let read = ReadGuard::begin(s);
+            let attr = load_attr(s);
+            if read.is_valid() {
+                return (attr.ino == ino).then_some(attr);
+            }
+        }
+        // A long write, or a writer that died: the lock sorts it out.
+        let _write = self.lock(slot);
+        let attr = load_attr(s);
+        (attr.ino == ino).then_some(attr)
+    }
+
+    /// Changes the attributes of `ino` under its lock; `false` if it is not cached.
+    pub fn change(&self, ino: Ino, f: &mut dyn FnMut(&mut Attr)) -> bool {
+        let Some(slot) = self.find(ino) else { return false };
+        let s = self.slot(slot);
+        let _write = WriteGuard::lock(s, &*self.procs);
+        if s.ino.load(Acquire) != ino.get() {
+            return false;
+        }
+        let mut attr = load_attr(s);
+        f(&mut attr);
+        store_attr(s, &attr);
+        true
+    }
+
+    /// The last name of `ino` is gone. `true`: nobody holds it; its slot and pages are freed. `false`: it goes with its last holder.
+    pub fn forget(&self, ino: Ino) -> bool {
+        let Some(slot) = self.find(ino) else { return true };
+        self.slot(slot).flags.fetch_or(flag::UNLINKED, AcqRel);
+        self.remove(slot, ino, &|_| true)
+    }
+
+    /// Numbers of all slots in use.
+    pub fn all(&self) -> impl Iterator<Item = SlotNo> + '_ {
+        (0..self.control.counters().used_inodes.load(Acquire)).filter(|i| self.slot(*i).ino.load(Acquire) != 0)
+    }
+}
+
+/// Reads the attributes out of a slot (under its lock or its sequence counter).
+pub fn load_attr(s: &InodeSlot) -> Attr {
+    let time = |c: &TimeCell| Time { sec: c.sec.load(Relaxed), nsec: c.nsec.load(Relaxed) as u32 };
+    Attr {
+        ino: Ino::new(s.ino.load(Relaxed)),
+        mode: s.mode.load(Relaxed),
+        uid: s.uid.load(Relaxed),
+        gid: s.gid.load(Relaxed),
+        nlink: s.nlink.load(Relaxed),
+        size: s.size.load(Relaxed),
+        pages: s.pages.load(Relaxed),
+        rdev: s.rdev.load(Relaxed),
+        atime: time(&s.atime),
+        mtime: time(&s.mtime),
+        ctime: time(&s.ctime),
+        btime: time(&s.btime),
+    }
+}
+
+fn store_attr(s: &InodeSlot, a: &Attr) {
+    let time = |c: &TimeCell, t: Time| {
+        c.sec.store(t.sec, Relaxed);
+        c.nsec.store(t.nsec as u64, Relaxed);
+    };
+    s.mode.store(a.mode, Relaxed);
+    s.uid.store(a.uid, Relaxed);
+    s.gid.store(a.gid, Relaxed);
+    s.nlink.store(a.nlink, Relaxed);
+    s.size.store(a.size, Relaxed);
+    s.pages.store(a.pages, Relaxed);
+    s.rdev.store(a.rdev, Relaxed);
+    time(&s.atime, a.atime);
+    time(&s.mtime, a.mtime);
+    time(&s.ctime, a.ctime);
+    time(&s.btime, a.btime);
+}
+
+/// Sets a time cell to now (the kernel's coarse clock, as its own file systems use).
+pub fn touch(cells: &[&TimeCell]) {
+    let now = now();
+    for c in cells {
+        c.sec.store(now.sec, Relaxed);
+        c.nsec.store(now.nsec as u64, Relaxed);
+    }
+}
+
+/// Now, as file systems see it.
+pub fn now() -> Time {
+    let t = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+    Time { sec: t.tv_sec, nsec: t.tv_nsec as u32 }
+}

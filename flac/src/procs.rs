@@ -1,0 +1,168 @@
+//! The process table: who uses the region, what each holds, and who is dead. Knows no file: a hold is a number of an open-file slot.
+
+use crate::region::{Control, HoldWord, PROCS, ProcSlot};
+use crate::error::{Error, Result};
+use crate::sync::{AtomicU32, Liveness, Ordering::*};
+
+/// This process's place in the process table.
+pub struct Procs {
+    control: Control,
+    me: AtomicU32,
+}
+
+const FREE: u32 = 0;
+const BUSY: u32 = 1;
+const USED: u32 = 2;
+
+impl Procs {
+    /// Takes a process slot for this process.
+    pub fn join(control: Control) -> Result<Procs> {
+        let me = take_slot(&control)?;
+        own(&control.procs()[me as usize]);
+        Ok(Procs { control, me: AtomicU32::new(me) })
+    }
+
+    /// Takes over slot `token` if it belongs to this process (same pid, before an exec), else joins afresh.
+    pub fn rejoin(control: Control, token: u32) -> Result<Procs> {
+        let known = control.procs().get(token as usize);
+        match known {
+            Some(slot) if slot.state.load(Acquire) == USED && slot.pid.load(Relaxed) == my_pid() => {
+                Ok(Procs { control, me: AtomicU32::new(token) })
+            }
+            _ => Self::join(control),
+        }
+    }
+
+    /// This process's holds.
+    #[inline]
+    pub fn holds(&self) -> &'static [HoldWord] {
+        self.control.holds(self.me.load(Relaxed))
+    }
+
+    /// This process's slot.
+    #[inline]
+    pub fn slot(&self) -> &'static ProcSlot {
+        &self.control.procs()[self.me.load(Relaxed) as usize]
+    }
+
+    /// Takes a slot for a child about to be forked. Holds and ledger are copied by the caller.
+    pub fn prepare_child(&self) -> Result<u32> {
+        take_slot(&self.control)
+    }
+
+    /// In the parent: the child's slot gets its pid, or is given back.
+    pub fn child_is(&self, child: u32, pid: Option<i32>) {
+        let slot = &self.control.procs()[child as usize];
+        match pid {
+            Some(pid) => slot.pid.store(pid as u32, Release),
+            None => slot.state.store(FREE, Release),
+        }
+    }
+
+    /// In the child: from now on this process is `child`.
+    pub fn become_child(&self, child: u32) {
+        self.me.store(child, Relaxed);
+        own(&self.control.procs()[child as usize]);
+    }
+
+    /// Gives this process's slot back; holds and ledger are empty by now.
+    pub fn leave(&self) {
+        self.slot().state.store(FREE, Release);
+    }
+
+    /// Slots in use besides this process's own.
+    pub fn others(&self) -> impl Iterator<Item = u32> + '_ {
+        let me = self.me();
+        (0..PROCS as u32).filter(move |i| *i != me && self.control.procs()[*i as usize].state.load(Acquire) == USED)
+    }
+
+    /// Claims the slot of a dead process so that nobody else cleans it up; [`Procs::reaped`] frees it.
+    pub fn claim_dead(&self, slot: u32) -> bool {
+        !self.alive(slot) && self.control.procs()[slot as usize].state.compare_exchange(USED, BUSY, AcqRel, Relaxed).is_ok()
+    }
+
+    /// A claimed slot is clean.
+    pub fn reaped(&self, slot: u32) {
+        let slot = &self.control.procs()[slot as usize];
+        slot.holds_end.store(0, Relaxed);
+        slot.ledger_end.store(0, Relaxed);
+        slot.state.store(FREE, Release);
+    }
+
+    /// The pids of all processes in the table.
+    pub fn pids(&self) -> Vec<u32> {
+        let used = self.control.procs().iter().filter(|p| p.state.load(Acquire) == USED);
+        used.map(|p| p.pid.load(Relaxed)).collect()
+    }
+}
+
+impl Liveness for Procs {
+    #[inline]
+    fn me(&self) -> u32 {
+        self.me.load(Relaxed)
+    }
+
+    fn alive(&self, slot: u32) -> bool {
+        let Some(p) = self.control.procs().get(slot as usize) else { return false };
+        if p.state.load(Acquire) == FREE {
+            return false;
+        }
+        // Another namespace's pids mean nothing here: never take from them.
+        if p.pid_ns.load(Relaxed) != pid_namespace() {
+            return true;
+        }
+        let pid = p.pid.load(Relaxed);
+        pid != 0 && is_running(pid, p.since.load(Relaxed))
+    }
+}
+
+/// Whether process `pid` runs (a zombie does not) and started no later than `since` (nanoseconds since boot).
+fn is_running(pid: u32, since: u64) -> bool {
+    let Some(raw) = rustix::process::Pid::from_raw(pid as i32) else { return false };
+    if rustix::process::test_kill_process(raw) == Err(rustix::io::Errno::SRCH) {
+        return false;
+    }
+    let Ok(stat) = std::fs::read(format!("/proc/{pid}/stat")) else {
+        // No procfs, or gone just now: the signal test alone decides.
+        return rustix::process::test_kill_process(raw) != Err(rustix::io::Errno::SRCH);
+    };
+    // The command name may hold anything; fields count from behind its closing parenthesis: state is the first.
+    let Some(close) = stat.iter().rposition(|b| *b == b')') else { return true };
+    let text = String::from_utf8_lossy(&stat[close + 2..]).into_owned();
+    let field: Vec<&str> = text.split(' ').collect();
+    let threads = field.get(17).and_then(|n| n.parse::<u32>().ok()).unwrap_or(1);
+    if matches!(field[0], "X" | "x") || field[0] == "Z" && threads <= 1 {
+        return false;
+    }
+    // Field 22 counts ticks of 10 ms since boot; one tick of slack for rounding.
+    let started = field.get(19).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+    since == 0 || started * 10_000_000 <= since + 10_000_000
+}
+
+fn take_slot(control: &Control) -> Result<u32> {
+    for (i, slot) in control.procs().iter().enumerate() {
+        if slot.state.load(Relaxed) == FREE && slot.state.compare_exchange(FREE, BUSY, AcqRel, Relaxed).is_ok() {
+            slot.holds_end.store(0, Relaxed);
+            slot.ledger_end.store(0, Relaxed);
+            own(slot);
+            slot.state.store(USED, Release);
+            return Ok(i as u32);
+        }
+    }
+    Err(Error::Unusable(format!("{PROCS} processes already use this pool")))
+}
+
+fn own(slot: &ProcSlot) {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    slot.since.store(now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64, Relaxed);
+    slot.pid_ns.store(pid_namespace(), Relaxed);
+    slot.pid.store(my_pid(), Release);
+}
+
+fn my_pid() -> u32 {
+    rustix::process::getpid().as_raw_nonzero().get() as u32
+}
+
+fn pid_namespace() -> u64 {
+    rustix::fs::stat("/proc/self/ns/pid").map_or(0, |s| s.st_ino)
+}

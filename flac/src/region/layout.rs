@@ -1,0 +1,446 @@
+#![expect(unsafe_code, reason = "hands out references into the mapped control segment")]
+//! The layout of the control segment: which arrays it holds and where. Every type here is made of atomics, valid when zero.
+
+use super::map::{self, Mapping};
+use super::place::RunDir;
+use crate::error::{Error, Result};
+use crate::fs::locks::LocksShared;
+use crate::media::Pool;
+use crate::metalog::LogShared;
+use crate::sync::{AtomicI64, AtomicU32, AtomicU64, Ordering, RobustLock};
+use crate::units::{BLOCK_FRAMES, PAGE};
+
+/// Process slots. Far more preloaded processes than a machine runs at once.
+pub const PROCS: usize = 1024;
+/// Holds (descriptors) a process can have on FLAC files.
+pub const MAX_HOLDS: usize = 1 << 16;
+/// Attached ranges a process can have: well below the kernel's 65,530 mappings.
+pub const LEDGER: usize = 8192;
+/// Open-file slots.
+const OPENS: usize = 1 << 16;
+/// Inode slots, and buckets of their hash table.
+const INODES: usize = 1 << 20;
+/// Page-table nodes.
+const NODES: usize = 1 << 19;
+/// Pages whose entries lie in the inode slot itself.
+pub const INLINE: usize = 8;
+
+const MAGIC: u64 = u64::from_le_bytes(*b"FLACctl\x04");
+
+/// Sizes chosen when the region is created.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Geometry {
+    /// Frames of the DRAM tier, a multiple of 512.
+    pub frames: u32,
+    /// Frames of the pool.
+    pub pool_frames: u32,
+    /// Whether the tier lies on a tmpfs with huge pages.
+    pub huge: bool,
+}
+
+/// Counters and hints shared by all processes.
+#[repr(C)]
+pub struct Counters {
+    magic: AtomicU64,
+    ready: AtomicU32,
+    frames: AtomicU32,
+    pool_frames: AtomicU32,
+    huge: AtomicU32,
+    /// The next inode number to give out.
+    pub next_ino: AtomicU64,
+    /// Pool frames not used by any extent.
+    pub pool_free: AtomicU64,
+    /// Pool frames promised to dirty pages.
+    pub pool_reserved: AtomicU64,
+    /// Where the last pool allocation ended.
+    pub pool_hint: AtomicU64,
+    /// Free frames of the DRAM tier.
+    pub dram_free: AtomicU64,
+    /// Lowest block that may be wholly free.
+    pub block_hint: AtomicU32,
+    /// Highest block that may have a free frame for single pages.
+    pub page_hint: AtomicU32,
+    /// Where the search for a free node starts.
+    pub node_hint: AtomicU32,
+    /// Where the search for a free open-file slot starts.
+    pub open_hint: AtomicU32,
+    /// First free inode slot (+1), linked by `next`.
+    pub free_inodes: AtomicU32,
+    /// Inode slots ever used.
+    pub used_inodes: AtomicU32,
+    /// Protects the hash chains and the free list of inode slots.
+    pub table_lock: RobustLock,
+    /// Protects the pool allocator.
+    pub pool_lock: RobustLock,
+    /// Processes that died without releasing what they held, since the last rebuild.
+    pub unclean: AtomicU32,
+    /// Where the clock hand of eviction stands (inode slot).
+    pub clock: AtomicU32,
+    /// Bumped whenever a name may have come to mean something else.
+    pub names_generation: AtomicU64,
+    /// Freed pool frames that wait for the log: how many entries of `pending` are used.
+    pub pending: AtomicU32,
+    /// Next process slot to look at for reaping.
+    pub reap_hint: AtomicU32,
+    /// 1 once the first opener has recovered what the region needs.
+    pub recovered: AtomicU32,
+}
+
+/// One freed run of pool frames: reusable once the log is durable up to `seq`.
+#[repr(C)]
+pub struct PendingFree {
+    /// The record that freed it.
+    pub seq: AtomicU64,
+    /// First frame.
+    pub first: AtomicU32,
+    /// Number of frames; 0 is an empty entry.
+    pub count: AtomicU32,
+}
+const PENDING: usize = 1 << 14;
+
+/// A hold: open-file slot + 1, or 0.
+pub type HoldWord = AtomicU32;
+
+/// A process that uses the region.
+#[repr(C)]
+pub struct ProcSlot {
+    /// 0 free, 1 being set up or torn down, 2 in use.
+    pub state: AtomicU32,
+    /// Process id.
+    pub pid: AtomicU32,
+    /// CLOCK_BOOTTIME in nanoseconds when the slot was taken: a process that started later is another one.
+    pub since: AtomicU64,
+    /// One past the highest hold ever used.
+    pub holds_end: AtomicU32,
+    /// One past the highest ledger entry ever used.
+    pub ledger_end: AtomicU32,
+    /// The pid namespace's inode number: from another namespace the process can't be looked up and counts as alive.
+    pub pid_ns: AtomicU64,
+    _pad: [AtomicU64; 4],
+}
+
+/// One attached range of a process.
+#[repr(C)]
+pub struct LedgerEntry {
+    /// Start address; 0 is an empty entry. Written last, cleared first.
+    pub addr: AtomicU64,
+    /// First frame.
+    pub first: AtomicU32,
+    /// Number of frames.
+    pub pages: AtomicU32,
+    /// Shared mappings: the inode slot (+1) whose frames these are; 0 is an attached (copy-on-write) view.
+    pub inode: AtomicU32,
+    /// Shared mappings: the first file page.
+    pub page: AtomicU32,
+}
+
+/// An open file (POSIX: open file description).
+#[repr(C)]
+pub struct OpenSlot {
+    /// Holds of all processes; 0 is a free slot.
+    pub refs: AtomicU32,
+    /// Told apart from an earlier use of the slot by this.
+    pub generation: AtomicU32,
+    /// Inode slot.
+    pub inode: AtomicU32,
+    /// Flags as of `F_GETFL`, plus O_PATH and O_DIRECTORY.
+    pub flags: AtomicU32,
+    /// File offset.
+    pub offset: AtomicU64,
+    /// Makes read/write + offset atomic.
+    pub lock: RobustLock,
+    /// The planner's memory: how attaching turned out (see `planner`).
+    pub habit: AtomicU32,
+    /// The last attached address and its length in pages.
+    pub last_addr: AtomicU64,
+    /// Pages of the last attach.
+    pub last_pages: AtomicU32,
+    /// End of the last read, to see a sequential reader.
+    pub read_end: AtomicU64,
+}
+
+/// A time in shared memory; written under the inode's lock.
+#[repr(C)]
+#[derive(Default)]
+pub struct TimeCell {
+    /// Seconds.
+    pub sec: AtomicI64,
+    /// Nanoseconds.
+    pub nsec: AtomicU64,
+}
+
+/// A cached inode: the truth about it while it is cached.
+#[repr(C, align(64))]
+pub struct InodeSlot {
+    /// Serialises writers.
+    pub lock: RobustLock,
+    /// `inode::flag` bits.
+    pub flags: AtomicU32,
+    /// Odd while a writer is at work; readers retry when it moved.
+    pub version: AtomicU64,
+    /// Inode number; 0 is a free slot.
+    pub ino: AtomicU64,
+    /// Next slot (+1) in the hash chain or the free list.
+    pub next: AtomicU32,
+    /// Open files, maps and flushes that need the slot.
+    pub opens: AtomicU32,
+    /// Size in bytes.
+    pub size: AtomicU64,
+    /// Type and permissions.
+    pub mode: AtomicU32,
+    /// Owner.
+    pub uid: AtomicU32,
+    /// Group.
+    pub gid: AtomicU32,
+    /// Names.
+    pub nlink: AtomicU32,
+    /// Device number.
+    pub rdev: AtomicU64,
+    /// Allocated pages.
+    pub pages: AtomicU64,
+    /// Last access.
+    pub atime: TimeCell,
+    /// Last change of content.
+    pub mtime: TimeCell,
+    /// Last change of the inode.
+    pub ctime: TimeCell,
+    /// Creation.
+    pub btime: TimeCell,
+    /// Root node (+1) of the page table; unused at height 0.
+    pub root: AtomicU32,
+    /// Height of the page table: 0 is `inline`.
+    pub height: AtomicU32,
+    /// Entries of a file of at most [`INLINE`] pages.
+    pub inline: [AtomicU64; INLINE],
+    /// Held throughout a flush.
+    pub flush_lock: RobustLock,
+    /// Block (+1) of which the pages of `cur_leaf` get their frames.
+    pub cur_block: AtomicU32,
+    /// The 2 MiB piece of the file that `cur_block` serves.
+    pub cur_leaf: AtomicU64,
+    /// One bit for each frame of `cur_block` that no page has taken.
+    pub spare: [AtomicU64; BLOCK_FRAMES / 64],
+    /// Lowest page cut off since the last flush, plus one; 0 is none.
+    pub cut: AtomicU64,
+    /// `cut` as the flush at work took it.
+    pub flush_cut: AtomicU64,
+    /// Shared mappings: their pages may change at any time.
+    pub shared_maps: AtomicU32,
+    _pad: AtomicU32,
+}
+
+/// A node of a page table: 512 entries, or 512 nodes (+1).
+#[repr(C, align(4096))]
+pub struct Node(pub [AtomicU64; BLOCK_FRAMES]);
+
+const _: () = assert!(size_of::<ProcSlot>() == 64);
+const _: () = assert!(size_of::<InodeSlot>() % 64 == 0);
+const _: () = assert!(size_of::<Node>() == PAGE);
+const _: () = assert!(size_of::<Counters>() <= PAGE);
+const _: () = assert!(size_of::<OpenSlot>() <= 64);
+const _: () = assert!(size_of::<LogShared>() <= PAGE);
+
+/// The mapped control segment.
+#[derive(Clone, Copy)]
+pub struct Control {
+    geometry: Geometry,
+    base: *const u8,
+    at: Offsets,
+}
+
+// SAFETY: the mapping is shared memory of atomics that stays until the process ends.
+unsafe impl Send for Control {}
+// SAFETY: as above: every access goes through atomics.
+unsafe impl Sync for Control {}
+
+#[derive(Clone, Copy)]
+struct Offsets {
+    log: usize,
+    locks: usize,
+    pending: usize,
+    procs: usize,
+    holds: usize,
+    ledger: usize,
+    opens: usize,
+    buckets: usize,
+    inodes: usize,
+    node_bits: usize,
+    nodes: usize,
+    refs: usize,
+    frame_bits: usize,
+    pins: usize,
+    pool_bits: usize,
+    end: usize,
+}
+
+impl Offsets {
+    fn new(g: Geometry) -> Self {
+        let mut end = PAGE;
+        let mut take = |bytes: usize| {
+            let at = end;
+            end += bytes.next_multiple_of(PAGE);
+            at
+        };
+        let frames = g.frames as usize;
+        Offsets {
+            log: take(PAGE),
+            locks: take(size_of::<LocksShared>()),
+            pending: take(PENDING * size_of::<PendingFree>()),
+            procs: take(PROCS * size_of::<ProcSlot>()),
+            holds: take(PROCS * MAX_HOLDS * 4),
+            ledger: take(PROCS * LEDGER * size_of::<LedgerEntry>()),
+            opens: take(OPENS * size_of::<OpenSlot>()),
+            buckets: take(INODES * 4),
+            inodes: take(INODES * size_of::<InodeSlot>()),
+            node_bits: take(NODES / 8),
+            nodes: take(NODES * PAGE),
+            refs: take(frames * 4),
+            frame_bits: take(frames / 8),
+            pins: take(frames / BLOCK_FRAMES * 4),
+            pool_bits: take((g.pool_frames as usize).div_ceil(64) * 8),
+            end: take(0),
+        }
+    }
+}
+
+impl Control {
+    /// Maps the control segment of the run directory, laying it out if it is new. The caller holds the run directory's lock.
+    pub fn open(run: &RunDir, pool: &Pool, dram: Option<u64>) -> Result<Control> {
+        let file = run.open_file("control")?;
+        let head = map::shared(&file, PAGE)?;
+        // SAFETY: the mapping is a page, page-aligned, and stays; `Counters` fits and is all atomics.
+        let counters: &'static Counters = unsafe { &*head.base.cast() };
+        let geometry = if counters.ready.load(Ordering::Acquire) == 1 {
+            Self::known(counters, pool)?
+        } else {
+            Self::lay_out(counters, &file, run, pool, dram)?
+        };
+        let at = Offsets::new(geometry);
+        let Mapping { base, .. } = map::shared(&file, at.end)?;
+        let control = Control { geometry, base, at };
+        control.counters().ready.store(1, Ordering::Release);
+        map::unmap(head);
+        Ok(control)
+    }
+
+    fn known(c: &Counters, pool: &Pool) -> Result<Geometry> {
+        if c.magic.load(Ordering::Relaxed) != MAGIC {
+            return Err(Error::Unusable(
+                "the shared memory of this pool was made by another version of FLAC: run that version's `flac stop`".into(),
+            ));
+        }
+        let geometry = Geometry {
+            frames: c.frames.load(Ordering::Relaxed),
+            pool_frames: c.pool_frames.load(Ordering::Relaxed),
+            huge: c.huge.load(Ordering::Relaxed) == 1,
+        };
+        if geometry.pool_frames != pool.frames() {
+            return Err(Error::Unusable("the pool was replaced under its shared memory: run `flac stop --discard`".into()));
+        }
+        Ok(geometry)
+    }
+
+    fn lay_out(c: &Counters, file: &rustix::fd::OwnedFd, run: &RunDir, pool: &Pool, dram: Option<u64>) -> Result<Geometry> {
+        let frames = run.dram_frames(dram)?;
+        let geometry = Geometry { frames, pool_frames: pool.frames(), huge: run.huge() };
+        // A creator that died half-way leaves bytes behind: start from zeros.
+        rustix::fs::ftruncate(file, 0).map_err(Error::io("shrink the control segment"))?;
+        rustix::fs::ftruncate(file, Offsets::new(geometry).end as u64).map_err(Error::io("size the control segment"))?;
+        c.magic.store(MAGIC, Ordering::Relaxed);
+        c.frames.store(frames, Ordering::Relaxed);
+        c.pool_frames.store(geometry.pool_frames, Ordering::Relaxed);
+        c.huge.store(geometry.huge as u32, Ordering::Relaxed);
+        c.dram_free.store(frames as u64, Ordering::Relaxed);
+        c.page_hint.store(frames / BLOCK_FRAMES as u32 - 1, Ordering::Relaxed);
+        c.pool_free.store(geometry.pool_frames as u64, Ordering::Relaxed);
+        c.next_ino.store(2, Ordering::Relaxed);
+        Ok(geometry)
+    }
+
+    /// The sizes.
+    pub fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    #[inline]
+    fn array<T>(&self, offset: usize, len: usize) -> &'static [T] {
+        debug_assert!(offset + len * size_of::<T>() <= self.at.end);
+        // SAFETY: `Offsets::new` reserved `len` elements of `T` at the page-aligned `offset` inside the mapping, which
+        // stays until the process ends; every `T` here is all atomics, for which any bits are valid.
+        unsafe { std::slice::from_raw_parts(self.base.add(offset).cast(), len) }
+    }
+
+    /// Counters and hints.
+    #[inline]
+    pub fn counters(&self) -> &'static Counters {
+        &self.array::<Counters>(0, 1)[0]
+    }
+    /// The metalog's shared state.
+    pub fn log(&self) -> &'static LogShared {
+        &self.array::<LogShared>(self.at.log, 1)[0]
+    }
+    /// The lock table.
+    pub fn locks(&self) -> &'static LocksShared {
+        &self.array::<LocksShared>(self.at.locks, 1)[0]
+    }
+    /// Freed pool frames that wait for the log.
+    pub fn pending(&self) -> &'static [PendingFree] {
+        self.array(self.at.pending, PENDING)
+    }
+    /// The process slots.
+    #[inline]
+    pub fn procs(&self) -> &'static [ProcSlot] {
+        self.array(self.at.procs, PROCS)
+    }
+    /// The holds of process slot `proc`.
+    #[inline]
+    pub fn holds(&self, proc: u32) -> &'static [HoldWord] {
+        self.array(self.at.holds + proc as usize * MAX_HOLDS * 4, MAX_HOLDS)
+    }
+    /// The ledger of process slot `proc`.
+    pub fn ledger(&self, proc: u32) -> &'static [LedgerEntry] {
+        self.array(self.at.ledger + proc as usize * LEDGER * size_of::<LedgerEntry>(), LEDGER)
+    }
+    /// The open-file slots.
+    #[inline]
+    pub fn opens(&self) -> &'static [OpenSlot] {
+        self.array(self.at.opens, OPENS)
+    }
+    /// Heads of the hash chains of inode slots.
+    pub fn buckets(&self) -> &'static [AtomicU32] {
+        self.array(self.at.buckets, INODES)
+    }
+    /// The inode slots.
+    #[inline]
+    pub fn inodes(&self) -> &'static [InodeSlot] {
+        self.array(self.at.inodes, INODES)
+    }
+    /// One bit for each node: set while it is used.
+    pub fn node_bits(&self) -> &'static [AtomicU64] {
+        self.array(self.at.node_bits, NODES / 64)
+    }
+    /// The page-table nodes.
+    #[inline]
+    pub fn nodes(&self) -> &'static [Node] {
+        self.array(self.at.nodes, NODES)
+    }
+    /// Reference counts of the frames.
+    #[inline]
+    pub fn refs(&self) -> &'static [AtomicU32] {
+        self.array(self.at.refs, self.geometry.frames as usize)
+    }
+    /// One bit for each frame: set while it is used.
+    #[inline]
+    pub fn frame_bits(&self) -> &'static [AtomicU64] {
+        self.array(self.at.frame_bits, self.geometry.frames as usize / 64)
+    }
+    /// For each block, how many attached views of the whole block exist.
+    #[inline]
+    pub fn pins(&self) -> &'static [AtomicU32] {
+        self.array(self.at.pins, self.geometry.frames as usize / BLOCK_FRAMES)
+    }
+    /// One bit for each pool frame: set while an extent or a flush uses it.
+    pub fn pool_bits(&self) -> &'static [AtomicU64] {
+        self.array(self.at.pool_bits, (self.geometry.pool_frames as usize).div_ceil(64))
+    }
+}

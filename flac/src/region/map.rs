@@ -1,0 +1,253 @@
+#![expect(unsafe_code, reason = "the file that calls mmap")]
+//! Mapping shared files, and the linear mapping of the DRAM tier.
+
+use super::place::RunDir;
+use crate::error::{Error, Result};
+use crate::units::{BLOCK, FrameNo, PAGE};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::mm::{MapFlags, ProtFlags};
+
+/// A mapping that stays until the process ends, unless [`unmap`] takes it back.
+pub(super) struct Mapping {
+    pub base: *const u8,
+    len: usize,
+}
+
+/// Maps the first `len` bytes of `file`, growing the file to that size.
+pub(super) fn shared(file: &OwnedFd, len: usize) -> Result<Mapping> {
+    let size = rustix::fs::fstat(file).map_err(Error::io("look at the control segment"))?.st_size as usize;
+    if size < len {
+        rustix::fs::ftruncate(file, len as u64).map_err(Error::io("grow a shared-memory file"))?;
+    }
+    let prot = ProtFlags::READ | ProtFlags::WRITE;
+    // SAFETY: a new mapping at an address the kernel chooses; nothing else is touched.
+    let base = unsafe { rustix::mm::mmap(std::ptr::null_mut(), len, prot, MapFlags::SHARED | MapFlags::NORESERVE, file, 0) }
+        .map_err(Error::io("map shared memory"))?;
+    Ok(Mapping { base: base.cast(), len })
+}
+
+/// Takes a mapping back; nothing may refer to it any more.
+pub(super) fn unmap(mapping: Mapping) {
+    // SAFETY: the mapping is ours, and its only user (the caller's header reference) is not used after this call.
+    let _ = unsafe { rustix::mm::munmap(mapping.base.cast_mut().cast(), mapping.len) };
+}
+
+/// The DRAM tier: all frames in one linear mapping.
+pub struct Dram {
+    base: *mut u8,
+    frames: u32,
+    file: OwnedFd,
+    inode: u64,
+    warm: Box<[crate::sync::AtomicU64]>,
+    seen: Box<[crate::sync::AtomicU64]>,
+}
+
+// SAFETY: the mapping is shared memory that stays until the process ends; access to it goes through raw pointers whose
+// users hold the frame (see `frame`).
+unsafe impl Send for Dram {}
+// SAFETY: as above.
+unsafe impl Sync for Dram {}
+
+impl Dram {
+    /// Maps the tier file of `frames` frames.
+    pub(super) fn open(run: &RunDir, frames: u32) -> Result<Dram> {
+        let file = run.open_dram()?;
+        let len = frames as usize * PAGE;
+        if (rustix::fs::fstat(&file).map_err(Error::io("look at the DRAM tier"))?.st_size as usize) < len {
+            rustix::fs::ftruncate(&file, len as u64).map_err(Error::io("size the DRAM tier"))?;
+        }
+        let base = aligned(&file, len)?;
+        let bits = || (0..(frames as usize).div_ceil(64)).map(|_| Default::default()).collect();
+        let inode = rustix::fs::fstat(&file).map_err(Error::io("look at the DRAM tier"))?.st_ino;
+        Ok(Dram { base, frames, file, inode, warm: bits(), seen: bits() })
+    }
+
+    /// Inode number of the tier's file, to tell its mappings from others.
+    pub fn inode(&self) -> u64 {
+        self.inode
+    }
+
+    /// Number of frames.
+    pub fn frames(&self) -> u32 {
+        self.frames
+    }
+
+    /// Where frame `frame` lies in this process: valid for [`PAGE`] bytes and all frames behind it. A number read without a
+    /// lock may be stale: out of range gives frame 0, whose content the caller's sequence check then rejects.
+    #[inline]
+    pub fn at(&self, frame: FrameNo) -> *mut u8 {
+        let frame = if frame.get() < self.frames { frame.get() } else { 0 };
+        // SAFETY: `frame` < self.frames, so the address lies inside the mapping.
+        unsafe { self.base.add(frame as usize * PAGE) }
+    }
+
+    /// The tier's file, to map frames elsewhere or to read and write them by system call.
+    pub fn file(&self) -> rustix::fd::BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
+    /// Whether this process has touched the frame through the linear mapping before (then it faults no more).
+    #[inline]
+    pub fn is_warm(&self, frame: FrameNo) -> bool {
+        let word = self.warm.get(frame.get() as usize / 64);
+        word.is_some_and(|w| w.load(crate::sync::Ordering::Relaxed) >> (frame.get() % 64) & 1 == 1)
+    }
+
+    /// Whether this process has asked for the run before; if so it counts as warm from now on.
+    pub fn second_touch(&self, first: FrameNo, pages: u32) -> bool {
+        use crate::sync::Ordering::Relaxed;
+        let bit = 1 << (first.get() % 64);
+        let again = self.seen[first.get() as usize / 64].load(Relaxed) & bit != 0;
+        if again {
+            self.warm_up(first, pages);
+        } else {
+            self.seen[first.get() as usize / 64].fetch_or(bit, Relaxed);
+        }
+        again
+    }
+
+    /// Notes that this process is about to touch `pages` frames through the linear mapping.
+    #[inline]
+    pub fn warm_up(&self, first: FrameNo, pages: u32) {
+        for f in first.get()..(first.get() + pages).min(self.frames) {
+            let (word, bit) = (&self.warm[f as usize / 64], 1 << (f % 64));
+            if word.load(crate::sync::Ordering::Relaxed) & bit == 0 {
+                word.fetch_or(bit, crate::sync::Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// Maps `file` at an address that agrees with its offsets mod 2 MiB, so that the kernel can use huge entries.
+fn aligned(file: &OwnedFd, len: usize) -> Result<*mut u8> {
+    let prot = ProtFlags::READ | ProtFlags::WRITE;
+    // SAFETY: reserves fresh address space at an address the kernel chooses.
+    let space = unsafe {
+        rustix::mm::mmap_anonymous(std::ptr::null_mut(), len + BLOCK, ProtFlags::empty(), MapFlags::PRIVATE | MapFlags::NORESERVE)
+    }
+    .map_err(Error::io("reserve address space for the DRAM tier"))?;
+    let base = (space as usize).next_multiple_of(BLOCK);
+    // SAFETY: [base, base + len) lies inside the space reserved above, which nobody else knows.
+    unsafe { rustix::mm::mmap(base as *mut _, len, prot, MapFlags::SHARED | MapFlags::NORESERVE | MapFlags::FIXED, file, 0) }
+        .map_err(Error::io("map the DRAM tier"))?;
+    Ok(base as *mut u8)
+}
+
+/// Maps `pages` frames from `first` on at `addr`, replacing what was there.
+///
+/// # Safety
+/// The caller may replace [addr, addr + pages * PAGE): nobody relies on what is mapped there.
+pub unsafe fn map_fixed(dram: &Dram, addr: usize, first: FrameNo, pages: u32, prot: i32, shared: bool) -> Result<()> {
+    let share = if shared { MapFlags::SHARED } else { MapFlags::PRIVATE };
+    let prot = ProtFlags::from_bits_retain(prot as u32);
+    // SAFETY: the caller vouches for the address range; the offset lies inside the tier's file.
+    unsafe {
+        rustix::mm::mmap(
+            addr as *mut _,
+            pages as usize * PAGE,
+            prot,
+            share | MapFlags::FIXED | MapFlags::NORESERVE,
+            &dram.file,
+            first.get() as u64 * PAGE as u64,
+        )
+    }
+    .map_err(Error::io("map frames"))?;
+    Ok(())
+}
+
+/// Puts fresh anonymous memory at [addr, addr + len).
+///
+/// # Safety
+/// As for [`map_fixed`].
+pub unsafe fn map_anonymous(addr: usize, len: usize) -> Result<()> {
+    let prot = ProtFlags::READ | ProtFlags::WRITE;
+    // SAFETY: the caller vouches for the address range.
+    unsafe { rustix::mm::mmap_anonymous(addr as *mut _, len, prot, MapFlags::PRIVATE | MapFlags::FIXED) }
+        .map_err(Error::io("map anonymous memory"))?;
+    Ok(())
+}
+
+/// Reads `len` bytes at `offset` of the tier's file into the program's memory by system call; returns how many.
+///
+/// # Safety
+/// [`to`, `to + len`) is memory of the program, or faults (the kernel then answers EFAULT).
+pub unsafe fn read_frames(dram: &Dram, to: *mut u8, len: usize, offset: u64) -> Result<usize> {
+    // SAFETY: only the kernel looks at the slice, and it checks the address itself.
+    let buffer = unsafe { std::slice::from_raw_parts_mut(to.cast::<std::mem::MaybeUninit<u8>>(), len) };
+    match rustix::io::pread(&dram.file, buffer, offset) {
+        Ok((read, _)) => Ok(read.len()),
+        Err(rustix::io::Errno::FAULT) => Ok(0),
+        Err(e) => Err(Error::Io("read the DRAM tier", e.raw_os_error())),
+    }
+}
+
+/// Writes `len` bytes of the program's memory at `offset` of the tier's file by system call; returns how many.
+///
+/// # Safety
+/// As for [`read_frames`].
+pub unsafe fn write_frames(dram: &Dram, from: *const u8, len: usize, offset: u64) -> Result<usize> {
+    // SAFETY: only the kernel looks at the slice, and it checks the address itself.
+    let buffer = unsafe { std::slice::from_raw_parts(from, len) };
+    match rustix::io::pwrite(&dram.file, buffer, offset) {
+        Ok(n) => Ok(n),
+        Err(rustix::io::Errno::FAULT) => Ok(0),
+        Err(rustix::io::Errno::NOSPC) => Err(Error::NoFrames),
+        Err(e) => Err(Error::Io("write the DRAM tier", e.raw_os_error())),
+    }
+}
+
+/// Reserves `len` bytes of address space as `mmap` with `flags` would choose it (`MAP_FIXED`, `MAP_FIXED_NOREPLACE`, or a hint), such that the address is `within` mod
+/// `align` where the choice is ours.
+///
+/// # Safety
+/// With `MAP_FIXED` the caller may replace the range.
+pub unsafe fn reserve(addr: usize, len: usize, flags: i32, align: usize, within: usize) -> Result<usize> {
+    let fixed = flags & (libc::MAP_FIXED | libc::MAP_FIXED_NOREPLACE) != 0;
+    let keep = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::from_bits_retain((flags & (libc::MAP_FIXED | libc::MAP_FIXED_NOREPLACE | libc::MAP_32BIT)) as u32);
+    let slack = if fixed || align <= PAGE { 0 } else { align };
+    // SAFETY: the caller vouches for a fixed range; otherwise the kernel chooses.
+    let base = unsafe { rustix::mm::mmap_anonymous(addr as *mut _, len + slack, ProtFlags::empty(), keep) }? as usize;
+    if slack == 0 {
+        return Ok(base);
+    }
+    let start = (base + align - 1 - within) / align * align + within;
+    // The slack on both sides goes back.
+    for (from, to) in [(base, start), (start + len, base + len + slack)] {
+        if to > from {
+            // SAFETY: part of what was just reserved.
+            unsafe { unmap_range(from, to - from) };
+        }
+    }
+    Ok(start)
+}
+
+/// Unmaps a range.
+///
+/// # Safety
+/// The range is the caller's.
+pub unsafe fn unmap_range(addr: usize, len: usize) {
+    // SAFETY: the caller vouches for the range.
+    let _ = unsafe { rustix::mm::munmap(addr as *mut _, len) };
+}
+
+/// Sets the protection of a range.
+///
+/// # Safety
+/// The range is the caller's.
+pub unsafe fn protect(addr: usize, len: usize, prot: i32) -> Result<()> {
+    let prot = rustix::mm::MprotectFlags::from_bits_retain(prot as u32);
+    // SAFETY: the caller vouches for the range.
+    unsafe { rustix::mm::mprotect(addr as *mut _, len, prot) }.map_err(Error::io("protect a mapping"))
+}
+
+/// Maps the beginning of `file` over a range.
+///
+/// # Safety
+/// The range is the caller's.
+pub unsafe fn map_file(file: &OwnedFd, addr: usize, len: usize, prot: i32, shared: bool) -> Result<()> {
+    let share = if shared { MapFlags::SHARED } else { MapFlags::PRIVATE };
+    // SAFETY: the caller vouches for the range.
+    unsafe { rustix::mm::mmap(addr as *mut _, len, ProtFlags::from_bits_retain(prot as u32), share | MapFlags::FIXED, file, 0) }
+        .map_err(Error::io("map a file"))?;
+    Ok(())
+}

@@ -1,0 +1,37 @@
+//! The region: the control segment and the DRAM tier, mapped. Owns the mappings and the layout of the control segment;
+//! knows no inode, no name, no record.
+//!
+//! Both mappings stay until the process ends (a forked child inherits them), so what they hand out is `'static`. All of the control segment is atomics:
+//! any process may change any word at any time.
+
+pub mod copy;
+mod layout;
+mod map;
+mod place;
+
+pub use layout::{Control, Counters, Geometry, HoldWord, INLINE, InodeSlot, LEDGER, LedgerEntry, MAX_HOLDS, Node, OpenSlot, PROCS, ProcSlot, TimeCell};
+pub use map::{Dram, map_anonymous, map_file, map_fixed, protect, read_frames, reserve, unmap_range, write_frames};
+pub use place::{HUGE_DIR, Place, RunDir, RunLock, SHM_DIR, find_huge, high_fd};
+
+use crate::config::Config;
+use crate::error::Result;
+use crate::media::Pool;
+
+/// The mapped region of one pool.
+pub struct Region {
+    /// The control segment.
+    pub control: Control,
+    /// The frames.
+    pub dram: Dram,
+    /// Where the volatile state lives.
+    pub run: RunDir,
+}
+
+impl Region {
+    /// Joins the pool's region, creating it if there is none. The caller holds the run directory's lock.
+    pub fn open(config: &Config, pool: &Pool, run: RunDir) -> Result<Region> {
+        let control = Control::open(&run, pool, config.dram)?;
+        let dram = Dram::open(&run, control.geometry().frames)?;
+        Ok(Region { control, dram, run })
+    }
+}

@@ -1,0 +1,175 @@
+//! Where the volatile state lives: the run directory on a tmpfs, and the DRAM tier's file on a tmpfs with huge pages where there is one.
+
+use crate::error::{Error, Result};
+use crate::media::Pool;
+use crate::units::{BLOCK, BLOCK_FRAMES, PAGE};
+use rustix::fd::OwnedFd;
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use std::path::{Path, PathBuf};
+
+/// Where `flac setup` mounts its huge-page tmpfs.
+pub const HUGE_DIR: &str = "/run/flac";
+/// Where every Linux has a tmpfs.
+pub const SHM_DIR: &str = "/dev/shm";
+
+/// Which tmpfs the DRAM tier is on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A tmpfs mounted with `huge=`: the directory.
+    Huge(PathBuf),
+    /// The run directory itself, in 4 KiB pages.
+    Plain,
+}
+
+/// The run directory of a pool, locked while it is being opened.
+pub struct RunDir {
+    dir: PathBuf,
+    mode: u32,
+    uuid: String,
+}
+
+/// While this lives no other process opens or removes the run directory.
+pub struct RunLock(#[expect(dead_code, reason = "held for its lock")] OwnedFd);
+
+impl RunDir {
+    /// The run directory of `pool`, made if missing, and its lock.
+    pub fn open(pool: &Pool) -> Result<(RunDir, RunLock)> {
+        let uuid = pool.uuid_hex();
+        let dir = Path::new(SHM_DIR).join(format!("flac-{uuid}"));
+        // Whoever may write the pool may use its shared memory.
+        let mode = shared_mode(pool.dir())?;
+        let run = RunDir { dir, mode, uuid };
+        loop {
+            let dir_mode = Mode::from_raw_mode(mode | (mode & 0o444) >> 2);
+            match rustix::fs::mkdir(&run.dir, dir_mode) {
+                Ok(()) => rustix::fs::chmod(&run.dir, dir_mode).map_err(Error::io("chmod the run directory"))?,
+                Err(rustix::io::Errno::EXIST) => {}
+                Err(e) => return Err(Error::Io("make the run directory in /dev/shm", e.raw_os_error())),
+            }
+            let lock = run.open_file("lock")?;
+            rustix::fs::flock(&lock, FlockOperation::LockExclusive).map_err(Error::io("lock the run directory"))?;
+            // `flac stop` may have removed it while we waited.
+            if rustix::fs::fstat(&lock).map_err(Error::io("look at the run lock"))?.st_nlink > 0 {
+                return Ok((run, RunLock(lock)));
+            }
+        }
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Opens (or makes) a file of the run directory for reading and writing.
+    pub fn open_file(&self, name: &str) -> Result<OwnedFd> {
+        open_shared(&self.dir.join(name), self.mode)
+    }
+
+    /// Makes a directory in the run directory, if it is missing, for all who may use the pool.
+    pub fn make_dir(&self, name: &str) -> Result<()> {
+        let mode = Mode::from_raw_mode(self.mode | (self.mode & 0o444) >> 2);
+        match rustix::fs::mkdir(self.dir.join(name), mode) {
+            Ok(()) => rustix::fs::chmod(self.dir.join(name), mode).map_err(Error::io("chmod a run directory")),
+            Err(rustix::io::Errno::EXIST) => Ok(()),
+            Err(e) => Err(Error::Io("make a run directory", e.raw_os_error())),
+        }
+    }
+
+    /// Opens the DRAM tier's file.
+    pub fn open_dram(&self) -> Result<OwnedFd> {
+        open_shared(&self.dram_path(), self.mode)
+    }
+
+    /// The path of the DRAM tier's file.
+    pub fn dram_path(&self) -> PathBuf {
+        match std::fs::read_link(self.dir.join("dram")) {
+            Ok(target) => target,
+            Err(_) => self.dir.join("dram"),
+        }
+    }
+
+    /// Whether the DRAM tier is on a tmpfs with huge pages; decided by whoever creates it, kept as a symbolic link.
+    pub fn huge(&self) -> bool {
+        std::fs::symlink_metadata(self.dir.join("dram")).is_ok_and(|m| m.file_type().is_symlink())
+    }
+
+    /// Decides where the tier goes, and its size in frames: `wanted` bytes, or half the machine's memory, at most what the tmpfs can hold.
+    pub(super) fn dram_frames(&self, wanted: Option<u64>) -> Result<u32> {
+        let _ = std::fs::remove_file(self.dir.join("dram"));
+        let place = find_huge();
+        let on = match &place {
+            Place::Huge(dir) => {
+                let target = dir.join(format!("flac-{}.dram", self.uuid));
+                let _ = std::fs::remove_file(&target);
+                rustix::fs::symlink(&target, self.dir.join("dram")).map_err(Error::io("link the DRAM tier"))?;
+                dir.as_path()
+            }
+            Place::Plain => &self.dir,
+        };
+        let fs = rustix::fs::statvfs(on).map_err(Error::io("look at the tmpfs"))?;
+        let room = fs.f_bavail * fs.f_frsize / 10 * 9;
+        let info = rustix::system::sysinfo();
+        let memory = info.totalram as u64 * info.mem_unit as u64;
+        let bytes = wanted.unwrap_or(memory / 2).min(room.max(BLOCK as u64 * 8));
+        let frames = bytes / PAGE as u64 / BLOCK_FRAMES as u64 * BLOCK_FRAMES as u64;
+        if frames < 4 * BLOCK_FRAMES as u64 {
+            return Err(Error::Unusable(format!(
+                "the DRAM cache would have only {bytes} bytes: set FLAC_DRAM to at least 8M and make room in /dev/shm"
+            )));
+        }
+        u32::try_from(frames).map_err(|_| Error::Unusable("FLAC_DRAM is too large".into()))
+    }
+
+    /// Removes everything volatile. The caller holds the lock and knows that nobody uses it.
+    pub fn remove(&self) -> Result<()> {
+        if self.huge() {
+            let _ = std::fs::remove_file(self.dram_path());
+        }
+        std::fs::remove_dir_all(&self.dir).map_err(|e| Error::Io("remove the run directory", e.raw_os_error().unwrap_or(libc::EIO)))
+    }
+}
+
+fn open_shared(path: &Path, mode: u32) -> Result<OwnedFd> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC;
+    let fd = rustix::fs::open(path, flags, Mode::from_raw_mode(mode)).map_err(Error::io("open a shared-memory file"))?;
+    // The umask of whoever comes first must not lock the others out; not ours to change if another user made it.
+    let _ = rustix::fs::fchmod(&fd, Mode::from_raw_mode(mode));
+    high_fd(fd)
+}
+
+/// Looks for a writable tmpfs with huge pages: `/run/flac` first, then any other.
+pub fn find_huge() -> Place {
+    let Ok(mounts) = std::fs::read_to_string("/proc/self/mountinfo") else { return Place::Plain };
+    let huge = mounts.lines().filter_map(huge_mount);
+    let usable = |dir: &str| rustix::fs::access(dir, rustix::fs::Access::WRITE_OK).is_ok();
+    let mut found: Vec<&str> = huge.filter(|dir| usable(dir)).collect();
+    found.sort_by_key(|dir| *dir != HUGE_DIR);
+    found.first().map_or(Place::Plain, |dir| Place::Huge(dir.into()))
+}
+
+/// The mount point of a mountinfo line, if it is a tmpfs that gives huge pages without being asked.
+fn huge_mount(line: &str) -> Option<&str> {
+    let (front, back) = line.split_once(" - ")?;
+    let mut back = back.split(' ');
+    let is_tmpfs = back.next()? == "tmpfs";
+    let options = back.nth(1)?;
+    let huge = options.split(',').any(|o| o == "huge=always" || o == "huge=within_size");
+    let dir = front.split(' ').nth(4)?;
+    (is_tmpfs && huge && !dir.contains('\\')).then_some(dir)
+}
+
+/// Permission bits for files that everyone who may write the pool directory must be able to open.
+fn shared_mode(pool: &Path) -> Result<u32> {
+    let dir = rustix::fs::stat(pool).map_err(Error::io("look at the pool directory"))?;
+    let others = [(0o020, 0o060), (0o002, 0o006)].iter().filter(|(may, _)| dir.st_mode & may != 0).map(|(_, bits)| bits).sum::<u32>();
+    Ok(0o600 | others)
+}
+
+/// Moves a descriptor of ours out of the way of the program's: to a number from 900 on, if the limit allows.
+pub fn high_fd(fd: OwnedFd) -> Result<OwnedFd> {
+    match rustix::io::fcntl_dupfd_cloexec(&fd, 900) {
+        Ok(high) => Ok(high),
+        // RLIMIT_NOFILE is below 900: stay where we are.
+        Err(_) => Ok(fd),
+    }
+}

@@ -1,0 +1,145 @@
+//! Content of files: what was written is read, across truncation, sharing, flushes and reboots.
+
+use crate::{ROOT, Space, pattern};
+use flac::fs::names::{Last, Resolved};
+use flac::units::Ino;
+
+#[test]
+fn what_was_written_is_read_at_any_size_and_offset() {
+    let space = Space::new();
+    let (_, id) = space.create("f", 0);
+    let mut model = vec![0u8; 9 << 20];
+    let mut end = 0;
+    for (i, (at, len)) in
+        [(0, 1), (1, 100), (4090, 20), (4096, 4096), (70_000, 3), (1 << 20, 3 << 20), (100, 1 << 21), ((5 << 20) + 7, 1 << 20)]
+            .into_iter()
+            .enumerate()
+    {
+        let bytes = pattern(len, i as u64 + 1);
+        assert_eq!(space.write(id, &bytes, at as u64), Ok(len));
+        model[at..at + len].copy_from_slice(&bytes);
+        end = end.max(at + len);
+        assert!(space.read(id, 9 << 20, 0).unwrap() == model[..end], "after write {i} of {len} bytes at {at}");
+    }
+    for (at, len) in [(3, 50), (4095, 2), (1 << 20, 2 << 20), (end - 5, 100)] {
+        assert!(space.read(id, len, at as u64).unwrap() == model[at..end.min(at + len)], "{len} bytes at {at}");
+    }
+}
+
+#[test]
+fn a_shorter_file_that_grows_again_reads_zeros() {
+    let space = Space::new();
+    let (ino, id) = space.create("f", 0);
+    space.write(id, &pattern(3 << 20, 1), 0).unwrap();
+    space.fs.truncate(ino, 5000).unwrap();
+    space.fs.truncate(ino, 1 << 20).unwrap();
+    let bytes = space.read(id, 4 << 20, 0).unwrap();
+    assert_eq!(bytes.len(), 1 << 20);
+    assert!(bytes[..5000] == pattern(3 << 20, 1)[..5000]);
+    assert!(bytes[5000..].iter().all(|b| *b == 0));
+}
+
+#[test]
+fn an_attached_buffer_and_the_file_are_independent() {
+    let space = Space::new();
+    let (ino, id) = space.create("f", 0);
+    let old = pattern(8 << 20, 1);
+    space.write(id, &old, 0).unwrap();
+    let layout = std::alloc::Layout::from_size_align(8 << 20, 2 << 20).unwrap();
+    // SAFETY: the layout has a size; the memory is used as bytes that `read_into` fills, and freed with the same layout.
+    let buffer = unsafe { std::slice::from_raw_parts_mut(std::alloc::alloc_zeroed(layout), 8 << 20) };
+    for round in 0..3 {
+        assert_eq!(space.read_into(id, buffer, 0), Ok(8 << 20));
+        assert!(buffer == old, "round {round}");
+        space.write(id, &pattern(8 << 20, 2), 0).unwrap();
+        assert!(buffer == old, "after an overwrite, round {round}");
+        space.fs.truncate(ino, 0).unwrap();
+        space.write(id, &pattern(8 << 20, 3), 0).unwrap();
+        assert!(buffer == old, "after truncation, round {round}");
+        space.write(id, &old, 0).unwrap();
+        buffer.fill(7);
+        assert!(space.read(id, 8 << 20, 0).unwrap() == old, "the buffer's change stays out of the file, round {round}");
+    }
+    let attached = space.fs.stats.list().iter().find(|(name, _)| *name == "bytes attached").unwrap().1;
+    assert!(attached > 0 || !space.fs.has_huge_frames(), "nothing was attached");
+    // SAFETY: allocated above with this layout; the views on it are forgotten first.
+    space.fs.unmapped(buffer.as_ptr() as usize, 8 << 20);
+    unsafe { std::alloc::dealloc(buffer.as_mut_ptr(), layout) };
+}
+
+#[test]
+fn a_synced_file_survives_a_reboot() {
+    let space = Space::new();
+    let (ino, id) = space.create("f", 0);
+    let bytes = pattern((5 << 20) + 123, 9);
+    space.write(id, &bytes, 0).unwrap();
+    space.fs.sync(ino).unwrap();
+    space.write(id, b"changed", 100).unwrap();
+    space.fs.sync(ino).unwrap();
+    let mut model = bytes;
+    model[100..107].copy_from_slice(b"changed");
+    let space = space.reboot();
+    let Resolved::Found { ino, .. } = space.fs.resolve(Ino::ROOT, b"f", Last::Follow, &ROOT).unwrap() else { panic!("f is gone") };
+    assert_eq!(space.fs.attr(ino).unwrap().size, model.len() as u64);
+    let id = space.fs.open_file(ino, libc::O_RDWR, 0).unwrap();
+    assert!(space.read(id, 6 << 20, 0).unwrap() == model);
+    space.fs.truncate(ino, 4097).unwrap();
+    space.fs.sync(ino).unwrap();
+    let space = space.reboot();
+    let id = space.fs.open_file(ino, libc::O_RDWR, 0).unwrap();
+    assert!(space.read(id, 6 << 20, 0).unwrap() == model[..4097]);
+}
+
+#[test]
+fn files_larger_than_the_cache_are_written_and_read_back() {
+    let space = Space::with_dram(16 << 20);
+    let (_, id) = space.create("big", 0);
+    for i in 0..48u64 {
+        assert_eq!(space.write(id, &pattern(1 << 20, i + 1), i << 20), Ok(1 << 20), "MiB {i}");
+    }
+    for i in (0..48u64).rev() {
+        assert!(space.read(id, 1 << 20, i << 20).unwrap() == pattern(1 << 20, i + 1), "MiB {i}");
+    }
+}
+
+#[test]
+fn a_copied_range_shares_and_then_diverges() {
+    let space = Space::new();
+    let (a, a_id) = space.create("a", 0);
+    let (b, b_id) = space.create("b", 1);
+    let old = pattern((3 << 20) + 500, 4);
+    space.write(a_id, &old, 0).unwrap();
+    assert_eq!(space.fs.copy_range(a, 0, b, 0, u64::MAX >> 1), Ok(old.len() as u64));
+    assert!(space.read(b_id, 4 << 20, 0).unwrap() == old);
+    space.write(a_id, b"xyz", 4095).unwrap();
+    assert!(space.read(b_id, 4 << 20, 0).unwrap() == old, "a write to the source shows in the copy");
+    space.write(b_id, b"abc", 8000).unwrap();
+    assert!(space.read(a_id, 3, 8000).unwrap() == old[8000..8003]);
+}
+
+#[test]
+fn no_frame_leaks_when_files_come_and_go() {
+    let space = Space::new();
+    let free = space.fs.dram_bytes().1;
+    let pool_free = space.fs.stat_fs().free;
+    for round in 0..20u64 {
+        let name = format!("f{round}");
+        let (ino, id) = space.create(&name, 0);
+        space.write(id, &pattern(100_000 * (round as usize + 1), round), 0).unwrap();
+        let (copy, _) = space.create("copy", 1);
+        space.fs.copy_range(ino, 0, copy, 0, 1 << 30).unwrap();
+        if round % 3 == 0 {
+            space.fs.sync(ino).unwrap();
+        }
+        space.fs.truncate(ino, 50_000).unwrap();
+        for name in [name.as_str(), "copy"] {
+            let name = flac::fs::names::Name::new(name.as_bytes()).unwrap();
+            space.fs.unlink(Ino::ROOT, &name, &ROOT).unwrap();
+        }
+        space.fs.release(0);
+        space.fs.release(1);
+    }
+    space.fs.sync_all().unwrap();
+    assert_eq!(space.fs.dram_bytes().1, free, "frames of the cache");
+    assert_eq!(space.fs.stat_fs().free, pool_free, "frames of the pool");
+}

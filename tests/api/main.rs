@@ -1,0 +1,90 @@
+//! The promises of `flac::Fs`, through its public interface only.
+#![expect(unsafe_code, reason = "read and write take raw buffers")]
+
+mod content;
+
+use flac::fs::attr::Creds;
+use flac::fs::names::Name;
+use flac::fs::open::OpenId;
+use flac::media::{Pool, PoolOptions};
+use flac::units::Ino;
+use flac::{Config, Fs, Result};
+use std::sync::OnceLock;
+
+const ROOT: Creds<'static> = Creds { uid: 0, gid: 0, groups: &[], umask: 0o022 };
+
+/// A pool of its own in a temporary directory; what is volatile goes when it is dropped.
+struct Space {
+    fs: Fs,
+    dir: tempfile::TempDir,
+}
+
+impl Space {
+    fn new() -> Self {
+        Self::with_dram(256 << 20)
+    }
+
+    fn with_dram(dram: u64) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        Pool::create(dir.path(), &PoolOptions { size: 1 << 30 }).expect("a pool");
+        let mut config = Config::new(dir.path());
+        config.dram = Some(dram);
+        Space { fs: Fs::open(&config).expect("the pool opens"), dir }
+    }
+
+    /// As after a reboot: everything volatile is gone.
+    fn reboot(mut self) -> Self {
+        self.fs.exit();
+        std::fs::remove_dir_all(self.fs.run_dir()).expect("the run directory goes");
+        let fs = Fs::open(&Config::new(self.dir.path())).expect("the pool opens again");
+        std::mem::forget(std::mem::replace(&mut self.fs, fs));
+        self
+    }
+
+    fn create(&self, name: &str, hold: usize) -> (Ino, OpenId) {
+        let name = Name::new(name.as_bytes()).expect("a short name");
+        let ino = self.fs.create(Ino::ROOT, &name, libc::S_IFREG | 0o644, 0, &ROOT).expect("a file");
+        (ino, self.fs.open_file(ino, libc::O_RDWR, hold).expect("it opens"))
+    }
+
+    fn write(&self, id: OpenId, bytes: &[u8], at: u64) -> Result<usize> {
+        let iov = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+        // SAFETY: the vector describes `bytes`, which is only read.
+        unsafe { self.fs.write(id, &[iov], Some(at)) }
+    }
+
+    fn read(&self, id: OpenId, len: usize, at: u64) -> Result<Vec<u8>> {
+        let mut bytes = vec![0xAAu8; len];
+        let n = self.read_into(id, &mut bytes, at)?;
+        bytes.truncate(n);
+        Ok(bytes)
+    }
+
+    fn read_into(&self, id: OpenId, bytes: &mut [u8], at: u64) -> Result<usize> {
+        let iov = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+        // SAFETY: the vector describes `bytes`.
+        unsafe { self.fs.read(id, &[iov], Some(at)) }
+    }
+}
+
+impl Drop for Space {
+    fn drop(&mut self) {
+        self.fs.exit();
+        let _ = std::fs::remove_dir_all(self.fs.run_dir());
+    }
+}
+
+/// Bytes that tell their position.
+fn pattern(len: usize, seed: u64) -> Vec<u8> {
+    static ONCE: OnceLock<()> = OnceLock::new();
+    ONCE.get_or_init(|| ());
+    let mut x = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    (0..len)
+        .map(|_| {
+            x ^= x << 13;
+            x ^= x >> 7;
+            x ^= x << 17;
+            x as u8
+        })
+        .collect()
+}
