@@ -11,8 +11,13 @@
 
 #[macro_use]
 mod hook;
+#[macro_use]
+mod export;
+#[macro_use]
+mod variadic;
 
 mod abi;
+mod attributes;
 mod boundary;
 mod config;
 mod creds;
@@ -29,3 +34,7 @@ mod space;
 #[cfg(not(test))]
 mod start;
 mod stats;
+#[cfg(not(test))]
+mod stdio;
+mod streams;
+mod transfer;
