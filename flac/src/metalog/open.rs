@@ -1,0 +1,137 @@
+//! Opening a metalog: joining a live KV, or rebuilding it.
+
+use super::lock::ProcessLock;
+use super::logs::{Logs, random};
+use super::record::{Builder, Part};
+use super::{LogShared, Meta, PLACE_KEY, POSITION_KEY, checkpoint, position_in, recover};
+use crate::error::{Error, Result};
+use crate::kv::Kv;
+use crate::media::file::{self, File};
+use crate::media::layout::Position;
+use crate::media::{Medium, Pool};
+use crate::sync::Ordering;
+use crate::units::PAGE;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use std::path::Path;
+
+impl Meta {
+    /// Joins the live KV in `run_dir/kv`, or makes it: newest sound checkpoint, then the log. Processes that come at once wait for each other.
+    ///
+    /// # Errors
+    /// `Corrupt` if no state can be rebuilt that holds everything durable; `Unusable` if the run directory belongs to another state of the pool.
+    /// In both cases nothing in the pool was changed.
+    pub fn open(pool: &Pool, run_dir: &Path, shared: &'static LogShared) -> Result<Meta> {
+        let opening = ProcessLock::open(&run_dir.join("kv.lock"))?;
+        let _turn = opening.lock()?;
+        let dir = run_dir.join("kv");
+        let logs = Logs::open(pool)?;
+        if matches!(rustix::fs::stat(&dir), Err(Errno::NOENT)) {
+            build(pool, run_dir, &logs, shared)?;
+        }
+        let kv = Kv::open(&dir, map_size(pool))?;
+        kv.clear_dead_readers();
+        let stale = || {
+            Error::Unusable(format!(
+                "{} belongs to another state of the pool {} (was it copied or restored?): end all programs that use it, then remove {}",
+                run_dir.display(), pool.dir().display(), run_dir.display()
+            ))
+        };
+        let snapshot = kv.read()?;
+        let position = position_in(snapshot.get(POSITION_KEY)?)?;
+        if snapshot.get(PLACE_KEY)? != Some(&place(pool)[..]) || !logs.holds(position.generation) {
+            return Err(stale());
+        }
+        drop(snapshot);
+        shared.used.store(position.tail, Ordering::Relaxed);
+        let volatile = pool.medium() == Medium::Memory;
+        let frames = if volatile || pool.one_flush() {
+            None
+        } else {
+            Some(File::open(&pool.dir().join("frames"), OFlags::RDWR).map_err(|e| file::unusable(pool.dir(), e))?)
+        };
+        Ok(Meta {
+            kv,
+            logs,
+            shared,
+            pool_dir: pool.dir().to_owned(),
+            uuid: pool.uuid(),
+            frames,
+            volatile,
+            syncing: ProcessLock::open(&dir.join("sync.lock"))?,
+            checkpointing: ProcessLock::open(&dir.join("checkpoint.lock"))?,
+        })
+    }
+}
+
+/// Address space for the KV: more metadata than data is unheard of.
+pub(super) fn map_size(pool: &Pool) -> usize {
+    (pool.frames() as usize * PAGE).clamp(1 << 30, 64 << 30)
+}
+
+fn place(pool: &Pool) -> [u8; 16] {
+    let (device, inode) = pool.place();
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&device.to_le_bytes());
+    bytes[8..].copy_from_slice(&inode.to_le_bytes());
+    bytes
+}
+
+/// Rebuilds the KV under another name and renames it: a directory `kv` is a whole KV.
+fn build(pool: &Pool, run_dir: &Path, logs: &Logs, shared: &LogShared) -> Result<()> {
+    let new = run_dir.join("kv.new");
+    let making = || Error::io("making the metadata KV in the run directory");
+    let fresh = || {
+        remove_tree(&new).map_err(making())?;
+        rustix::fs::mkdir(&new, Mode::from_raw_mode(0o700)).map_err(making())?;
+        let parent = rustix::fs::stat(run_dir).map_err(making())?;
+        rustix::fs::chmod(&new, Mode::from_raw_mode(parent.st_mode & 0o7777 | 0o700)).map_err(making())?;
+        Kv::open(&new, map_size(pool))
+    };
+    let (kv, end) = recover::rebuild(pool, fresh)?;
+    let position = begin_epoch(pool, logs, &kv, &end)?;
+    let mut txn = kv.write()?;
+    txn.put(POSITION_KEY, &position.encode())?;
+    txn.put(PLACE_KEY, &place(pool))?;
+    txn.commit()?;
+    drop(kv);
+    rustix::fs::rename(&new, run_dir.join("kv")).map_err(making())?;
+    shared.durable.store(position.seq.get(), Ordering::Release);
+    shared.settled.store(position.known.get(), Ordering::Release);
+    shared.header.store(position.generation, Ordering::Release);
+    Ok(())
+}
+
+/// Makes what was recovered durable, and tells the future apart from records behind `end` that recovery did not take: they stay in the
+/// log, sound perhaps, and must not follow a record that is written now. The result is durable.
+fn begin_epoch(pool: &Pool, logs: &Logs, kv: &Kv, end: &Position) -> Result<Position> {
+    let flush = |position: &Position| {
+        pool.flush_data()?;
+        logs.flush(position, true)
+    };
+    // What was read may have been in the page cache only.
+    flush(end)?;
+    let mut record = Builder::new();
+    record.add(Part::Epoch(random()?));
+    let header = record.header(end, end.seq);
+    let position = if end.tail + header.space() <= logs.len() {
+        logs.append(end, &header, &record.seal(&header))
+    } else {
+        // No room: then the next generation, with a salt of its own, takes up where this one ends.
+        checkpoint::write(pool.dir(), &pool.uuid(), &kv.read()?, end, || Ok(()))?;
+        logs.begin_generation(end)?
+    };
+    flush(&position)?;
+    Ok(position)
+}
+
+fn remove_tree(dir: &Path) -> rustix::io::Result<()> {
+    let names = match file::names_in(dir) {
+        Err(Errno::NOENT) => return Ok(()),
+        names => names?,
+    };
+    for name in names {
+        rustix::fs::unlink(dir.join(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(&name)))?;
+    }
+    rustix::fs::rmdir(dir)
+}

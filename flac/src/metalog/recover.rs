@@ -1,0 +1,233 @@
+//! Recovery: from the files of the pool to a KV and the position behind its last record.
+
+use super::checkpoint;
+use super::logs::log_path;
+use super::map::open_log;
+use super::record::{Part, advance, follows, parts};
+use crate::error::{Error, Result};
+use crate::kv::Kv;
+use crate::media::Pool;
+use crate::media::layout::{self, LOG_START, LogHeader, Position, RECORD_ALIGN, RecordHeader};
+use crate::units::{PAGE, PoolFrame, Seq};
+use std::path::Path;
+
+/// One log file, read whole.
+struct Log {
+    bytes: Vec<u8>,
+    header: Option<LogHeader>,
+}
+
+/// What the logs hold behind a checkpoint.
+pub(crate) struct History {
+    logs: [Log; 2],
+    /// The positions behind each sound record, the start first.
+    positions: Vec<Position>,
+    /// The last record that is known to have been durable.
+    pub known: Seq,
+}
+
+impl Log {
+    fn read(dir: &Path, slot: u64, len: u64, uuid: &[u8; 16]) -> Result<Log> {
+        let file = open_log(&log_path(dir, slot), len)?;
+        let mut bytes = vec![0; len as usize];
+        file.read_at(&mut bytes, 0).map_err(Error::io("reading the log"))?;
+        let header = LogHeader::decode(&bytes).filter(|h| h.uuid == *uuid);
+        Ok(Log { bytes, header })
+    }
+}
+
+impl History {
+    /// Reads the logs of the pool in `dir` and walks them from `start`.
+    ///
+    /// # Errors
+    /// `Corrupt` if a record is damaged that is known to have been durable, or the log of the start is missing.
+    pub(crate) fn read(dir: &Path, log_bytes: u64, uuid: &[u8; 16], start: Position) -> Result<History> {
+        let logs = [Log::read(dir, 0, log_bytes, uuid)?, Log::read(dir, 1, log_bytes, uuid)?];
+        let mut history = History { logs, positions: vec![start], known: start.seq };
+        let mut generation = start.generation;
+        loop {
+            let log = &history.logs[(generation % 2) as usize];
+            let header = log.header.filter(|h| h.generation == generation);
+            let last = *history.positions.last().expect("the start is there");
+            let Some(header) = header else {
+                // A header lies within one sector, so a power cut leaves the old one or the new one.
+                if generation == start.generation || log.header.is_none() {
+                    return Err(damaged(dir, generation, 0, "has a damaged header, or that of another generation"));
+                }
+                break;
+            };
+            if generation > start.generation {
+                if header.base < last.seq {
+                    // Left by a switch that was not completed; the older generation went on.
+                    break;
+                }
+                history.known = history.known.max(header.base);
+                history.positions.push(Position { generation, tail: LOG_START, salt: header.salt, known: header.base, ..last });
+                if header.base > last.seq {
+                    return Err(damaged(dir, last.generation, last.tail, "ends before the next one begins"));
+                }
+            }
+            history.walk(dir, generation)?;
+            generation += 1;
+        }
+        Ok(history)
+    }
+
+    /// Walks one generation to its first record that is torn.
+    fn walk(&mut self, dir: &Path, generation: u64) -> Result<()> {
+        let log = &self.logs[(generation % 2) as usize];
+        let mut at = *self.positions.last().expect("the start is there");
+        while let Some((header, payload)) = record_in(&log.bytes, at.tail).filter(|(header, _)| follows(&at, header)) {
+            if parts(payload).any(|part| part.is_none()) {
+                return Err(damaged(dir, generation, at.tail, "makes no sense"));
+            }
+            at = advance(&at, &header, payload);
+            self.known = self.known.max(header.known);
+            self.positions.push(at);
+        }
+        // Whoever wrote something later may have known that what is torn now was whole once.
+        let mut known = self.known;
+        if let Some((g, seq)) = layout::decode_hint(&log.bytes[layout::HINT_AT as usize..]) {
+            if g == generation {
+                known = known.max(seq);
+            }
+        }
+        let rest = (at.tail as usize).min(log.bytes.len())..log.bytes.len();
+        for offset in rest.step_by(RECORD_ALIGN) {
+            let later = RecordHeader::peek(&log.bytes[offset..]).filter(|h| h.generation == generation && h.seq > at.seq);
+            if later.is_some_and(|h| h.known > at.seq) && RecordHeader::decode(&log.bytes[offset..]).is_some() {
+                known = known.max(later.map_or(known, |h| h.known));
+            }
+        }
+        self.known = known.min(at.seq);
+        if known > at.seq {
+            return Err(damaged(dir, generation, at.tail, "is damaged where it was durable"));
+        }
+        Ok(())
+    }
+
+    /// Cuts the history before the first record whose data did not reach the pool. Only records that are not known to have been durable
+    /// can be so.
+    pub(crate) fn check_data(&mut self, pool: &Pool) -> Result<()> {
+        let mut frame_bytes = crate::media::file::PageBuffer::new(PAGE);
+        for i in 1..self.positions.len() {
+            let (from, to) = (self.positions[i - 1], self.positions[i]);
+            if to.seq <= self.known || to.seq == from.seq {
+                continue;
+            }
+            let (_, payload) = record_in(&self.logs[(from.generation % 2) as usize].bytes, from.tail).expect("walked before");
+            for part in parts(payload) {
+                let Some(Part::Guard(frame, crc)) = part else { continue };
+                if !data_is_sound(pool, frame, crc, &mut frame_bytes)? {
+                    self.positions.truncate(i);
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The position behind the last record.
+    pub(crate) fn end(&self) -> Position {
+        *self.positions.last().expect("the start is there")
+    }
+
+    /// Applies every record to `kv`.
+    pub(crate) fn apply(&self, kv: &Kv) -> Result<()> {
+        /// Payload bytes applied in one transaction.
+        const BATCH: usize = 1 << 20;
+        let mut txn = kv.write()?;
+        let mut bytes = 0;
+        for pair in self.positions.windows(2) {
+            if pair[0].seq == pair[1].seq {
+                continue;
+            }
+            let (_, payload) = record_in(&self.logs[(pair[0].generation % 2) as usize].bytes, pair[0].tail).expect("walked before");
+            apply_payload(&mut txn, payload)?;
+            bytes += payload.len();
+            if bytes > BATCH {
+                bytes = 0;
+                txn.commit()?;
+                txn = kv.write()?;
+            }
+        }
+        txn.commit()
+    }
+}
+
+/// Applies a record's puts and deletes.
+pub(crate) fn apply_payload(txn: &mut crate::kv::WriteTxn<'_>, payload: &[u8]) -> Result<()> {
+    for part in parts(payload) {
+        match part {
+            Some(Part::Put(key, value)) => txn.put(key, value)?,
+            Some(Part::Delete(key)) => drop(txn.delete(key)?),
+            Some(Part::Guard(..) | Part::Epoch(_)) => {}
+            None => return Err(Error::Corrupt("a log record makes no sense: restore the pool from a copy".into())),
+        }
+    }
+    Ok(())
+}
+
+fn record_in(log: &[u8], at: u64) -> Option<(RecordHeader, &[u8])> {
+    RecordHeader::decode(log.get(at as usize..)?)
+}
+
+fn data_is_sound(pool: &Pool, frame: PoolFrame, crc: u32, bytes: &mut crate::media::file::PageBuffer) -> Result<bool> {
+    if frame.get() >= pool.frames() {
+        return Ok(false);
+    }
+    match pool.read(frame, bytes.as_mut_slice()) {
+        Ok(()) => Ok(crc32c::crc32c(bytes.as_slice()) == crc),
+        // The frames file did not grow durably: so nobody waited for this record.
+        Err(Error::Corrupt(_)) => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+fn damaged(dir: &Path, generation: u64, at: u64, what: &str) -> Error {
+    Error::Corrupt(format!("{} {what} (byte {at}): restore the pool from a copy", log_path(dir, generation).display()))
+}
+
+/// Fills the empty KVs that `fresh` makes until one is whole: newest sound checkpoint, then the log. Gives that KV and its history.
+pub(crate) fn rebuild(pool: &Pool, mut fresh: impl FnMut() -> Result<Kv>) -> Result<(Kv, Position)> {
+    let mut newest_problem = None;
+    let checkpoints = checkpoint::list(pool.dir())?;
+    let newest = checkpoints.last().copied().unwrap_or(1);
+    for generation in checkpoints.into_iter().rev().map(Some).chain([None]) {
+        let kv = fresh()?;
+        let start = match generation {
+            Some(generation) => checkpoint::load(pool, generation, &kv),
+            None => first_start(pool),
+        };
+        let history = start.and_then(|start| History::read(pool.dir(), pool.log_bytes(), &pool.uuid(), start));
+        let mut history = match history {
+            Ok(history) => history,
+            // An older checkpoint may serve as long as its log is there. If not, the newest one's problem is the one to tell.
+            Err(Error::Corrupt(why)) => {
+                newest_problem.get_or_insert(Error::Corrupt(why));
+                continue;
+            }
+            Err(e) => return Err(e),
+        };
+        history.check_data(pool)?;
+        // A checkpoint is made durable after its generation of the log has begun durably. A history that ends before is not whole.
+        if history.end().generation < newest {
+            let why = damaged(pool.dir(), newest, 0, "does not continue the one before");
+            newest_problem.get_or_insert(why);
+            continue;
+        }
+        history.apply(&kv)?;
+        return Ok((kv, history.end()));
+    }
+    Err(newest_problem.unwrap_or_else(|| Error::Corrupt(format!("{} has neither a checkpoint nor a first log", pool.dir().display()))))
+}
+
+/// Where the log of a pool without a checkpoint begins: the first generation starts with an empty state.
+pub(crate) fn first_start(pool: &Pool) -> Result<Position> {
+    let mut bytes = [0; layout::HEADER];
+    let file = open_log(&log_path(pool.dir(), 1), pool.log_bytes())?;
+    file.read_at(&mut bytes, 0).map_err(Error::io("reading the log"))?;
+    let header = LogHeader::decode(&bytes).filter(|h| h.generation == 1 && h.uuid == pool.uuid());
+    let header = header.ok_or_else(|| damaged(pool.dir(), 1, 0, "has a damaged header, and there is no checkpoint"))?;
+    Ok(Position { generation: 1, tail: LOG_START, seq: Seq::new(0), salt: header.salt, known: Seq::new(0) })
+}

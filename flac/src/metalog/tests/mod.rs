@@ -1,0 +1,2 @@
+use crate::units::Seq;
+pub(super) fn after_append(_seq: Seq) {}
