@@ -20,10 +20,12 @@ impl PoolSpace {
         PoolSpace(control)
     }
 
-    /// Frames in all, and frames neither used nor promised.
+    /// Frames in all, and frames neither used nor promised; what waits for the log counts as free: a write that needs it makes it so.
     pub fn total_and_free(&self) -> (u64, u64) {
         let c = self.0.counters();
-        let free = c.pool_free.load(Relaxed).saturating_sub(c.pool_reserved.load(Relaxed));
+        let waiting = &self.0.pending()[..c.pending.load(Relaxed) as usize];
+        let waiting: u64 = waiting.iter().map(|p| p.count.load(Relaxed) as u64).sum();
+        let free = (c.pool_free.load(Relaxed) + waiting).saturating_sub(c.pool_reserved.load(Relaxed));
         (self.0.geometry().pool_frames as u64, free)
     }
 

@@ -61,7 +61,7 @@ impl Fs {
         for (first, count) in runs {
             while !self.space.free_after(*first, *count, seq, &self.procs) {
                 // The waiting list is full: make the log durable, which empties it. If that fails the frames stay used until the next rebuild.
-                if self.meta.sync(seq).is_err() {
+                if self.meta.settle().is_err() {
                     return;
                 }
                 self.space.settle(&self.meta, &self.procs);

@@ -69,7 +69,7 @@ impl Fs {
                     done += n;
                     at = At::Offset(end);
                     // Space that waits for the log: make the log durable, then it is ours.
-                    self.meta.sync(self.meta.last_seq())?;
+                    self.meta.settle()?;
                     self.space.settle(&self.meta, &self.procs);
                 }
                 Ok((n, end, Some(e))) => return if done + n > 0 { Ok((done + n, end)) } else { Err(e) },

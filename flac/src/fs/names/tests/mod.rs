@@ -1,5 +1,6 @@
 //! The namespace against the kernel's: every operation is done on a tree in FLAC and on one in a tmpfs, and the results are compared.
 
+mod damage;
 mod fixture;
 mod flac_side;
 mod kernel_side;
