@@ -99,6 +99,7 @@ macro_rules! variadic {
         pub unsafe extern "C-unwind" fn $name() {
             // 0: va_list; 32: six general registers; 80: eight vector registers; 216: return address; 224: arguments on the stack.
             core::arch::naked_asm!(
+                ".cfi_startproc",
                 "sub rsp, 216",
                 ".cfi_adjust_cfa_offset 216",
                 "mov [rsp + 32], rdi",
@@ -129,6 +130,7 @@ macro_rules! variadic {
                 "add rsp, 216",
                 ".cfi_adjust_cfa_offset -216",
                 "ret",
+                ".cfi_endproc",
                 target = sym $target,
             )
         }
@@ -152,6 +154,7 @@ macro_rules! variadic {
         pub unsafe extern "C-unwind" fn $name() {
             // 0: frame and return address; 16: va_list; 48: eight general registers; 112: eight vector registers; 240: arguments on the stack.
             core::arch::naked_asm!(
+                ".cfi_startproc",
                 "stp x29, x30, [sp, #-240]!",
                 ".cfi_adjust_cfa_offset 240",
                 ".cfi_rel_offset x29, 0",
@@ -179,6 +182,7 @@ macro_rules! variadic {
                 "ldp x29, x30, [sp], #240",
                 ".cfi_adjust_cfa_offset -240",
                 "ret",
+                ".cfi_endproc",
                 target = sym $target,
             )
         }
@@ -199,6 +203,7 @@ macro_rules! jump {
         #[unsafe(naked)]
         pub unsafe extern "C-unwind" fn $name() {
             core::arch::naked_asm!(
+                ".cfi_startproc",
                 "push rdi",
                 "push rsi",
                 "sub rsp, 8",
@@ -209,6 +214,7 @@ macro_rules! jump {
                 "pop rdi",
                 ".cfi_adjust_cfa_offset -24",
                 "jmp rax",
+                ".cfi_endproc",
                 decide = sym $decide,
             )
         }
@@ -229,6 +235,7 @@ macro_rules! jump {
         #[unsafe(naked)]
         pub unsafe extern "C-unwind" fn $name() {
             core::arch::naked_asm!(
+                ".cfi_startproc",
                 "stp x29, x30, [sp, #-32]!",
                 ".cfi_adjust_cfa_offset 32",
                 "stp x0, x1, [sp, #16]",
@@ -238,6 +245,7 @@ macro_rules! jump {
                 "ldp x29, x30, [sp], #32",
                 ".cfi_adjust_cfa_offset -32",
                 "br x16",
+                ".cfi_endproc",
                 decide = sym $decide,
             )
         }
