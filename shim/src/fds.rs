@@ -249,6 +249,19 @@ fn own_base() -> c_int {
     limit.saturating_sub(2 * OWN as u64).max(limit / 2) as c_int
 }
 
+/// Runs `f`, and remembers the descriptors that it opens at the numbers where `flac` keeps its own.
+pub fn noting_own<R>(f: impl FnOnce() -> R) -> R {
+    // `flac` takes the first free numbers from the first of these that the limit on open files allows.
+    const FLOORS: [c_int; 2] = [900, 200];
+    const SPAN: c_int = 24;
+    let is_open = |fd| borrow(fd).is_ok_and(|fd| rustix::io::fcntl_getfd(fd).is_ok());
+    let numbers = || FLOORS.into_iter().flat_map(|floor| floor..floor + SPAN);
+    let before: u64 = numbers().enumerate().filter(|(_, fd)| is_open(*fd)).fold(0, |set, (i, _)| set | 1 << i);
+    let result = f();
+    numbers().enumerate().filter(|(i, fd)| before & 1 << i == 0 && is_open(*fd)).for_each(|(_, fd)| note_own(fd));
+    result
+}
+
 /// What a function of libc that makes descriptors returned to code of our own: moved to a high number and remembered.
 pub fn claim(fd: c_int) -> c_int {
     let Ok(low) = borrow(fd) else { return fd };

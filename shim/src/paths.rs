@@ -8,6 +8,7 @@ use crate::abi::CPath;
 use crate::boundary::{self, Answer, Escape};
 use crate::{config, cwd, fds, space};
 use flac::Fs;
+use flac::fs::attr::Attr;
 use flac::fs::names::{Last, Resolved};
 use flac::units::Ino;
 use libc::c_int;
@@ -33,6 +34,36 @@ pub enum Walked {
     /// To a name in FLAC, which exists or not ([`Resolved::Found`] or [`Resolved::Missing`], never `Outside`).
     Flac(&'static Fs, Resolved),
     /// Through FLAC and out again: to this absolute path of the kernel's.
+    Kernel(CString),
+}
+
+/// Walks a path to an inode and its attributes; `ENOENT`.
+pub fn walk_attr(dirfd: c_int, path: CPath, last: Last) -> Answer<WalkedAttr> {
+    let path = path.bytes()?;
+    if path.is_empty() {
+        return Err(Escape::NotOurs);
+    }
+    let Place::Flac(fs, base, rest) = place(dirfd, path, last)? else { return Err(Escape::NotOurs) };
+    let who = crate::creds::now();
+    let (fs, at, attr) = match fs.resolve_attr(base, &rest, last, &who.creds())? {
+        (Resolved::Outside(path), _) => match leave(fs, Resolved::Outside(path), last)? {
+            Walked::Kernel(path) => return Ok(WalkedAttr::Kernel(path)),
+            Walked::Flac(fs, at) => (fs, at, None),
+        },
+        (at, attr) => (fs, at, attr),
+    };
+    match at {
+        Resolved::Found { kind, slash: true, .. } if kind != libc::S_IFDIR => Err(Escape::Fail(libc::ENOTDIR)),
+        Resolved::Found { ino, .. } => Ok(WalkedAttr::Flac(fs, attr.map_or_else(|| fs.attr(ino), Ok)?)),
+        _ => Err(Escape::Fail(libc::ENOENT)),
+    }
+}
+
+/// Where a path leads, for those who want no more than attributes.
+pub enum WalkedAttr {
+    /// To an inode with these.
+    Flac(&'static Fs, Attr),
+    /// As in [`Walked`].
     Kernel(CString),
 }
 
@@ -63,13 +94,18 @@ pub fn look(dirfd: c_int, path: CPath, last: Last) -> Answer<Option<Walked>> {
 }
 
 fn descend(fs: &'static Fs, base: Ino, rest: &[u8], last: Last) -> Answer<Walked> {
+    leave(fs, fs.resolve(base, rest, last, &crate::creds::now().creds())?, last)
+}
+
+/// Goes on outside as long as the walk leads there.
+fn leave(fs: &'static Fs, mut found: Resolved, last: Last) -> Answer<Walked> {
     let who = crate::creds::now();
-    let mut found = fs.resolve(base, rest, last, &who.creds())?;
     for _ in 0..MOST_LINKS {
         let Resolved::Outside(path) = found else { return Ok(Walked::Flac(fs, found)) };
-        let path = match path.first() {
-            Some(b'/') => path,
-            _ => [parent_of_root(), b"/", &path].concat(),
+        let path = match path.strip_prefix(b"..") {
+            // What follows begins with a slash, or is nothing.
+            Some(up) => [parent_of_root(), if up.is_empty() { b"/" } else { up }].concat(),
+            None => path,
         };
         match outside::walk(&path, last)? {
             Place::Theirs => return CString::new(path).map(Walked::Kernel).map_err(|_| Escape::Fail(libc::ENOENT)),

@@ -45,6 +45,11 @@ pub fn report() {
     for (name, counter) in NAMES.iter().zip(&COUNTERS) {
         let _ = writeln!(text, "{name} {}", counter.load(Ordering::Relaxed));
     }
+    if let Some(fs) = crate::space::opened() {
+        for (name, value) in fs.stats.list() {
+            let _ = writeln!(text, "{} {value}", name.replace(' ', "_"));
+        }
+    }
     let written = if to == b"stderr" {
         rustix::io::write(rustix::stdio::stderr(), text.as_bytes())
     } else {

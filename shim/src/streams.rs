@@ -36,10 +36,9 @@ pub struct Records {
 impl Records {
     /// All entries of `dir`.
     pub fn of(fs: &Fs, dir: Ino) -> Answer<Self> {
-        let entries = fs.read_dir(dir)?;
+        let entries = fs.list_dir(dir)?;
         let mut words: Vec<u64> = Vec::with_capacity(entries.len() * 5 + size_of::<dirent64>() / 8 + 1);
-        for (ino, kind, name) in &entries {
-            let name = name.as_bytes();
+        for (ino, kind, name) in entries.iter() {
             let len = (HEAD + name.len() + 1).next_multiple_of(8);
             let start = words.len();
             let next = start * 8 + len;
@@ -47,7 +46,7 @@ impl Records {
             record[..8].copy_from_slice(&ino.get().to_ne_bytes());
             record[8..16].copy_from_slice(&(next as u64).to_ne_bytes());
             record[16..18].copy_from_slice(&(len as u16).to_ne_bytes());
-            record[18] = *kind;
+            record[18] = kind;
             record[HEAD..HEAD + name.len()].copy_from_slice(name);
             words.extend(record[..len].chunks_exact(8).map(|w| u64::from_ne_bytes(w.try_into().expect("8 bytes"))));
         }

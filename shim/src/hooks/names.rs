@@ -39,7 +39,7 @@ fn rmdir_here(fs: &Fs, at: &Resolved) -> Answer<c_int> {
 }
 
 fn take_away(dirfd: c_int, path: CPath, how: fn(&Fs, &Resolved) -> Answer<c_int>, theirs: impl Fn(CPath) -> c_int) -> Answer<c_int> {
-    match paths::walk(dirfd, path, Last::Keep)? {
+    match paths::walk(dirfd, path, Last::Entry)? {
         Walked::Kernel(path) => checked(theirs(CPath::of(&path))),
         Walked::Flac(fs, at) => how(fs, &at),
     }
@@ -87,7 +87,7 @@ fn missing(at: Resolved) -> Answer<(Ino, Name, bool)> {
 }
 
 fn make_dir(dirfd: c_int, path: CPath, mode: mode_t, theirs: impl Fn(CPath) -> c_int) -> Answer<c_int> {
-    match paths::walk(dirfd, path, Last::Keep)? {
+    match paths::walk(dirfd, path, Last::Entry)? {
         Walked::Kernel(path) => checked(theirs(CPath::of(&path))),
         Walked::Flac(fs, at) => {
             let (parent, name, _) = missing(at)?;
@@ -112,7 +112,7 @@ hook! {
 }
 
 fn make_node(dirfd: c_int, path: CPath, mode: mode_t, rdev: dev_t, theirs: impl Fn(CPath) -> c_int) -> Answer<c_int> {
-    match paths::walk(dirfd, path, Last::Keep)? {
+    match paths::walk(dirfd, path, Last::Entry)? {
         Walked::Kernel(path) => checked(theirs(CPath::of(&path))),
         Walked::Flac(fs, at) => {
             let (parent, name, slash) = missing(at)?;
@@ -177,7 +177,7 @@ hook! {
 }
 
 fn make_link(target: CPath, dirfd: c_int, path: CPath, theirs: impl Fn(CPath) -> c_int) -> Answer<c_int> {
-    match paths::walk(dirfd, path, Last::Keep)? {
+    match paths::walk(dirfd, path, Last::Entry)? {
         Walked::Kernel(path) => checked(theirs(CPath::of(&path))),
         Walked::Flac(fs, at) => {
             let target = target.bytes().map_err(|_| Escape::Fail(libc::EFAULT))?;
@@ -321,7 +321,7 @@ fn link_at(
     } else {
         side(old_fd, old, last)?
     };
-    match (from, side(new_fd, new, Last::Keep)?) {
+    match (from, side(new_fd, new, Last::Entry)?) {
         (Side::Kernel(a), Side::Kernel(b)) => both_theirs((old_fd, old, a), (new_fd, new, b), theirs),
         (Side::Flac(fs, Resolved::Found { ino, kind, slash, .. }), Side::Flac(_, to)) => {
             if slash && kind != libc::S_IFDIR {
@@ -369,7 +369,7 @@ fn rename_at(
     flags: c_uint,
     theirs: impl Fn(c_int, CPath, c_int, CPath) -> c_int,
 ) -> Answer<c_int> {
-    match (side(old_fd, old, Last::Keep)?, side(new_fd, new, Last::Keep)?) {
+    match (side(old_fd, old, Last::Entry)?, side(new_fd, new, Last::Entry)?) {
         (Side::Kernel(a), Side::Kernel(b)) => both_theirs((old_fd, old, a), (new_fd, new, b), theirs),
         (Side::Flac(fs, from), Side::Flac(_, to)) => {
             if flags & !(libc::RENAME_NOREPLACE | libc::RENAME_EXCHANGE) != 0 || flags.count_ones() > 1 {

@@ -5,14 +5,9 @@ use crate::boundary::Answer;
 use crate::{fds, files};
 use libc::{AT_FDCWD, c_int, mode_t};
 
-/// The kernel's result, remembered as such; our own code's is moved out of the program's way.
+/// The kernel's result, remembered as such.
 fn made(fd: c_int) -> c_int {
-    if fd >= 0 {
-        if crate::boundary::inside() {
-            return fds::claim(fd);
-        }
-        fds::note_kernel(fd);
-    }
+    fds::note_kernel(fd);
     fd
 }
 

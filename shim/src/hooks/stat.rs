@@ -3,42 +3,25 @@
 use crate::abi::{CPath, Out, fail};
 use crate::attributes::{self, Form};
 use crate::boundary::{Answer, Escape, checked};
-use crate::paths::{self, Walked};
+use crate::paths::{self, WalkedAttr};
 use crate::{cwd, fds};
-use flac::fs::attr::Attr;
-use flac::fs::names::{Last, Resolved};
+use flac::fs::names::Last;
 use libc::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, c_int, c_uint, stat as Stat};
-use std::ffi::CString;
-
-/// What a path leads to.
-enum Seen {
-    Flac(&'static flac::Fs, Attr),
-    Kernel(CString),
-}
 
 /// Looks at a path as `fstatat` does. Writes nothing.
-fn look(dirfd: c_int, path: CPath, flags: c_int) -> Answer<Seen> {
+fn look(dirfd: c_int, path: CPath, flags: c_int) -> Answer<WalkedAttr> {
     let last = if flags & AT_SYMLINK_NOFOLLOW != 0 { Last::Keep } else { Last::Follow };
     if flags & AT_EMPTY_PATH != 0 && path.is_null_or_empty() {
         let (fs, ino) = if dirfd == AT_FDCWD { cwd::inode()? } else if fds::maybe(dirfd) { fds::inode(dirfd)? } else { return Err(Escape::NotOurs) };
-        return Ok(Seen::Flac(fs, fs.attr(ino)?));
+        return Ok(WalkedAttr::Flac(fs, fs.attr(ino)?));
     }
-    match paths::walk(dirfd, path, last)? {
-        Walked::Kernel(path) => Ok(Seen::Kernel(path)),
-        Walked::Flac(fs, Resolved::Found { ino, kind, slash, .. }) => {
-            if slash && kind != libc::S_IFDIR {
-                return fail(libc::ENOTDIR);
-            }
-            Ok(Seen::Flac(fs, fs.attr(ino)?))
-        }
-        Walked::Flac(..) => fail(libc::ENOENT),
-    }
+    paths::walk_attr(dirfd, path, last)
 }
 
 fn stat_at(dirfd: c_int, path: CPath, to: Out<Stat>, flags: c_int, theirs: impl Fn(CPath) -> c_int) -> Answer<c_int> {
     match look(dirfd, path, flags)? {
-        Seen::Kernel(path) => checked(theirs(CPath::of(&path))),
-        Seen::Flac(fs, attr) => to.put(Stat::of(fs, &attr)).map(|()| 0),
+        WalkedAttr::Kernel(path) => checked(theirs(CPath::of(&path))),
+        WalkedAttr::Flac(fs, attr) => to.put(Stat::of(fs, &attr)).map(|()| 0),
     }
 }
 
@@ -107,8 +90,8 @@ hook! {
     /// `statx(2)`. All basic fields and the time of creation are there whatever the mask asks.
     fn statx(dirfd: c_int, path: CPath, flags: c_int, mask: c_uint, to: Out<libc::statx>) -> c_int, real(theirs) {
         match look(dirfd, path, flags)? {
-            Seen::Kernel(path) => checked(theirs(AT_FDCWD, CPath::of(&path), flags, mask, to)),
-            Seen::Flac(fs, attr) => {
+            WalkedAttr::Kernel(path) => checked(theirs(AT_FDCWD, CPath::of(&path), flags, mask, to)),
+            WalkedAttr::Flac(fs, attr) => {
                 if mask & libc::STATX__RESERVED.cast_unsigned() != 0 {
                     return fail(libc::EINVAL);
                 }

@@ -55,7 +55,7 @@ pub fn walk(path: &[u8], last: Last) -> Answer<Place<'static>> {
             }
             return Ok(Place::Flac(space::fs()?, Ino::ROOT, Cow::Owned(rest)));
         }
-        if todo.is_empty() && last == Last::Keep && !slash {
+        if todo.is_empty() && (last == Last::Entry || last == Last::Keep && !slash) {
             break;
         }
         if let Some(found) = special::parse(&here).and_then(|s| special::file(&s).transpose()) {

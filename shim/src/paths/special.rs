@@ -91,9 +91,9 @@ pub fn file(special: &Special<'_>) -> Answer<Option<(&'static Fs, Ino)>> {
     }
 }
 
-/// Where it leads; `None` if not into FLAC. The link itself ([`Last::Keep`], nothing behind it) is the kernel's.
+/// Where it leads; `None` if not into FLAC. The link itself (not [`Last::Follow`], nothing behind it) is the kernel's.
 pub fn place<'a>(special: &Special<'a>, last: Last) -> Answer<Option<Place<'a>>> {
-    if special.rest.is_none() && last == Last::Keep {
+    if special.rest.is_none() && last != Last::Follow {
         return Ok(None);
     }
     let rest = special.rest.unwrap_or_default();
