@@ -143,7 +143,8 @@ impl SetAttr {
         let owner = attr.owned_by(who);
         let chown = self.uid.is_none_or(|uid| owner && uid == attr.uid);
         let chgrp = self.gid.is_none_or(|gid| owner && (gid == attr.gid || who.in_group(gid)));
-        if !who.is_root() && !(chown && chgrp) || self.mode.is_some() && !owner {
+        let chmod = self.mode.is_none() || owner;
+        if !(who.is_root() || chown && chgrp && chmod) {
             return Err(Error::Os(libc::EPERM));
         }
         if self.mode.is_some() && attr.kind() == libc::S_IFLNK {

@@ -2,10 +2,10 @@
 //!
 //! Works on one snapshot of the KV, so it may run while others work. It sees what the log knows: data that was never flushed is not its subject.
 
-use super::Fs;
-use super::names::{DIRENT_SIZE, live_dir_links};
-use super::record::{self, Dirent, Extent, Inode, View, XATTRS, decode_extents, decode_place, extent_start, key_ino, key_name};
 use crate::error::Result;
+use crate::fs::Fs;
+use crate::fs::names::{DIRENT_SIZE, live_dir_links};
+use crate::fs::record::{self, Dirent, Extent, Inode, View, XATTRS, decode_extents, decode_place, extent_start, key_ino, key_name};
 use crate::media::Pool;
 use crate::units::{Ino, PAGE, PageNo, PoolFrame};
 use std::collections::{HashMap, HashSet};

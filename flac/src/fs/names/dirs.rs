@@ -17,6 +17,9 @@ pub struct DirList {
     len: usize,
 }
 
+/// One entry: inode, `DT_*` type, name.
+pub type Listed<'l> = (Ino, u8, &'l [u8]);
+
 impl DirList {
     fn push(&mut self, ino: Ino, dtype: u8, name: &[u8]) {
         self.bytes.extend_from_slice(&ino.get().to_le_bytes());
@@ -33,14 +36,14 @@ impl DirList {
         self.len == 0
     }
     /// The entry at byte position `at` (0 is the first) and the position of the next; `None` at the end.
-    pub fn at(&self, at: usize) -> Option<((Ino, u8, &[u8]), usize)> {
+    pub fn at(&self, at: usize) -> Option<(Listed<'_>, usize)> {
         let (head, rest) = self.bytes.get(at..)?.split_first_chunk::<HEAD>()?;
         let (ino, tail) = head.split_first_chunk::<8>()?;
         let name = rest.get(..tail[1] as usize)?;
         Some(((Ino::new(u64::from_le_bytes(*ino)), tail[0], name), at + HEAD + name.len()))
     }
-    /// The entries: inode, `DT_*` type, name.
-    pub fn iter(&self) -> impl Iterator<Item = (Ino, u8, &[u8])> {
+    /// The entries.
+    pub fn iter(&self) -> impl Iterator<Item = Listed<'_>> {
         let mut next = 0;
         std::iter::from_fn(move || {
             let (entry, after) = self.at(next)?;

@@ -7,6 +7,8 @@
 mod change;
 mod create;
 mod dirs;
+#[path = "../fsck.rs"]
+pub mod fsck;
 mod link;
 mod orphan;
 mod permit;
@@ -19,7 +21,7 @@ mod xattr;
 mod tests;
 
 pub(super) use change::Change;
-pub use dirs::DirList;
+pub use dirs::{DirList, Listed};
 
 use super::record::NAME_MAX;
 use crate::error::{Error, Result};

@@ -1,7 +1,7 @@
 //! `fsck` finds what is wrong.
 
 use super::fixture::{Tree, owner};
-use crate::fs::fsck;
+use crate::fs::names::fsck;
 use crate::fs::names::Name;
 use crate::fs::record::{self, Dirent, Extent, Inode, NameKey, encode_extents};
 use crate::metalog::MetaTxn;

@@ -4,7 +4,7 @@ use super::fixture::{Tree, owner};
 use crate::error::{Error, Result};
 use crate::fs::attr::{Creds, SetAttr};
 use crate::fs::names::{Last, Name, Resolved};
-use crate::fs::record::{Inode, View};
+use crate::fs::record::Inode;
 use crate::units::Ino;
 
 const A: Creds<'static> = Creds { uid: 1001, gid: 1001, groups: &[], umask: 0 };
