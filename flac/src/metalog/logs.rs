@@ -92,6 +92,8 @@ impl Logs {
     /// Makes the log durable up to `position`, with its header if `header`.
     pub(crate) fn flush(&self, position: &Position, header: bool) -> Result<()> {
         let from = if header { 0 } else { LOG_START };
+        #[cfg(test)]
+        super::tests::before_flush(position.generation, from, position.tail);
         self.map(position.generation).flush(from, position.tail).map_err(Error::io("flushing the log"))
     }
 

@@ -1,2 +1,104 @@
+//! Tests of the metalog: `disk` simulates power cuts, the others say what they claim.
+
+mod bad_input;
+mod checkpoints;
+mod crash;
+mod disk;
+mod processes;
+mod records;
+
+use super::{LogShared, Meta};
+use crate::media::Pool;
+use crate::media::create::Geometry;
 use crate::units::Seq;
-pub(super) fn after_append(_seq: Seq) {}
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+thread_local! {
+    /// The process kills itself when this record is appended but not yet applied.
+    static DIE_AFTER: Cell<u64> = const { Cell::new(u64::MAX) };
+}
+
+/// Called by a commit between the append to the log and the commit of the KV.
+pub(super) fn after_append(seq: Seq) {
+    disk::event(disk::Event::Append);
+    if DIE_AFTER.get() == seq.get() {
+        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    }
+}
+
+/// Called by the log before a range of a generation becomes durable.
+pub(super) fn before_flush(generation: u64, from: u64, to: u64) {
+    disk::event(disk::Event::Flush { slot: (generation % 2) as usize, from, to });
+}
+
+/// A pool with a tiny log and a run directory, both gone at the end.
+struct Place {
+    _root: tempfile::TempDir,
+    pool: PathBuf,
+    run: PathBuf,
+}
+
+const LOG_BYTES: u64 = 32 << 10;
+const FRAMES: u32 = 64;
+
+impl Place {
+    fn new() -> Place {
+        let place = Place::without_pool();
+        let geometry = Geometry { size: u64::from(FRAMES) * 4096, log_bytes: LOG_BYTES, grow_bytes: 64 << 10 };
+        Pool::create_with(&place.pool, &geometry).expect("a pool is made");
+        place
+    }
+
+    fn without_pool() -> Place {
+        let root = tempfile::tempdir_in(std::env::temp_dir()).expect("a temporary directory");
+        let (pool, run) = (root.path().join("pool"), root.path().join("run"));
+        std::fs::create_dir(&run).expect("a run directory");
+        Place { _root: root, pool, run }
+    }
+
+    fn open(&self) -> (Pool, Meta) {
+        self.try_open().expect("the pool opens")
+    }
+
+    fn try_open(&self) -> crate::Result<(Pool, Meta)> {
+        let pool = Pool::open(&self.pool)?;
+        let meta = Meta::open(&pool, &self.run, shared())?;
+        Ok((pool, meta))
+    }
+
+    /// Loses the run directory, as a reboot does.
+    fn reboot(&self) {
+        std::fs::remove_dir_all(&self.run).and_then(|()| std::fs::create_dir(&self.run)).expect("the run directory is emptied");
+    }
+}
+
+fn shared() -> &'static LogShared {
+    use crate::sync::AtomicU64;
+    let zero = || AtomicU64::new(0);
+    Box::leak(Box::new(LogShared { durable: zero(), settled: zero(), header: zero(), used: zero() }))
+}
+
+type State = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// All pairs.
+fn state(meta: &Meta) -> State {
+    let txn = meta.read().expect("a snapshot");
+    let pairs = txn.scan(b"", b"\x01").expect("a scan");
+    pairs.map(|pair| pair.map(|(k, v)| (k.to_vec(), v.to_vec())).expect("a pair")).collect()
+}
+
+fn put(meta: &Meta, key: &[u8], value: &[u8]) -> Seq {
+    let mut txn = meta.begin().expect("a transaction");
+    txn.put(key, value).expect("a put");
+    txn.commit().expect("a commit")
+}
+
+fn copy_dir(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a directory");
+    for entry in std::fs::read_dir(from).expect("a directory") {
+        let entry = entry.expect("an entry");
+        std::fs::copy(entry.path(), to.join(entry.file_name())).expect("a copy");
+    }
+}

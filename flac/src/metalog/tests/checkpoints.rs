@@ -1,0 +1,131 @@
+//! Checkpoints bound the log, hold the whole state, and may race with everything.
+
+use super::{LOG_BYTES, Place, State, put, state};
+use crate::metalog::checkpoint;
+
+fn key(i: u32) -> Vec<u8> {
+    format!("key{i:05}").into_bytes()
+}
+
+#[test]
+fn a_log_that_fills_up_makes_room_by_itself() {
+    let place = Place::new();
+    let (_pool, meta) = place.open();
+    let mut expected = State::new();
+    for i in 0..2000 {
+        put(&meta, &key(i % 700), &i.to_le_bytes());
+        expected.insert(key(i % 700), i.to_le_bytes().to_vec());
+    }
+    assert_eq!(state(&meta), expected);
+    meta.sync(meta.last_seq()).expect("a sync");
+    drop(meta);
+    place.reboot();
+    let (_pool, meta) = place.open();
+    assert_eq!(state(&meta), expected);
+    assert!(checkpoint::list(&place.pool).expect("a list").len() <= 2);
+}
+
+#[test]
+fn a_checkpoint_is_due_past_half_of_the_log() {
+    let place = Place::new();
+    let (_pool, meta) = place.open();
+    assert!(!meta.checkpoint_due());
+    put(&meta, b"big", &vec![1; LOG_BYTES as usize / 2]);
+    assert!(meta.checkpoint_due());
+    meta.checkpoint().expect("a checkpoint");
+    assert!(!meta.checkpoint_due());
+}
+
+#[test]
+fn a_record_that_nearly_fills_a_log_is_taken_and_a_larger_one_refused() {
+    let place = Place::new();
+    let (_pool, meta) = place.open();
+    let fits = vec![7; LOG_BYTES as usize - 4096 - 128 - 48 - 8 - 16];
+    for round in 0..5u8 {
+        put(&meta, &[b'k', round], &fits);
+        put(&meta, &[b's', round], b"small");
+    }
+    let mut txn = meta.begin().expect("a transaction");
+    txn.put(b"x", &vec![1; LOG_BYTES as usize]).expect("a put");
+    assert_eq!(txn.commit().expect_err("too large").errno(), libc::EFBIG);
+    let before = state(&meta);
+    assert_eq!(before.len(), 10);
+    drop(meta);
+    place.reboot();
+    assert_eq!(state(&place.open().1), before);
+}
+
+#[test]
+fn writers_readers_and_checkpoints_race() {
+    let place = Place::new();
+    let (_pool, meta) = place.open();
+    let meta = &meta;
+    std::thread::scope(|scope| {
+        for writer in 0..3u32 {
+            scope.spawn(move || {
+                for i in 0..400u32 {
+                    // Every transaction raises the writer's counter and the total.
+                    let mut txn = meta.begin().expect("a transaction");
+                    let total = txn.get(b"total").expect("a get").map_or(0, |v| u32::from_le_bytes(v.try_into().expect("4 bytes")));
+                    txn.put(b"total", &(total + 1).to_le_bytes()).expect("a put");
+                    txn.put(&[b'w', writer as u8], &(i + 1).to_le_bytes()).expect("a put");
+                    let seq = txn.commit().expect("a commit");
+                    if i % 40 == 0 {
+                        meta.sync(seq).expect("a sync");
+                    }
+                }
+            });
+        }
+        for _ in 0..2 {
+            scope.spawn(move || {
+                for _ in 0..20 {
+                    meta.checkpoint().expect("a checkpoint");
+                    let state = state(meta);
+                    let number = |v: &Vec<u8>| u32::from_le_bytes(v.as_slice().try_into().expect("4 bytes"));
+                    let sum: u32 = state.iter().filter(|(k, _)| k[0] == b'w').map(|(_, v)| number(v)).sum();
+                    assert_eq!(state.get(&b"total"[..]).map_or(0, number), sum);
+                }
+            });
+        }
+    });
+    let before = state(meta);
+    assert_eq!(before.get(&b"total"[..]), Some(&1200u32.to_le_bytes().to_vec()));
+    meta.sync(meta.last_seq()).expect("a sync");
+    place.reboot();
+    assert_eq!(state(&place.open().1), before);
+}
+
+#[test]
+fn a_damaged_checkpoint_is_passed_over_while_the_log_before_it_is_there() {
+    let place = Place::new();
+    let (_pool, meta) = place.open();
+    for i in 0..300 {
+        put(&meta, &key(i), b"value");
+    }
+    meta.checkpoint().expect("a checkpoint");
+    put(&meta, b"later", b"1");
+    let before = state(&meta);
+    meta.sync(meta.last_seq()).expect("a sync");
+    drop(meta);
+    let newest = *checkpoint::list(&place.pool).expect("a list").last().expect("a checkpoint");
+    let path = checkpoint::path(&place.pool, newest);
+    let mut bytes = std::fs::read(&path).expect("the checkpoint");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 4;
+    std::fs::write(&path, bytes).expect("the checkpoint");
+    place.reboot();
+    assert_eq!(state(&place.open().1), before);
+}
+
+#[test]
+fn durable_seq_lags_one_sync_behind_and_settle_catches_up() {
+    let place = Place::new();
+    let (_pool, meta) = place.open();
+    let first = put(&meta, b"a", b"1");
+    meta.sync(first).expect("a sync");
+    assert!(meta.durable_seq() < first);
+    let second = put(&meta, b"b", b"1");
+    meta.sync(second).expect("a sync");
+    assert_eq!(meta.durable_seq(), first);
+    assert!(meta.settle().expect("a sync") >= second);
+}
