@@ -90,6 +90,10 @@ impl CReturn for OutBytes {
 pub struct InBytes(*const c_void);
 
 impl InBytes {
+    /// What an untyped argument points to.
+    pub fn at(pointer: *const c_void) -> Self {
+        Self(pointer)
+    }
     /// As a vector of `len` bytes.
     pub fn vec(self, len: size_t) -> IoVec {
         IoVec { iov_base: self.0.cast_mut(), iov_len: len }
@@ -135,6 +139,14 @@ impl<T: Copy> In<T> {
     pub fn of(value: &T) -> Self {
         Self(value)
     }
+    /// What an untyped argument points to.
+    pub fn at(pointer: *const c_void) -> Self {
+        Self(pointer.cast())
+    }
+    /// The pointer, as a word for a system call.
+    pub fn addr(self) -> usize {
+        self.0.expose_provenance()
+    }
     /// Whether there is none.
     pub fn is_null(self) -> bool {
         self.0.is_null()
@@ -164,6 +176,14 @@ impl<T: Copy> Out<T> {
     /// A place of our own.
     pub fn of(place: &mut T) -> Self {
         Self(place)
+    }
+    /// What an untyped argument points to.
+    pub fn at(pointer: *mut c_void) -> Self {
+        Self(pointer.cast())
+    }
+    /// None.
+    pub fn null() -> Self {
+        Self(std::ptr::null_mut())
     }
     /// Whether there is none.
     pub fn is_null(self) -> bool {

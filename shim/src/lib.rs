@@ -20,6 +20,7 @@ mod abi;
 mod attributes;
 mod boundary;
 mod config;
+mod copying;
 mod creds;
 mod cwd;
 mod files;

@@ -37,3 +37,18 @@ impl Symbol {
         at
     }
 }
+
+/// Libc's `syscall`, which is not hooked: a system call by number. Sets errno.
+///
+/// # Safety
+/// As for the system call.
+pub unsafe fn system_call(n: libc::c_long, words: [usize; 6]) -> libc::c_long {
+    type Function = unsafe extern "C-unwind" fn(libc::c_long, usize, usize, usize, usize, usize, usize) -> libc::c_long;
+    static REAL: Symbol = Symbol::new(c"syscall");
+    // SAFETY: every libc has it, with words for arguments.
+    let function = unsafe { std::mem::transmute::<*mut c_void, Function>(REAL.get()) };
+    let [a, b, c, d, e, f] = words;
+    // SAFETY: as the caller says.
+    unsafe { function(n, a, b, c, d, e, f) }
+}
+

@@ -99,11 +99,22 @@ impl Bounce {
         // SAFETY: skip < PAGE, so this stays inside the mapping.
         IoVec { iov_base: unsafe { self.start.byte_add(self.skip) }, iov_len: len }
     }
-    /// Its first `len` bytes as a slice. Nobody else knows the memory.
+    /// Its first `len` bytes. Nobody else knows the memory.
     pub fn bytes(&mut self, len: usize) -> &mut [u8] {
         let v = self.vec(len);
         // SAFETY: inside the mapping (`vec` checks), and exclusively borrowed.
         unsafe { std::slice::from_raw_parts_mut(v.iov_base.cast(), len) }
+    }
+    /// Puts its first `len` bytes into a pipe by reference; returns how many found room. They must not change until they were read, so this is
+    /// the end of the buffer: whoever reads the pipe has the memory.
+    pub fn give(self, pipe: rustix::fd::BorrowedFd<'_>, len: usize, flags: rustix::pipe::SpliceFlags) -> Answer<usize> {
+        let v = self.vec(len);
+        let range = rustix::pipe::IoSliceRaw::from_slice(
+            // SAFETY: inside the mapping, which stays until the call returns.
+            unsafe { std::slice::from_raw_parts(v.iov_base.cast::<u8>(), len) },
+        );
+        // SAFETY: the pages are never written again: `self` ends here.
+        Ok(unsafe { rustix::pipe::vmsplice(pipe, &[range], flags) }?)
     }
 }
 

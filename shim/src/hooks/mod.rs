@@ -2,12 +2,14 @@
 
 pub mod access;
 pub mod close;
+pub mod copy;
 pub mod descriptor;
 pub mod directory;
 pub mod dirs;
 pub mod durability;
 pub mod fsinfo;
 pub mod io;
+pub mod map;
 pub mod names;
 pub mod open;
 pub mod position;
@@ -15,9 +17,11 @@ pub mod process;
 pub mod resize;
 pub mod stat;
 pub mod stdio;
+pub mod syscall;
 pub mod times;
 pub mod temp;
 pub mod walkers;
+pub mod watch;
 pub mod xattr;
 
 use crate::boundary::{Answer, Escape};

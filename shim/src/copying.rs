@@ -1,0 +1,180 @@
+//! Copies "in the kernel" with FLAC on one side or on both: sendfile, copy_file_range, splice, clone.
+//!
+//! Within FLAC pages are shared. Across the border data passes through a buffer; what was read and could not be written is read again next time,
+//! so no byte is lost where the source can be read twice.
+
+use crate::abi::{Out, fail};
+use crate::boundary::{Answer, Escape};
+use crate::fds;
+use crate::transfer::{self, Bounce};
+use flac::Fs;
+use flac::fs::open::OpenId;
+use libc::{c_int, off_t};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fd::BorrowedFd;
+
+/// One end of a copy.
+#[derive(Clone, Copy)]
+pub enum End {
+    /// An open file of FLAC.
+    Flac(&'static Fs, OpenId),
+    /// A descriptor of the kernel's.
+    Kernel(BorrowedFd<'static>),
+}
+
+impl End {
+    /// What `fd` is.
+    pub fn of(fd: c_int) -> Answer<End> {
+        match if fds::maybe(fd) { fds::open_file(fd) } else { Err(Escape::NotOurs) } {
+            Ok((fs, id)) => Ok(End::Flac(fs, id)),
+            Err(Escape::NotOurs) => Ok(End::Kernel(fds::borrow(fd)?)),
+            Err(e) => Err(e),
+        }
+    }
+}
+
+/// Whether the open file may be used so; `EBADF`.
+pub fn check(fs: &Fs, id: OpenId, wants_write: bool) -> Answer<()> {
+    let flags = fs.open_flags(id);
+    let mode = flags & libc::O_ACCMODE;
+    let denied = if wants_write { mode == libc::O_RDONLY } else { mode == libc::O_WRONLY };
+    if denied || flags & libc::O_PATH != 0 { fail(libc::EBADF) } else { Ok(()) }
+}
+
+/// Whether the inode is a regular file; `EISDIR`, else `EINVAL`.
+pub fn check_regular(fs: &Fs, id: OpenId) -> Answer<()> {
+    match fs.attr(fs.open_ino(id))?.mode & libc::S_IFMT {
+        libc::S_IFREG => Ok(()),
+        libc::S_IFDIR => fail(libc::EISDIR),
+        _ => fail(libc::EINVAL),
+    }
+}
+
+/// A position of a copy: the caller's variable, or the open file's offset.
+#[derive(Clone, Copy)]
+pub struct Position {
+    variable: Out<off_t>,
+}
+
+impl Position {
+    /// In `variable`, or the file's own if it is null.
+    pub fn of(variable: Out<off_t>) -> Self {
+        Self { variable }
+    }
+    /// Where it is. `None` for a descriptor that has no offset (a pipe).
+    fn get(self, end: End) -> Answer<Option<u64>> {
+        match (self.variable.get(), end) {
+            (Some(at), _) => crate::abi::offset(at).map(Some),
+            (None, End::Flac(fs, id)) => Ok(Some(fs.seek(id, 0, libc::SEEK_CUR)?)),
+            (None, End::Kernel(fd)) => Ok(rustix::fs::tell(fd).ok()),
+        }
+    }
+    /// Moves it to `to`.
+    fn set(self, end: End, to: u64) -> Answer<()> {
+        let to = to.cast_signed();
+        if !self.variable.is_null() {
+            return self.variable.put(to);
+        }
+        match end {
+            End::Flac(fs, id) => fs.seek(id, to, libc::SEEK_SET).map(|_| ())?,
+            End::Kernel(fd) => rustix::fs::seek(fd, rustix::fs::SeekFrom::Start(to.cast_unsigned())).map(|_| ())?,
+        }
+        Ok(())
+    }
+}
+
+/// Copies up to `len` bytes; returns how many. Stops early at the end of the source and where the target takes no more; fails only if nothing was copied.
+pub fn copy(from: End, from_at: Position, to: End, to_at: Position, len: usize) -> Answer<usize> {
+    let len = len.min(transfer::MOST);
+    if let (End::Flac(fs, a), End::Flac(_, b)) = (from, to) {
+        let (Some(x), Some(y)) = (from_at.get(from)?, to_at.get(to)?) else { return fail(libc::EINVAL) };
+        let n = fs.copy_range(fs.open_ino(a), x, fs.open_ino(b), y, len as u64)?;
+        from_at.set(from, x + n)?;
+        to_at.set(to, y + n)?;
+        return Ok(n as usize);
+    }
+    let start = from_at.get(from)?;
+    let target = to_at.get(to)?;
+    let mut bounce = Bounce::new(start.unwrap_or(0))?;
+    let mut done = 0;
+    while done < len {
+        let step = (len - done).min(Bounce::SIZE);
+        let moved = read(from, &mut bounce, step, start.map(|s| s + done as u64))
+            .and_then(|got| if got == 0 { Ok((0, 0)) } else { Ok((got, write(to, &mut bounce, got, target.map(|t| t + done as u64))?)) });
+        let (got, put) = match moved {
+            Ok(moved) => moved,
+            Err(e) if done == 0 => return Err(e),
+            Err(_) => break,
+        };
+        done += put;
+        if put < got || got == 0 || (got < step && start.is_none()) {
+            break;
+        }
+    }
+    if let Some(start) = start {
+        from_at.set(from, start + done as u64)?;
+    }
+    if let Some(target) = target {
+        to_at.set(to, target + done as u64)?;
+    }
+    Ok(done)
+}
+
+fn read(from: End, bounce: &mut Bounce, len: usize, at: Option<u64>) -> Answer<usize> {
+    match from {
+        End::Flac(fs, id) => transfer::read(fs, id, &[bounce.vec(len)], at),
+        End::Kernel(fd) => {
+            let to = bounce.bytes(len);
+            Ok(match at {
+                Some(at) => rustix::io::pread(fd, to, at)?,
+                None => rustix::io::read(fd, to)?,
+            })
+        }
+    }
+}
+
+fn write(to: End, bounce: &mut Bounce, len: usize, at: Option<u64>) -> Answer<usize> {
+    match to {
+        End::Flac(fs, id) => transfer::write(fs, id, &[bounce.vec(len)], at),
+        End::Kernel(fd) => {
+            let from = bounce.bytes(len);
+            Ok(match at {
+                Some(at) => rustix::io::pwrite(fd, from, at)?,
+                None => rustix::io::write(fd, from)?,
+            })
+        }
+    }
+}
+
+/// `splice` from a FLAC file into a pipe: the bytes are copied into memory that is then given to the pipe, which blocks or not as the flags say
+/// and takes what it has room for.
+pub fn into_pipe(fs: &'static Fs, id: OpenId, at: Position, pipe: BorrowedFd<'_>, len: usize, nonblocking: bool) -> Answer<usize> {
+    let end = End::Flac(fs, id);
+    let Some(start) = at.get(end)? else { return fail(libc::EINVAL) };
+    let mut bounce = Bounce::new(start)?;
+    let got = read(end, &mut bounce, len.min(Bounce::SIZE), Some(start))?;
+    if got == 0 {
+        return Ok(0);
+    }
+    let flags = if nonblocking { rustix::pipe::SpliceFlags::NONBLOCK } else { rustix::pipe::SpliceFlags::empty() };
+    let put = bounce.give(pipe, got, flags)?;
+    at.set(end, start + put as u64)?;
+    Ok(put)
+}
+
+/// `splice` from a pipe into a FLAC file.
+pub fn out_of_pipe(pipe: BorrowedFd<'static>, fs: &'static Fs, id: OpenId, at: Position, len: usize, nonblocking: bool) -> Answer<usize> {
+    let end = End::Flac(fs, id);
+    let Some(start) = at.get(end)? else { return fail(libc::EINVAL) };
+    if nonblocking {
+        let mut ready = [PollFd::new(&pipe, PollFlags::IN)];
+        if poll(&mut ready, Some(&rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 }))? == 0 {
+            return fail(libc::EAGAIN);
+        }
+    }
+    let mut bounce = Bounce::new(start)?;
+    let got = read(End::Kernel(pipe), &mut bounce, len.min(Bounce::SIZE), None)?;
+    let put = if got == 0 { 0 } else { write(end, &mut bounce, got, Some(start))? };
+    at.set(end, start + put as u64)?;
+    Ok(put)
+}

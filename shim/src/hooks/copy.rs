@@ -1,0 +1,225 @@
+//! sendfile, copy_file_range, splice, tee, vmsplice, and the ioctls of files.
+
+use crate::abi::{In, Out, count, fail};
+use crate::boundary::{Answer, Escape};
+use crate::copying::{self, End, Position, check, check_regular};
+use crate::{fds, space};
+use flac::Fs;
+use flac::fs::open::OpenId;
+use libc::{c_int, c_uint, c_ulong, c_void, off_t, size_t, ssize_t};
+
+hook! {
+    /// `sendfile(2)`.
+    fn sendfile(to: c_int, from: c_int, at: Out<off_t>, n: size_t) -> ssize_t, also(sendfile64), when(fds::maybe(from) || fds::maybe(to)) {
+        let (from, to) = (End::of(from)?, End::of(to)?);
+        match from {
+            End::Flac(fs, id) => {
+                check(fs, id, false)?;
+                check_regular(fs, id).map_err(|_| Escape::Fail(libc::EINVAL))?;
+            }
+            End::Kernel(_) if matches!(to, End::Kernel(_)) => return Err(Escape::NotOurs),
+            // What the kernel can't read by pages can't be sent.
+            End::Kernel(fd) if rustix::fs::tell(fd).is_err() => return fail(libc::EINVAL),
+            End::Kernel(_) => {}
+        }
+        if let End::Flac(fs, id) = to {
+            check(fs, id, true)?;
+            if fs.open_flags(id) & libc::O_APPEND != 0 {
+                return fail(libc::EINVAL);
+            }
+        }
+        copying::copy(from, Position::of(at), to, Position::of(Out::null()), n).map(count)
+    }
+}
+
+hook! {
+    /// `copy_file_range(2)`: within FLAC pages are shared; across its border `EXDEV`, as between any two types of file systems.
+    fn copy_file_range(from: c_int, from_at: Out<off_t>, to: c_int, to_at: Out<off_t>, n: size_t, flags: c_uint) -> ssize_t,
+    when(fds::maybe(from) || fds::maybe(to)) {
+        match (End::of(from)?, End::of(to)?) {
+            (End::Kernel(_), End::Kernel(_)) => Err(Escape::NotOurs),
+            (source @ End::Flac(fs, a), target @ End::Flac(_, b)) => {
+                if flags != 0 {
+                    return fail(libc::EINVAL);
+                }
+                for id in [a, b] {
+                    check_regular(fs, id)?;
+                }
+                check(fs, a, false)?;
+                check(fs, b, true)?;
+                if fs.open_flags(b) & libc::O_APPEND != 0 {
+                    return fail(libc::EBADF);
+                }
+                copying::copy(source, Position::of(from_at), target, Position::of(to_at), n).map(count)
+            }
+            _ => fail(libc::EXDEV),
+        }
+    }
+}
+
+const NONBLOCK: c_uint = libc::SPLICE_F_NONBLOCK;
+
+hook! {
+    /// `splice(2)` between a FLAC file and a pipe.
+    fn splice(from: c_int, from_at: Out<off_t>, to: c_int, to_at: Out<off_t>, n: size_t, flags: c_uint) -> ssize_t,
+    when(fds::maybe(from) || fds::maybe(to)) {
+        match (End::of(from)?, End::of(to)?) {
+            (End::Kernel(_), End::Kernel(_)) => Err(Escape::NotOurs),
+            (End::Flac(..), End::Flac(..)) => fail(libc::EINVAL),
+            (End::Flac(fs, id), End::Kernel(pipe)) => {
+                check(fs, id, false)?;
+                check_regular(fs, id).map_err(|_| Escape::Fail(libc::EINVAL))?;
+                check_pipe(pipe, to_at)?;
+                copying::into_pipe(fs, id, Position::of(from_at), pipe, n, flags & NONBLOCK != 0).map(count)
+            }
+            (End::Kernel(pipe), End::Flac(fs, id)) => {
+                check(fs, id, true)?;
+                check_pipe(pipe, from_at)?;
+                if fs.open_flags(id) & libc::O_APPEND != 0 {
+                    return fail(libc::EINVAL);
+                }
+                copying::out_of_pipe(pipe, fs, id, Position::of(to_at), n, flags & NONBLOCK != 0).map(count)
+            }
+        }
+    }
+}
+
+/// `EINVAL` if it is no pipe, `ESPIPE` if a pipe is given an offset.
+fn check_pipe(pipe: rustix::fd::BorrowedFd<'_>, at: Out<off_t>) -> Answer<()> {
+    if rustix::pipe::fcntl_getpipe_size(pipe).is_err() {
+        return fail(libc::EINVAL);
+    }
+    if at.is_null() { Ok(()) } else { fail(libc::ESPIPE) }
+}
+
+hook! {
+    /// `tee(2)`: pipes only.
+    fn tee(from: c_int, to: c_int, n: size_t, flags: c_uint) -> ssize_t, when(fds::maybe(from) || fds::maybe(to)) {
+        if fds::is_flac(from) || fds::is_flac(to) { fail(libc::EINVAL) } else { Err(Escape::NotOurs) }
+    }
+}
+
+hook! {
+    /// `vmsplice(2)`: pages that are views of FLAC's become ordinary memory first, for the pipe keeps them beyond our knowing.
+    fn vmsplice(pipe: c_int, from: In<libc::iovec>, n: size_t, flags: c_uint) -> ssize_t, when(fds::maybe(pipe) || space::opened().is_some()) {
+        if fds::is_flac(pipe) {
+            return fail(libc::EBADF);
+        }
+        if let (Some(fs), Ok(ranges)) = (space::opened(), from.array(n.min(crate::transfer::MOST_VECTORS))) {
+            for range in ranges {
+                fs.privatize(range.iov_base.addr(), range.iov_len)?;
+            }
+        }
+        Err(Escape::NotOurs)
+    }
+}
+
+/// `struct file_clone_range`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct CloneRange {
+    from: i64,
+    from_at: u64,
+    len: u64,
+    to_at: u64,
+}
+
+/// `struct fsxattr` and what else is answered with zeros is not here: `ENOTTY`, as from a file system without such attributes.
+mod request {
+    use libc::c_ulong;
+    pub const FICLONE: c_ulong = 0x4004_9409;
+    pub const FICLONERANGE: c_ulong = 0x4020_940d;
+    pub const FIDEDUPERANGE: c_ulong = 0xc018_9436;
+    pub const FS_IOC_FIEMAP: c_ulong = 0xc020_660b;
+    pub const FIGETBSZ: c_ulong = 2;
+    pub const FIBMAP: c_ulong = 1;
+}
+
+hook! {
+    /// `ioctl(2)`. Descriptor flags (`FIOCLEX`, ...) are the kernel's; cloning is FLAC's; what the kernel would do to the stub is refused.
+    fn ioctl(fd: c_int, request: c_ulong, arg: *mut c_void) -> c_int, when(fds::maybe(fd)) {
+        let (fs, id) = match fds::open_file(fd) {
+            Err(Escape::NotOurs) => return clone_onto_kernel(request, arg),
+            other => other?,
+        };
+        // Some programs pass it sign-extended.
+        match request & 0xffff_ffff {
+            request::FICLONE => clone_all(fs, id, arg.addr() as c_int),
+            request::FICLONERANGE => {
+                let range = In::<CloneRange>::at(arg).get().ok_or(Escape::Fail(libc::EFAULT))?;
+                clone_range(fs, id, &range)
+            }
+            request::FIDEDUPERANGE | request::FS_IOC_FIEMAP => fail(libc::EOPNOTSUPP),
+            request::FIGETBSZ => Out::<c_int>::at(arg).put(flac::units::PAGE as c_int).map(|()| 0),
+            request::FIBMAP => fail(libc::EINVAL),
+            libc::FIONREAD => {
+                check_regular(fs, id).map_err(|_| Escape::Fail(libc::ENOTTY))?;
+                let left = fs.attr(fs.open_ino(id))?.size.saturating_sub(fs.seek(id, 0, libc::SEEK_CUR)?);
+                Out::<c_int>::at(arg).put(left as c_int).map(|()| 0)
+            }
+            libc::FIONBIO => {
+                let on = Out::<c_int>::at(arg).get().ok_or(Escape::Fail(libc::EFAULT))? != 0;
+                let flags = fs.open_flags(id);
+                fs.set_open_flags(id, if on { flags | libc::O_NONBLOCK } else { flags & !libc::O_NONBLOCK });
+                Ok(0)
+            }
+            libc::FIOCLEX | libc::FIONCLEX => Err(Escape::NotOurs),
+            _ => fail(libc::ENOTTY),
+        }
+    }
+}
+
+/// A clone of a FLAC file onto a file of the kernel's: `EXDEV`.
+fn clone_onto_kernel(request: c_ulong, arg: *mut c_void) -> Answer<c_int> {
+    match request & 0xffff_ffff {
+        request::FICLONE if fds::is_flac(arg.addr() as c_int) => fail(libc::EXDEV),
+        _ => Err(Escape::NotOurs),
+    }
+}
+
+/// The source of a clone to `id`, checked.
+fn clone_source(fs: &Fs, id: OpenId, from: c_int) -> Answer<OpenId> {
+    check(fs, id, true)?;
+    let End::Flac(_, source) = End::of(from)? else { return fail(libc::EXDEV) };
+    check(fs, source, false)?;
+    check_regular(fs, source)?;
+    check_regular(fs, id)?;
+    Ok(source)
+}
+
+fn clone_all(fs: &Fs, id: OpenId, from: c_int) -> Answer<c_int> {
+    let source = clone_source(fs, id, from)?;
+    let (source, target) = (fs.open_ino(source), fs.open_ino(id));
+    if source == target {
+        return Ok(0);
+    }
+    let size = fs.attr(source)?.size;
+    clone_bytes(fs, source, 0, target, 0, size)?;
+    fs.truncate(target, size)?;
+    Ok(0)
+}
+
+fn clone_range(fs: &Fs, id: OpenId, range: &CloneRange) -> Answer<c_int> {
+    let source = fs.open_ino(clone_source(fs, id, range.from as c_int)?);
+    let size = fs.attr(source)?.size;
+    let len = if range.len == 0 { size.saturating_sub(range.from_at) } else { range.len };
+    let block = flac::units::PAGE as u64;
+    let end = range.from_at.checked_add(len).filter(|end| *end <= size).ok_or(Escape::Fail(libc::EINVAL))?;
+    let is_whole = len.is_multiple_of(block) || end == size;
+    if !range.from_at.is_multiple_of(block) || !range.to_at.is_multiple_of(block) || !is_whole {
+        return fail(libc::EINVAL);
+    }
+    clone_bytes(fs, source, range.from_at, fs.open_ino(id), range.to_at, len)?;
+    Ok(0)
+}
+
+fn clone_bytes(fs: &Fs, from: flac::units::Ino, from_at: u64, to: flac::units::Ino, to_at: u64, len: u64) -> Answer<()> {
+    let mut done = 0;
+    while done < len {
+        match fs.copy_range(from, from_at + done, to, to_at + done, len - done)? {
+            0 => break,
+            n => done += n,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,153 @@
+//! mmap and its kin. Mappings of FLAC files are FLAC's; of the rest FLAC only hears what becomes of pages that it has attached.
+
+use crate::abi::{fail, offset};
+use crate::boundary::{Answer, Escape, Mapped, checked};
+use crate::{fds, space};
+use flac::Fs;
+use flac::fs::open::OpenId;
+use flac::units::PAGE;
+use libc::{c_int, c_void, off_t, size_t};
+
+/// Whether FLAC is in use, so that some of this process's pages may be its.
+fn in_use() -> bool {
+    space::opened().is_some()
+}
+
+hook! {
+    /// `mmap(2)`.
+    fn mmap(at: *mut c_void, n: size_t, prot: c_int, flags: c_int, fd: c_int, offset: off_t) -> Mapped, also(mmap64),
+    when((flags & libc::MAP_ANONYMOUS == 0 && fds::maybe(fd)) || (flags & libc::MAP_FIXED != 0 && in_use())) {
+        if flags & libc::MAP_ANONYMOUS == 0 && fds::maybe(fd) {
+            match fds::open_file(fd) {
+                Ok((fs, id)) => return map(fs, id, at, n, prot, flags, offset),
+                Err(Escape::NotOurs) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        if flags & libc::MAP_FIXED != 0 {
+            forget(at, n);
+        }
+        Err(Escape::NotOurs)
+    }
+}
+
+#[allow(unsafe_code, reason = "as mmap")]
+fn map(fs: &Fs, id: OpenId, at: *mut c_void, n: size_t, prot: c_int, flags: c_int, from: off_t) -> Answer<Mapped> {
+    let opened = fs.open_flags(id);
+    if opened & libc::O_PATH != 0 {
+        return fail(libc::EBADF);
+    }
+    let from = offset(from)?;
+    let is_shared = matches!(flags & libc::MAP_TYPE, libc::MAP_SHARED | libc::MAP_SHARED_VALIDATE);
+    if n == 0 || !from.is_multiple_of(PAGE as u64) || !(is_shared || flags & libc::MAP_TYPE == libc::MAP_PRIVATE) {
+        return fail(libc::EINVAL);
+    }
+    let mode = opened & libc::O_ACCMODE;
+    if mode == libc::O_WRONLY || (is_shared && prot & libc::PROT_WRITE != 0 && mode != libc::O_RDWR) {
+        return fail(libc::EACCES);
+    }
+    let ino = fs.open_ino(id);
+    if fs.attr(ino)?.mode & libc::S_IFMT != libc::S_IFREG {
+        return fail(libc::ENODEV);
+    }
+    if flags & (libc::MAP_FIXED | libc::MAP_FIXED_NOREPLACE) == libc::MAP_FIXED {
+        forget(at, n);
+    }
+    // SAFETY: the program's own arguments to mmap.
+    let mapped = unsafe { fs.map(ino, at.addr(), n, prot, flags, from) }?;
+    Ok(Mapped(std::ptr::with_exposed_provenance_mut(mapped)))
+}
+
+/// The program is about to change this range: FLAC's views in it are none any more.
+fn forget(at: *mut c_void, n: size_t) {
+    if let Some(fs) = space::opened() {
+        fs.unmapped(at.addr(), n);
+    }
+}
+
+hook! {
+    /// `munmap(2)`.
+    fn munmap(at: *mut c_void, n: size_t) -> c_int, when(in_use()), real(theirs) {
+        // Refused ranges stay as they are.
+        if n != 0 && at.addr().is_multiple_of(PAGE) {
+            forget(at, n);
+        }
+        checked(theirs(at, n))
+    }
+}
+
+hook! {
+    /// `mremap(2)`: attached pages become ordinary memory first, so that they may move and grow.
+    fn mremap(at: *mut c_void, old: size_t, new: size_t, flags: c_int, to: *mut c_void) -> Mapped, when(in_use()), real(theirs) {
+        if let Some(fs) = space::opened() {
+            if fs.has_views(at.addr(), old) {
+                fs.privatize(at.addr(), old)?;
+                if fs.has_views(at.addr(), old) {
+                    return remap_file(fs, at, old, new, flags, to);
+                }
+            }
+        }
+        if flags & libc::MREMAP_FIXED != 0 {
+            forget(to, new);
+        }
+        checked(theirs(at, old, new, flags, to))
+    }
+}
+
+/// A shared mapping of a FLAC file is mapped anew where and as long as it shall be.
+#[allow(unsafe_code, reason = "as mremap")]
+fn remap_file(fs: &Fs, at: *mut c_void, old: size_t, new: size_t, flags: c_int, to: *mut c_void) -> Answer<Mapped> {
+    let Some((ino, from)) = fs.mapped_at(at.addr()) else { return fail(libc::EFAULT) };
+    let (old, new) = (old.next_multiple_of(PAGE), new.next_multiple_of(PAGE));
+    if new == 0 || flags & !(libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED) != 0 {
+        return fail(libc::EINVAL);
+    }
+    let unmap = |at: *mut c_void, n: usize| {
+        fs.unmapped(at.addr(), n);
+        // SAFETY: the program gave this range away by its call.
+        unsafe { rustix::mm::munmap(at, n) }.map_err(Escape::from)
+    };
+    if new <= old && flags & libc::MREMAP_FIXED == 0 {
+        if new < old {
+            unmap(at.wrapping_byte_add(new), old - new)?;
+        }
+        return Ok(Mapped(at));
+    }
+    if flags & libc::MREMAP_MAYMOVE == 0 {
+        return fail(libc::ENOMEM);
+    }
+    let fixed = if flags & libc::MREMAP_FIXED != 0 { (to.addr(), libc::MAP_FIXED) } else { (0, 0) };
+    if fixed.1 != 0 {
+        fs.unmapped(to.addr(), new);
+    }
+    // SAFETY: a new mapping, anywhere or where the program wants it.
+    let mapped = unsafe { fs.map(ino, fixed.0, new, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | fixed.1, from) }?;
+    unmap(at, old)?;
+    Ok(Mapped(std::ptr::with_exposed_provenance_mut(mapped)))
+}
+
+hook! {
+    /// `madvise(2)`. `MADV_DONTNEED` and its like on attached pages must give zeros, and `MADV_DONTFORK` must hold for the memory that the program means.
+    fn madvise(at: *mut c_void, n: size_t, advice: c_int) -> c_int, when(in_use() && changes_content(advice)), real(theirs) {
+        if let Some(fs) = space::opened() {
+            if n != 0 && at.addr().is_multiple_of(PAGE) {
+                fs.privatize(at.addr(), n)?;
+            }
+        }
+        checked(theirs(at, n, advice))
+    }
+}
+
+fn changes_content(advice: c_int) -> bool {
+    const MADV_DONTNEED_LOCKED: c_int = 24;
+    matches!(
+        advice,
+        libc::MADV_DONTNEED
+            | libc::MADV_FREE
+            | libc::MADV_REMOVE
+            | libc::MADV_DONTFORK
+            | libc::MADV_WIPEONFORK
+            | libc::MADV_PAGEOUT
+            | MADV_DONTNEED_LOCKED
+    )
+}

@@ -1,0 +1,50 @@
+//! Calls about paths that FLAC has no answer to: refused where the path is FLAC's, so that nobody waits for what never comes.
+
+use super::refuse;
+use crate::abi::CPath;
+use crate::boundary::{Answer, Escape, checked};
+use crate::paths::{self, Walked};
+use flac::fs::names::Last;
+use libc::{AT_FDCWD, c_int, c_uint, c_void};
+
+/// Refuses if the path is FLAC's.
+fn refused(what: &str, errno: c_int, dirfd: c_int, path: CPath, theirs: impl Fn(CPath) -> c_int) -> Answer<c_int> {
+    match paths::walk(dirfd, path, Last::Follow)? {
+        Walked::Kernel(path) => checked(theirs(CPath::of(&path))),
+        Walked::Flac(..) => refuse(what, errno),
+    }
+}
+
+hook! {
+    /// `inotify_add_watch(2)`: the kernel does not see FLAC's changes. Programs that get an error poll.
+    fn inotify_add_watch(fd: c_int, path: CPath, mask: u32) -> c_int, real(theirs) {
+        refused("inotify_add_watch on a FLAC path", libc::ENOSYS, AT_FDCWD, path, |path| theirs(fd, path, mask))
+    }
+}
+
+hook! {
+    /// `fanotify_mark(2)`: as for inotify.
+    fn fanotify_mark(fd: c_int, flags: c_uint, mask: u64, dirfd: c_int, path: CPath) -> c_int, real(theirs) {
+        refused("fanotify_mark on a FLAC path", libc::ENOSYS, dirfd, path, |path| theirs(fd, flags, mask, AT_FDCWD, path))
+    }
+}
+
+hook! {
+    /// `name_to_handle_at(2)`: FLAC has no handles, as many file systems.
+    fn name_to_handle_at(dirfd: c_int, path: CPath, handle: *mut c_void, mount: *mut c_int, flags: c_int) -> c_int, real(theirs) {
+        if path.is_null_or_empty() && flags & libc::AT_EMPTY_PATH != 0 && crate::fds::is_flac(dirfd) {
+            return Err(Escape::Fail(libc::EOPNOTSUPP));
+        }
+        match paths::walk(dirfd, path, Last::Keep)? {
+            Walked::Kernel(path) => checked(theirs(AT_FDCWD, CPath::of(&path), handle, mount, flags)),
+            Walked::Flac(..) => Err(Escape::Fail(libc::EOPNOTSUPP)),
+        }
+    }
+}
+
+hook! {
+    /// `open_by_handle_at(2)`: a FLAC descriptor is no mount of handles.
+    fn open_by_handle_at(mount: c_int, handle: *mut c_void, flags: c_int) -> c_int, when(crate::fds::maybe(mount)) {
+        if crate::fds::is_flac(mount) { Err(Escape::Fail(libc::ESTALE)) } else { Err(Escape::NotOurs) }
+    }
+}
