@@ -1,6 +1,7 @@
 //! The calls, one file a family. A body is safe code: where does this go (`paths`, `fds`), then one call of `flac`.
 
 pub mod access;
+pub mod aio;
 pub mod close;
 pub mod copy;
 pub mod descriptor;

@@ -128,8 +128,12 @@ impl Stream {
     field!(wide_data, set_wide_data, wide: *mut c_void);
     field!(vtable, set_vtable, vtable: *const c_void);
     field!(cookie, set_cookie, cookie: *mut c_void);
-    field!(functions, set_functions, functions: [usize; 4]);
 
+    /// A cookie stream's functions as libc stores them.
+    pub fn functions(self) -> [usize; 4] {
+        // SAFETY: as in `field`; the caller knows by the vtable that it is a cookie stream.
+        unsafe { (*self.0).functions }
+    }
     /// The next stream of libc's list.
     pub fn next(self) -> Stream {
         // SAFETY: as in `field`; the caller holds the list's lock.

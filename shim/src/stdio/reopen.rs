@@ -61,7 +61,7 @@ fn reopen_theirs(path: CPath, mode: CPath, wanted: Mode, stream: Stream, theirs:
         return theirs(path, mode);
     }
     let opened = match Inside::enter() {
-        Some(_guard) => files::open(libc::AT_FDCWD, path, wanted.flags, 0o666, |path| kernel_open(path, wanted.flags)),
+        Some(_guard) => files::open(libc::AT_FDCWD, path, wanted.flags, 0o666, |path| kernel_open(path, wanted.flags, 0o666)),
         None => Err(Escape::NotOurs),
     };
     let fd = match opened {
@@ -89,11 +89,11 @@ fn reopen_theirs(path: CPath, mode: CPath, wanted: Mode, stream: Stream, theirs:
 }
 
 /// Opens a path of the kernel's to which FLAC led; the descriptor is the program's.
-pub fn kernel_open(path: CPath, flags: c_int) -> c_int {
+pub fn kernel_open(path: CPath, flags: c_int, mode: u32) -> c_int {
     use rustix::fs::{Mode, OFlags};
     use std::os::fd::IntoRawFd;
     let Ok(bytes) = path.bytes() else { return -1 };
-    match rustix::fs::open(bytes, OFlags::from_bits_retain(flags.cast_unsigned()), Mode::from_raw_mode(0o666)) {
+    match rustix::fs::open(bytes, OFlags::from_bits_retain(flags.cast_unsigned()), Mode::from_raw_mode(mode)) {
         Ok(fd) => fd.into_raw_fd(),
         Err(e) => {
             boundary::set_errno(e.raw_os_error());

@@ -14,7 +14,7 @@ mod wide;
 /// Opens a path of FLAC's as a stream; `NotOurs` for the kernel's.
 fn open_stream(path: CPath, mode: CPath) -> Answer<Stream> {
     let mode = Mode::parse(mode.bytes()?).ok_or(Escape::Fail(libc::EINVAL))?;
-    let fd = files::open(AT_FDCWD, path, mode.flags, 0o666, |path| reopen::kernel_open(path, mode.flags))?;
+    let fd = files::open(AT_FDCWD, path, mode.flags, 0o666, |path| reopen::kernel_open(path, mode.flags, 0o666))?;
     on_descriptor(fd, mode).inspect_err(|_| discard(fd))
 }
 
@@ -182,7 +182,7 @@ hook! {
     /// `tmpfile(3)`: libc's directory for it is `/tmp`, and only if that is in FLAC the file is.
     fn tmpfile() -> Stream, also(tmpfile64) {
         let flags = libc::O_RDWR | libc::O_EXCL | libc::O_TMPFILE;
-        let fd = files::open(AT_FDCWD, CPath::of(c"/tmp"), flags, 0o600, |path| reopen::kernel_open(path, flags))?;
+        let fd = files::open(AT_FDCWD, CPath::of(c"/tmp"), flags, 0o600, |path| reopen::kernel_open(path, flags, 0o600))?;
         on_descriptor(fd, Mode { flags: libc::O_RDWR }).inspect_err(|_| discard(fd))
     }
 }

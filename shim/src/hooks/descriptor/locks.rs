@@ -1,0 +1,89 @@
+//! flock, lockf, and the locks of fcntl.
+
+use crate::abi::{Out, fail};
+use crate::boundary::{Answer, Escape};
+use crate::fds;
+use libc::{c_int, c_short, c_ulong, flock as Range, off_t};
+
+/// The lock that a command of fcntl points at.
+fn range_at(argument: c_ulong) -> Answer<(Out<Range>, Range)> {
+    #[allow(unsafe_code, reason = "fcntl's third argument is a pointer with these commands")]
+    // SAFETY: an address from the program as the pointer it is; `Out` has a pointer's layout and looks for null.
+    let place = unsafe { std::mem::transmute::<usize, Out<Range>>(argument as usize) };
+    Ok((place, place.get().ok_or(Escape::Fail(libc::EFAULT))?))
+}
+
+/// `F_GETLK`, `F_SETLK`, `F_SETLKW`.
+pub fn posix(fd: c_int, command: c_int, argument: c_ulong) -> Answer<c_int> {
+    let (fs, id) = fds::open_file(fd)?;
+    let (place, mut range) = range_at(argument)?;
+    table::posix(fs, id, command, &mut range)?;
+    if command == libc::F_GETLK {
+        place.put(range)?;
+    }
+    Ok(0)
+}
+
+/// `F_OFD_GETLK`, `F_OFD_SETLK`, `F_OFD_SETLKW`.
+pub fn of_open_file(fd: c_int, command: c_int, argument: c_ulong) -> Answer<c_int> {
+    let (fs, id) = fds::open_file(fd)?;
+    let (place, mut range) = range_at(argument)?;
+    table::of_open_file(fs, id, command, &mut range)?;
+    if command == libc::F_OFD_GETLK {
+        place.put(range)?;
+    }
+    Ok(0)
+}
+
+hook! {
+    /// `flock(2)`.
+    fn flock(fd: c_int, operation: c_int) -> c_int, when(fds::maybe(fd)) {
+        let (fs, id) = fds::open_file(fd)?;
+        table::whole(fs, id, operation)?;
+        Ok(0)
+    }
+}
+
+hook! {
+    /// `lockf(3)`: POSIX locks from the file's offset on.
+    fn lockf(fd: c_int, command: c_int, len: off_t) -> c_int, also(lockf64), when(fds::maybe(fd)) {
+        let (fs, id) = fds::open_file(fd)?;
+        let lock = |kind: c_int| Range {
+            l_type: kind as c_short,
+            l_whence: libc::SEEK_CUR as c_short,
+            l_start: 0,
+            l_len: len,
+            l_pid: 0,
+        };
+        let (command, mut range) = match command {
+            libc::F_LOCK => (libc::F_SETLKW, lock(libc::F_WRLCK)),
+            libc::F_TLOCK => (libc::F_SETLK, lock(libc::F_WRLCK)),
+            libc::F_ULOCK => (libc::F_SETLK, lock(libc::F_UNLCK)),
+            libc::F_TEST => (libc::F_GETLK, lock(libc::F_WRLCK)),
+            _ => return fail(libc::EINVAL),
+        };
+        table::posix(fs, id, command, &mut range)?;
+        if command == libc::F_GETLK && range.l_type != libc::F_UNLCK as c_short {
+            return fail(libc::EACCES);
+        }
+        Ok(0)
+    }
+}
+
+/// The lock table of `flac`, which does not serve locks yet: refused, never granted without being kept.
+mod table {
+    use super::{Answer, Range, c_int};
+    use crate::hooks::refuse;
+    use flac::Fs;
+    use flac::fs::open::OpenId;
+
+    pub fn posix(_: &Fs, _: OpenId, _: c_int, _: &mut Range) -> Answer<()> {
+        refuse("POSIX lock", libc::ENOLCK)
+    }
+    pub fn of_open_file(_: &Fs, _: OpenId, _: c_int, _: &mut Range) -> Answer<()> {
+        refuse("OFD lock", libc::ENOLCK)
+    }
+    pub fn whole(_: &Fs, _: OpenId, _: c_int) -> Answer<()> {
+        refuse("flock", libc::ENOLCK)
+    }
+}

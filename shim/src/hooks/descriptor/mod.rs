@@ -1,0 +1,110 @@
+//! Descriptors as such: dup, fcntl, locks, and their way through sockets. `poll`, `select`, `isatty` and `ttyname` are the kernel's: it answers for a stub what it
+//! would for the file itself (always ready, no terminal), and `epoll_ctl` refuses both with `EPERM`.
+
+mod locks;
+mod passing;
+
+use crate::abi::fail;
+use crate::boundary::{Answer, Escape, checked};
+use crate::stdio::{reopen, standard};
+use crate::{fds, log};
+use libc::{c_int, c_ulong};
+
+/// After something new is at number `fd` that the program chose: streams on that number follow.
+fn moved(fd: c_int) {
+    standard::descriptor_changed(fd);
+    reopen::follow(fd);
+}
+
+hook! {
+    /// `dup(2)`.
+    fn dup(fd: c_int) -> c_int, when(fds::maybe(fd) || fds::is_own(fd)), real(theirs) {
+        if fds::is_own(fd) {
+            return fail(libc::EBADF);
+        }
+        duplicate(fd, || theirs(fd))
+    }
+}
+
+/// Duplicates by `theirs` to a number that the kernel chooses.
+fn duplicate(fd: c_int, theirs: impl FnOnce() -> c_int) -> Answer<c_int> {
+    fds::open_file(fd)?;
+    let to = checked(theirs())?;
+    fds::duplicated(fd, to)?;
+    Ok(to)
+}
+
+/// Whether `dup2(from, to)` may have anything to do with FLAC, or with the standard streams.
+fn concerns(from: c_int, to: c_int) -> bool {
+    crate::config::on() && (to <= 2 || fds::maybe(from) || fds::maybe(to) || fds::is_own(from) || fds::is_own(to))
+}
+
+/// Duplicates by `theirs` to the number `to`.
+fn duplicate_to(from: c_int, to: c_int, theirs: impl FnOnce() -> c_int) -> Answer<c_int> {
+    if fds::is_own(from) {
+        return fail(libc::EBADF);
+    }
+    if from == to || to < 0 {
+        return Err(Escape::NotOurs);
+    }
+    // What this process inherited must be held before a number of it is taken away.
+    match fds::open_file(from) {
+        Ok(_) | Err(Escape::NotOurs) => {}
+        Err(e) => return Err(e),
+    }
+    fds::make_way(to);
+    let made = checked(theirs())?;
+    fds::duplicated(from, to)?;
+    moved(to);
+    Ok(made)
+}
+
+hook! {
+    /// `dup2(2)`.
+    fn dup2(from: c_int, to: c_int) -> c_int, also(__dup2), when(concerns(from, to)), real(theirs) {
+        duplicate_to(from, to, || theirs(from, to))
+    }
+}
+
+hook! {
+    /// `dup3(2)`.
+    fn dup3(from: c_int, to: c_int, flags: c_int) -> c_int, when(concerns(from, to)), real(theirs) {
+        duplicate_to(from, to, || theirs(from, to, flags))
+    }
+}
+
+hook! {
+    /// `fcntl(2)`. The third argument is a number or a pointer, as the command says.
+    fn fcntl(fd: c_int, command: c_int, argument: c_ulong) -> c_int,
+    also(fcntl64, __fcntl), when(fds::maybe(fd) || fds::is_own(fd)), real(theirs) {
+        if fds::is_own(fd) {
+            return fail(libc::EBADF);
+        }
+        control(fd, command, argument, || theirs(fd, command, argument))
+    }
+}
+
+/// `F_GET_RW_HINT` to `F_SET_FILE_RW_HINT`: commands about hints on a file's life, which mean nothing here.
+const RW_HINTS: std::ops::RangeInclusive<c_int> = 1035..=1038;
+
+fn control(fd: c_int, command: c_int, argument: c_ulong, theirs: impl FnOnce() -> c_int) -> Answer<c_int> {
+    let (fs, id) = fds::open_file(fd)?;
+    match command {
+        libc::F_DUPFD | libc::F_DUPFD_CLOEXEC => duplicate(fd, theirs),
+        libc::F_GETFL => Ok(fs.open_flags(id)),
+        libc::F_SETFL => {
+            fs.set_open_flags(id, argument as c_int);
+            Ok(0)
+        }
+        libc::F_GETLK | libc::F_SETLK | libc::F_SETLKW => locks::posix(fd, command, argument),
+        libc::F_OFD_GETLK | libc::F_OFD_SETLK | libc::F_OFD_SETLKW => locks::of_open_file(fd, command, argument),
+        libc::F_GETLEASE | libc::F_SETLEASE | libc::F_NOTIFY | libc::F_ADD_SEALS | libc::F_GET_SEALS => {
+            crate::stats::add(crate::stats::Counter::Refused, 1);
+            log::warn(format_args!("fcntl command {command} is refused on a FLAC file"));
+            fail(libc::EINVAL)
+        }
+        command if RW_HINTS.contains(&command) => fail(libc::EINVAL),
+        // The descriptor's own flags, its owner, pipes: the kernel's answer for the stub is right.
+        _ => Err(Escape::NotOurs),
+    }
+}
