@@ -40,7 +40,7 @@ struct Place {
     run: PathBuf,
 }
 
-const LOG_BYTES: u64 = 32 << 10;
+const LOG_BYTES: u64 = 16 << 10;
 const FRAMES: u32 = 64;
 
 impl Place {
