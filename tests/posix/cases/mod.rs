@@ -39,4 +39,19 @@ topics! {
     walks
     descriptors
     exec
+    posix_locks
+    ofd_locks
+    flock
+    mmap
+    transfer
+    xattr
+    stdio
+    stdio_process
+    temporary
+    filesystem
+    names
+    signals
+    threads
+    buffers
+    buffers_after
 }

@@ -217,3 +217,9 @@ fn with_template<T>(
     let name = unsafe { CString::from_raw(name) };
     Ok((made?, OsString::from_vec(name.into_bytes())))
 }
+
+/// Makes a file with the three bytes `abc`.
+pub fn make_file(path: impl AsRef<OsStr>) -> Sys<()> {
+    let fd = open(path, libc::O_WRONLY | libc::O_CREAT, 0o644)?;
+    super::write(&fd, b"abc").map(drop)
+}

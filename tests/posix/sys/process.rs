@@ -186,3 +186,16 @@ pub extern "C" fn write_for_ever(fd: *mut libc::c_void) -> *mut libc::c_void {
         unsafe { libc::pwrite(fd, b"x".as_ptr().cast(), 1, 0) };
     }
 }
+
+/// What a child of a threaded process may do: makes the file `path` with ten bytes, and writes `child` at offset 10,000
+/// of `fd`. Allocates nothing. The exit code 0 means that all went well.
+pub fn write_in_child(path: &CStr, fd: &super::Fd) -> i32 {
+    // SAFETY: a C string, and bytes that outlive the calls.
+    let done = unsafe {
+        let own = libc::open(path.as_ptr(), libc::O_RDWR | libc::O_CREAT, 0o600);
+        own >= 0
+            && libc::write(own, [1_u8; 10].as_ptr().cast(), 10) == 10
+            && libc::pwrite(super::Raw::raw(fd), b"child".as_ptr().cast(), 5, 10_000) == 5
+    };
+    i32::from(!done)
+}

@@ -1,0 +1,159 @@
+//! What the file system says about itself, limits, and calls that are trivial on files.
+
+use crate::case::{Dir, Outcome, cases, content, fails};
+use crate::sys;
+
+cases![
+    statfs_numbers_add_up,
+    statvfs_agrees_with_statfs,
+    fstatfs_agrees,
+    statfs_errors,
+    free_space_shrinks_when_files_grow,
+    pathconf_names_the_limits,
+    file_size_limit_sends_sigxfsz,
+    file_size_limit_is_efbig_when_ignored,
+    truncation_beyond_the_limit_is_efbig,
+    poll_is_always_ready,
+    select_is_always_ready,
+    isatty_is_enotty,
+    fionread_tells_what_is_left,
+    readahead_is_accepted,
+];
+
+fn statfs_numbers_add_up(d: &Dir) -> Outcome {
+    let fs = sys::statfs(d.path())?;
+    assert!(fs.f_bsize > 0 && fs.f_blocks > 0);
+    assert!(fs.f_bfree <= fs.f_blocks && fs.f_bavail <= fs.f_bfree);
+    assert!(fs.f_ffree <= fs.f_files);
+    assert_eq!(fs.f_namelen, 255);
+    Ok(())
+}
+
+fn statvfs_agrees_with_statfs(d: &Dir) -> Outcome {
+    let (fs, vfs) = (sys::statfs(d.path())?, sys::statvfs(d.path())?);
+    assert_eq!((vfs.f_blocks, vfs.f_bsize as i64), (fs.f_blocks, fs.f_bsize as i64));
+    assert!(vfs.f_frsize > 0 && vfs.f_namemax == 255);
+    Ok(())
+}
+
+fn fstatfs_agrees(d: &Dir) -> Outcome {
+    let fd = d.open("f", b"");
+    let (by_fd, by_path) = (sys::fstatfs(&fd)?, sys::statfs(d.at("f"))?);
+    assert_eq!((by_fd.f_type, by_fd.f_bsize), (by_path.f_type, by_path.f_bsize));
+    assert_eq!(by_fd.f_blocks, by_path.f_blocks);
+    Ok(())
+}
+
+fn statfs_errors(d: &Dir) -> Outcome {
+    d.file("f", b"");
+    fails!(ENOENT, sys::statfs(d.at("no")));
+    fails!(ENOTDIR, sys::statfs(d.at("f/x")));
+    fails!(EBADF, sys::fstatfs(-1));
+    Ok(())
+}
+
+fn free_space_shrinks_when_files_grow(d: &Dir) -> Outcome {
+    // Other writers free space meanwhile: one of a few attempts must show the growth.
+    let mut seen = Vec::new();
+    for _ in 0..5 {
+        let before = sys::statfs(d.path())?;
+        let fd = d.open("f", &vec![1; 64 << 20]);
+        sys::fsync(&fd)?;
+        let after = sys::statfs(d.path())?;
+        let taken = (before.f_bfree as i64 - after.f_bfree as i64) * before.f_bsize as i64;
+        if taken >= 32 << 20 {
+            return Ok(());
+        }
+        seen.push(taken);
+        sys::unlink(d.at("f"))?;
+    }
+    panic!("64 MiB took {seen:?} bytes");
+}
+
+fn pathconf_names_the_limits(d: &Dir) -> Outcome {
+    let fd = d.open("f", b"");
+    assert_eq!(sys::pathconf(d.path(), libc::_PC_NAME_MAX)?, 255);
+    assert_eq!(sys::pathconf(d.path(), libc::_PC_PATH_MAX)?, 4096);
+    assert_eq!(sys::fpathconf(&fd, libc::_PC_NAME_MAX)?, 255);
+    assert!(sys::pathconf(d.path(), libc::_PC_LINK_MAX)? > 1);
+    fails!(EINVAL, sys::pathconf(d.path(), 9999));
+    Ok(())
+}
+
+fn file_size_limit_sends_sigxfsz(d: &Dir) -> Outcome {
+    let fd = d.open("f", b"");
+    let child = sys::fork(|| {
+        sys::limit(libc::RLIMIT_FSIZE, 1000).expect("setrlimit");
+        assert_eq!(sys::write(&fd, &[1; 900]), Ok(900));
+        assert_eq!(sys::write(&fd, &[1; 900]), Ok(100), "what still fits is written");
+        let _ = sys::write(&fd, &[1; 10]);
+    });
+    assert_eq!(child.wait(), sys::Ended::Signal(libc::SIGXFSZ));
+    assert_eq!(sys::fstat(&fd)?.st_size, 1000);
+    Ok(())
+}
+
+fn file_size_limit_is_efbig_when_ignored(d: &Dir) -> Outcome {
+    let fd = d.open("f", b"");
+    sys::fork(|| {
+        sys::ignore(libc::SIGXFSZ);
+        sys::limit(libc::RLIMIT_FSIZE, 1000).expect("setrlimit");
+        fails!(EFBIG, sys::pwrite(&fd, b"x", 1000));
+        fails!(EFBIG, sys::pwrite(&fd, b"x", 1 << 30));
+        assert_eq!(sys::pwrite(&fd, &[1; 10], 995), Ok(5));
+        assert_eq!(sys::pwrite(&fd, b"x", 0), Ok(1));
+    })
+    .succeeds();
+    assert_eq!(content(d.at("f")).len(), 1000);
+    Ok(())
+}
+
+fn truncation_beyond_the_limit_is_efbig(d: &Dir) -> Outcome {
+    let fd = d.open("f", b"");
+    sys::fork(|| {
+        sys::ignore(libc::SIGXFSZ);
+        sys::limit(libc::RLIMIT_FSIZE, 1000).expect("setrlimit");
+        fails!(EFBIG, sys::ftruncate(&fd, 1001));
+        fails!(EFBIG, sys::truncate(d.at("f"), 1001));
+        fails!(EFBIG, sys::fallocate(&fd, 0, 0, 1001));
+        sys::ftruncate(&fd, 1000).expect("at the limit");
+    })
+    .succeeds();
+    Ok(())
+}
+
+fn poll_is_always_ready(d: &Dir) -> Outcome {
+    let fd = d.open("f", b"");
+    let both = libc::POLLIN | libc::POLLOUT;
+    assert_eq!(sys::poll(&fd, both, 0)? & both, both);
+    assert_eq!(sys::poll(&fd, both, 1000)? & both, both);
+    assert_eq!(sys::poll(777, both, 0)?, libc::POLLNVAL);
+    Ok(())
+}
+
+fn select_is_always_ready(d: &Dir) -> Outcome {
+    let fd = d.open("f", b"");
+    assert_eq!(sys::select(&fd)?, (true, true));
+    Ok(())
+}
+
+fn isatty_is_enotty(d: &Dir) -> Outcome {
+    let fd = d.open("f", b"");
+    fails!(ENOTTY, sys::isatty(&fd));
+    fails!(EBADF, sys::isatty(-1));
+    Ok(())
+}
+
+fn fionread_tells_what_is_left(d: &Dir) -> Outcome {
+    let fd = d.open("f", b"abcdef");
+    sys::lseek(&fd, 2, libc::SEEK_SET)?;
+    assert_eq!(sys::fionread(&fd)?, 4);
+    Ok(())
+}
+
+fn readahead_is_accepted(d: &Dir) -> Outcome {
+    let fd = d.open("f", &[1; 10_000]);
+    sys::readahead(&fd, 0, 10_000)?;
+    fails!(EBADF, sys::readahead(-1, 0, 1));
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! Signals that arrive in the middle of file calls.
+
+use crate::case::{Dir, Outcome, cases, content};
+use crate::sys::{self, Raw};
+use std::time::{Duration, Instant};
+
+cases![
+    handler_may_write_to_another_file_meanwhile,
+    handler_may_write_to_the_same_file_meanwhile,
+    signals_do_not_shorten_file_transfers,
+    kill_in_the_middle_of_writes_leaves_others_working,
+];
+
+fn handler_may_write_to_another_file_meanwhile(d: &Dir) -> Outcome {
+    let (log, fd) = (d.open("log", b""), d.open("f", b""));
+    sys::write_on_alarm(log.raw(), 300)?;
+    let start = Instant::now();
+    let mut written = 0_u32;
+    while start.elapsed() < Duration::from_millis(800) {
+        let place = i64::from(written % 1000) * 4;
+        assert_eq!(sys::pwrite(&fd, &written.to_le_bytes(), place)?, 4);
+        let mut back = [0; 4];
+        assert_eq!(sys::pread(&fd, &mut back, place)?, 4);
+        assert_eq!(u32::from_le_bytes(back), written);
+        written += 1;
+    }
+    let (writes, failures) = sys::stop_alarm()?;
+    assert!(writes > 10 && failures == 0, "{writes} {failures}");
+    assert!(content(d.at("log")) == vec![sys::HANDLER_BYTE; writes as usize]);
+    Ok(())
+}
+
+fn handler_may_write_to_the_same_file_meanwhile(d: &Dir) -> Outcome {
+    let path = d.file("f", b"");
+    let fd = sys::open(&path, libc::O_WRONLY | libc::O_APPEND, 0)?;
+    sys::write_on_alarm(fd.raw(), 300)?;
+    let start = Instant::now();
+    let mut records = 0;
+    while start.elapsed() < Duration::from_millis(800) {
+        assert_eq!(sys::write(&fd, b"record\n")?, 7);
+        records += 1;
+    }
+    let (writes, failures) = sys::stop_alarm()?;
+    assert!(writes > 10 && failures == 0, "{writes} {failures}");
+    let all = content(path);
+    assert_eq!(all.len(), records * 7 + writes as usize);
+    for line in all.split_inclusive(|byte| *byte == b'\n') {
+        let start = line.iter().position(|byte| *byte != sys::HANDLER_BYTE).unwrap_or(line.len());
+        let rest = &line[start..];
+        assert!(rest.is_empty() || rest == b"record\n", "a record is torn by the handler's bytes");
+    }
+    Ok(())
+}
+
+fn signals_do_not_shorten_file_transfers(d: &Dir) -> Outcome {
+    let log = d.open("log", b"");
+    let bytes = crate::case::pattern(8 << 20, 1);
+    let fd = d.open("f", b"");
+    sys::write_on_alarm(log.raw(), 500)?;
+    let mut back = vec![0; bytes.len()];
+    for _ in 0..10 {
+        assert_eq!(sys::pwrite(&fd, &bytes, 0)?, bytes.len());
+        assert_eq!(sys::pread(&fd, &mut back, 0)?, bytes.len());
+        assert!(back == bytes);
+    }
+    let (_, failures) = sys::stop_alarm()?;
+    assert_eq!(failures, 0);
+    Ok(())
+}
+
+fn kill_in_the_middle_of_writes_leaves_others_working(d: &Dir) -> Outcome {
+    let fd = d.open("f", b"");
+    for round in 0..10_u64 {
+        let child = sys::fork(|| {
+            let own = sys::open(d.at("f"), libc::O_RDWR, 0).expect("open");
+            for number in 0.. {
+                sys::pwrite(&own, &[7; 5000], number % 100 * 5000).expect("pwrite");
+                sys::creat(d.at("made"), 0o600).expect("creat");
+                sys::unlink(d.at("made")).expect("unlink");
+            }
+        });
+        std::thread::sleep(Duration::from_millis(10 + round * 3));
+        child.kill(libc::SIGKILL);
+        assert_eq!(child.wait(), sys::Ended::Signal(libc::SIGKILL));
+        let _ = sys::unlink(d.at("made"));
+        assert_eq!(sys::pwrite(&fd, b"alive", 0)?, 5);
+        sys::creat(d.at("mine"), 0o600)?.close()?;
+        sys::unlink(d.at("mine"))?;
+    }
+    assert!(content(d.at("f"))[5..].iter().all(|byte| *byte == 7 || *byte == 0));
+    Ok(())
+}

@@ -1,0 +1,190 @@
+//! Threads of one process on one file.
+
+use crate::case::{Dir, Outcome, cases, content, pattern};
+use crate::sys::{self, Raw};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+cases![
+    disjoint_ranges_from_four_threads,
+    appends_from_four_threads_lose_nothing,
+    shared_offset_from_four_threads_loses_nothing,
+    reading_while_another_thread_truncates,
+    reading_while_another_thread_overwrites,
+    opening_and_closing_in_four_threads,
+    creating_in_one_directory_from_four_threads,
+    fork_while_threads_do_io,
+    descriptors_opened_by_one_thread_serve_another,
+    cancelled_thread_leaves_the_file_usable,
+];
+
+fn in_threads(count: u8, body: impl Fn(u8) + Sync) {
+    let body = &body;
+    std::thread::scope(|scope| {
+        let handles: Vec<_> = (0..count).map(|number| scope.spawn(move || body(number))).collect();
+        handles.into_iter().for_each(|handle| handle.join().expect("no panic"));
+    });
+}
+
+fn disjoint_ranges_from_four_threads(d: &Dir) -> Outcome {
+    const RANGE: usize = 300_001;
+    let fd = d.open("f", b"");
+    in_threads(4, |number| {
+        let bytes = pattern(RANGE, number);
+        let start = usize::from(number) * RANGE;
+        for offset in (0..RANGE).step_by(7001) {
+            let end = (offset + 7001).min(RANGE);
+            let at = (start + offset) as i64;
+            assert_eq!(sys::pwrite(&fd, &bytes[offset..end], at), Ok(end - offset));
+        }
+    });
+    let expected: Vec<u8> = (0..4).flat_map(|number| pattern(RANGE, number)).collect();
+    assert!(content(d.at("f")) == expected);
+    Ok(())
+}
+
+/// Four threads write 2000 records each; all must be there, whole.
+fn expect_whole_records(d: &Dir, fd: &sys::Fd) {
+    in_threads(4, |number| {
+        for _ in 0..2000 {
+            assert_eq!(sys::write(fd, &[b'a' + number; 33]), Ok(33));
+        }
+    });
+    let all = content(d.at("f"));
+    assert_eq!(all.len(), 4 * 2000 * 33);
+    assert!(all.chunks(33).all(|record| record.iter().all(|byte| *byte == record[0])));
+    for number in 0..4 {
+        let count = all.iter().filter(|byte| **byte == b'a' + number).count();
+        assert_eq!(count, 2000 * 33);
+    }
+}
+
+fn appends_from_four_threads_lose_nothing(d: &Dir) -> Outcome {
+    let fd = sys::open(d.file("f", b""), libc::O_WRONLY | libc::O_APPEND, 0)?;
+    expect_whole_records(d, &fd);
+    Ok(())
+}
+
+fn shared_offset_from_four_threads_loses_nothing(d: &Dir) -> Outcome {
+    expect_whole_records(d, &d.open("f", b""));
+    Ok(())
+}
+
+fn reading_while_another_thread_truncates(d: &Dir) -> Outcome {
+    let fd = d.open("f", &[7; 1 << 20]);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 0..200 {
+                let size = if round % 2 == 0 { 1000 } else { 1 << 20 };
+                sys::ftruncate(&fd, size).expect("ftruncate");
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+        let mut buffer = vec![1; 1 << 20];
+        while !done.load(Ordering::Relaxed) {
+            let count = sys::pread(&fd, &mut buffer, 0).expect("pread");
+            assert!(buffer[..count].iter().all(|byte| *byte == 7 || *byte == 0));
+            let copy = buffer.clone();
+            std::thread::yield_now();
+            assert!(buffer == copy, "a buffer that was read does not change any more");
+        }
+    });
+    Ok(())
+}
+
+fn reading_while_another_thread_overwrites(d: &Dir) -> Outcome {
+    let fd = d.open("f", &[0; 4096]);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 0..5000_u32 {
+                sys::pwrite(&fd, &[round as u8; 8], 0).expect("pwrite");
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+        while !done.load(Ordering::Relaxed) {
+            let mut bytes = [0; 8];
+            assert_eq!(sys::pread(&fd, &mut bytes, 0), Ok(8));
+        }
+    });
+    assert_eq!(content(d.at("f"))[..8], [4999_u32 as u8; 8]);
+    Ok(())
+}
+
+fn opening_and_closing_in_four_threads(d: &Dir) -> Outcome {
+    for number in 0..4 {
+        d.file(&format!("f{number}"), &[number; 100]);
+    }
+    in_threads(4, |number| {
+        for round in 0..1000_u16 {
+            let pick = ((u16::from(number) + round) % 4) as u8;
+            let fd = sys::open(d.at(&format!("f{pick}")), libc::O_RDONLY, 0).expect("open");
+            let mut bytes = [9; 100];
+            assert_eq!(sys::read(&fd, &mut bytes), Ok(100));
+            assert_eq!(bytes, [pick; 100], "the descriptor is ours and no other thread's");
+        }
+    });
+    Ok(())
+}
+
+fn creating_in_one_directory_from_four_threads(d: &Dir) -> Outcome {
+    in_threads(4, |number| {
+        for round in 0..500 {
+            sys::creat(d.at(&format!("{number}-{round}")), 0o600).expect("creat");
+            if round % 3 == 0 {
+                sys::unlink(d.at(&format!("{number}-{round}"))).expect("unlink");
+            }
+        }
+    });
+    assert_eq!(sys::names_in(d.path())?.len(), 4 * (500 - 167));
+    Ok(())
+}
+
+fn fork_while_threads_do_io(d: &Dir) -> Outcome {
+    let fd = d.open("f", b"");
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for number in 0..3_i64 {
+            let (fd, done) = (&fd, &done);
+            scope.spawn(move || {
+                while !done.load(Ordering::Relaxed) {
+                    sys::pwrite(fd, &[7; 3000], number * 3000).expect("pwrite");
+                    sys::pread(fd, &mut [0; 3000], number * 3000).expect("pread");
+                    drop(sys::open("f", libc::O_RDONLY, 0).expect("open"));
+                }
+            });
+        }
+        for round in 0..30_u8 {
+            // Only system calls in the child: another thread may have held the allocator's lock at the fork.
+            let name = [b'c', b'A' + round];
+            let name = std::str::from_utf8(&name).expect("ASCII");
+            let path = sys::c_path(name);
+            sys::fork_with(|| sys::write_in_child(&path, &fd)).succeeds();
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(sys::names_in(d.path())?.len(), 31);
+    assert_eq!(content(d.at("f"))[10_000..], *b"child");
+    Ok(())
+}
+
+fn descriptors_opened_by_one_thread_serve_another(d: &Dir) -> Outcome {
+    let path = d.file("f", b"abc");
+    let opener = std::thread::spawn(move || sys::open(path, libc::O_RDWR, 0).expect("open").leak());
+    let fd = sys::Fd::own(opener.join().expect("no panic"));
+    assert_eq!(sys::write(&fd, b"XYZ")?, 3);
+    std::thread::spawn(move || fd.close().expect("close")).join().expect("no panic");
+    assert_eq!(content(d.at("f")), b"XYZ");
+    Ok(())
+}
+
+fn cancelled_thread_leaves_the_file_usable(d: &Dir) -> Outcome {
+    let fd = d.open("f", b"");
+    for _ in 0..5 {
+        let cancelled = sys::cancelled_thread(sys::write_for_ever, fd.raw(), 20);
+        assert!(cancelled, "pwrite is a cancellation point");
+        assert_eq!(sys::pwrite(&fd, b"yz", 1)?, 2);
+        assert_eq!(content(d.at("f")), b"xyz");
+    }
+    Ok(())
+}

@@ -1,0 +1,219 @@
+//! Moving bytes between descriptors inside the kernel: sendfile, copy_file_range, splice, clones.
+
+use crate::case::{Dir, Outcome, cases, content, fails, pattern, skip};
+use crate::sys;
+
+cases![
+    sendfile_to_a_file_uses_both_offsets,
+    sendfile_with_an_offset_keeps_the_sources,
+    sendfile_to_a_pipe_and_a_socket,
+    sendfile_at_the_end_is_zero,
+    copy_file_range_copies_and_moves_offsets,
+    copy_file_range_with_offsets_keeps_them,
+    copy_file_range_grows_the_target,
+    copy_file_range_stops_at_the_end,
+    copy_file_range_within_a_file,
+    copy_file_range_errors,
+    copies_are_independent,
+    copy_across_the_border,
+    splice_from_file_to_pipe_and_back,
+    ficlone_shares_and_separates,
+    std_copy_copies,
+];
+
+fn sendfile_to_a_file_uses_both_offsets(d: &Dir) -> Outcome {
+    let bytes = pattern(50_000, 1);
+    let (from, to) = (d.open("from", &bytes), d.open("to", b"start"));
+    sys::lseek(&from, 100, libc::SEEK_SET)?;
+    sys::lseek(&to, 5, libc::SEEK_SET)?;
+    assert_eq!(sys::sendfile(&to, &from, &mut None, 40_000)?, 40_000);
+    assert_eq!(sys::lseek(&from, 0, libc::SEEK_CUR)?, 40_100);
+    assert_eq!(sys::lseek(&to, 0, libc::SEEK_CUR)?, 40_005);
+    let all = content(d.at("to"));
+    assert!(all[..5] == *b"start" && all[5..] == bytes[100..40_100]);
+    Ok(())
+}
+
+fn sendfile_with_an_offset_keeps_the_sources(d: &Dir) -> Outcome {
+    let (from, to) = (d.open("from", b"abcdef"), d.open("to", b""));
+    let mut offset = Some(2);
+    assert_eq!(sys::sendfile(&to, &from, &mut offset, 3)?, 3);
+    assert_eq!(offset, Some(5));
+    assert_eq!(sys::lseek(&from, 0, libc::SEEK_CUR)?, 0);
+    assert_eq!(content(d.at("to")), b"cde");
+    fails!(EINVAL, sys::sendfile(&to, &from, &mut Some(-1), 3));
+    Ok(())
+}
+
+fn sendfile_to_a_pipe_and_a_socket(d: &Dir) -> Outcome {
+    let bytes = pattern(20_000, 2);
+    let from = d.open("from", &bytes);
+    let (out, into) = sys::pipe(0)?;
+    let (here, there) = sys::socketpair()?;
+    for (source, target) in [(&out, &into), (&there, &here)] {
+        assert_eq!(sys::sendfile(target, &from, &mut Some(0), 20_000)?, 20_000);
+        let mut back = vec![0; 20_000];
+        let mut filled = 0;
+        while filled < back.len() {
+            filled += sys::read(source, &mut back[filled..])?;
+        }
+        assert!(back == bytes);
+    }
+    Ok(())
+}
+
+fn sendfile_at_the_end_is_zero(d: &Dir) -> Outcome {
+    let (from, to) = (d.open("from", b"abc"), d.open("to", b""));
+    assert_eq!(sys::sendfile(&to, &from, &mut Some(3), 10)?, 0);
+    assert_eq!(sys::sendfile(&to, &from, &mut Some(1), 10)?, 2);
+    fails!(EBADF, sys::sendfile(&to, -1, &mut None, 1));
+    let reader = sys::open(d.at("to"), libc::O_RDONLY, 0)?;
+    fails!(EBADF, sys::sendfile(&reader, &from, &mut None, 1));
+    Ok(())
+}
+
+fn copy_file_range_copies_and_moves_offsets(d: &Dir) -> Outcome {
+    let bytes = pattern(5 << 20, 3);
+    let (from, to) = (d.open("from", &bytes), d.open("to", b""));
+    let mut copied = 0;
+    while copied < bytes.len() {
+        copied += sys::copy_file_range(&from, &mut None, &to, &mut None, bytes.len() - copied)?;
+    }
+    assert!(content(d.at("to")) == bytes);
+    assert_eq!(sys::lseek(&from, 0, libc::SEEK_CUR)?, 5 << 20);
+    assert_eq!(sys::lseek(&to, 0, libc::SEEK_CUR)?, 5 << 20);
+    Ok(())
+}
+
+fn copy_file_range_with_offsets_keeps_them(d: &Dir) -> Outcome {
+    let (from, to) = (d.open("from", b"abcdef"), d.open("to", b"0123456789"));
+    let (mut source, mut target) = (Some(1), Some(4));
+    assert_eq!(sys::copy_file_range(&from, &mut source, &to, &mut target, 3)?, 3);
+    assert_eq!((source, target), (Some(4), Some(7)));
+    assert_eq!(sys::lseek(&from, 0, libc::SEEK_CUR)? + sys::lseek(&to, 0, libc::SEEK_CUR)?, 0);
+    assert_eq!(content(d.at("to")), b"0123bcd789");
+    Ok(())
+}
+
+fn copy_file_range_grows_the_target(d: &Dir) -> Outcome {
+    let (from, to) = (d.open("from", b"abc"), d.open("to", b""));
+    assert_eq!(sys::copy_file_range(&from, &mut Some(0), &to, &mut Some(10_000), 3)?, 3);
+    let all = content(d.at("to"));
+    assert!(all.len() == 10_003 && all[..10_000].iter().all(|byte| *byte == 0));
+    assert_eq!(all[10_000..], *b"abc");
+    Ok(())
+}
+
+fn copy_file_range_stops_at_the_end(d: &Dir) -> Outcome {
+    let (from, to) = (d.open("from", b"abc"), d.open("to", b""));
+    assert_eq!(sys::copy_file_range(&from, &mut None, &to, &mut None, 100)?, 3);
+    assert_eq!(sys::copy_file_range(&from, &mut None, &to, &mut None, 100)?, 0);
+    assert_eq!(sys::copy_file_range(&from, &mut Some(0), &to, &mut None, 0)?, 0);
+    Ok(())
+}
+
+fn copy_file_range_within_a_file(d: &Dir) -> Outcome {
+    let bytes = pattern(100_000, 4);
+    let fd = d.open("f", &bytes);
+    let (mut from, mut to) = (Some(0), Some(100_000));
+    assert_eq!(sys::copy_file_range(&fd, &mut from, &fd, &mut to, 100_000)?, 100_000);
+    let all = content(d.at("f"));
+    assert!(all[..100_000] == bytes && all[100_000..] == bytes);
+    fails!(EINVAL, sys::copy_file_range(&fd, &mut Some(0), &fd, &mut Some(10), 100));
+    Ok(())
+}
+
+fn copy_file_range_errors(d: &Dir) -> Outcome {
+    let (from, to) = (d.open("from", b"abc"), d.open("to", b""));
+    let reader = sys::open(d.at("to"), libc::O_RDONLY, 0)?;
+    let append = sys::open(d.at("to"), libc::O_WRONLY | libc::O_APPEND, 0)?;
+    let dir = sys::open(d.path(), libc::O_RDONLY, 0)?;
+    fails!(EBADF, sys::copy_file_range(&from, &mut None, &reader, &mut None, 3));
+    fails!(EBADF, sys::copy_file_range(&from, &mut None, &append, &mut None, 3));
+    fails!(EBADF, sys::copy_file_range(-1, &mut None, &to, &mut None, 3));
+    fails!(EISDIR, sys::copy_file_range(&dir, &mut None, &to, &mut None, 3));
+    let (out, _into) = sys::pipe(0)?;
+    fails!(EINVAL, sys::copy_file_range(&out, &mut None, &to, &mut None, 3));
+    Ok(())
+}
+
+fn copies_are_independent(d: &Dir) -> Outcome {
+    let bytes = pattern(3 << 20, 5);
+    let (from, to) = (d.open("from", &bytes), d.open("to", b""));
+    let mut copied = 0;
+    while copied < bytes.len() {
+        copied += sys::copy_file_range(&from, &mut None, &to, &mut None, bytes.len() - copied)?;
+    }
+    sys::pwrite(&from, b"changed source", 1_000_000)?;
+    assert!(content(d.at("to")) == bytes);
+    sys::pwrite(&to, b"changed target", 2_000_000)?;
+    sys::ftruncate(&to, 2_500_000)?;
+    let mut expected = bytes;
+    expected[1_000_000..1_000_014].copy_from_slice(b"changed source");
+    assert!(content(d.at("from")) == expected);
+    sys::unlink(d.at("from"))?;
+    assert_eq!(content(d.at("to")).len(), 2_500_000);
+    Ok(())
+}
+
+fn copy_across_the_border(d: &Dir) -> Outcome {
+    let bytes = pattern(300_000, 6);
+    let from = d.open("from", &bytes);
+    let flags = libc::O_RDWR | libc::O_CREAT;
+    let outside = sys::open(d.outside().join("copy"), flags, 0o600)?;
+    match sys::copy_file_range(&from, &mut None, &outside, &mut None, 300_000) {
+        Err(sys::EXDEV) => assert_eq!(sys::sendfile(&outside, &from, &mut Some(0), 300_000)?, 300_000),
+        done => assert_eq!(done?, 300_000),
+    }
+    assert!(content(d.outside().join("copy")) == bytes);
+    let back = sys::open(d.at("back"), flags, 0o600)?;
+    assert_eq!(sys::sendfile(&back, &outside, &mut Some(0), 300_000)?, 300_000);
+    assert!(content(d.at("back")) == bytes);
+    Ok(())
+}
+
+fn splice_from_file_to_pipe_and_back(d: &Dir) -> Outcome {
+    let bytes = pattern(30_000, 7);
+    let (from, to) = (d.open("from", &bytes), d.open("to", b""));
+    let (out, into) = sys::pipe(0)?;
+    let mut done = 0;
+    while done < bytes.len() {
+        let moved = sys::splice(&from, &mut None, &into, &mut None, bytes.len() - done)?;
+        assert!(moved > 0);
+        let mut left = moved;
+        while left > 0 {
+            left -= sys::splice(&out, &mut None, &to, &mut None, left)?;
+        }
+        done += moved;
+    }
+    assert!(content(d.at("to")) == bytes);
+    fails!(EINVAL, sys::splice(&from, &mut Some(0), &to, &mut None, 10));
+    fails!(ESPIPE, sys::splice(&from, &mut Some(0), &into, &mut Some(0), 10));
+    Ok(())
+}
+
+fn ficlone_shares_and_separates(d: &Dir) -> Outcome {
+    let bytes = pattern(3 << 20, 8);
+    let (from, to) = (d.open("from", &bytes), d.open("to", &[1; 100]));
+    match sys::ficlone(&to, &from) {
+        Err(sys::EOPNOTSUPP) => return skip("no clones here (as on tmpfs)"),
+        done => done?,
+    }
+    assert!(content(d.at("to")) == bytes);
+    sys::pwrite(&to, b"x", 5)?;
+    assert!(content(d.at("from")) == bytes);
+    let reader = sys::open(d.at("to"), libc::O_RDONLY, 0)?;
+    fails!(EBADF, sys::ficlone(&reader, &from));
+    Ok(())
+}
+
+fn std_copy_copies(d: &Dir) -> Outcome {
+    let bytes = pattern(3_000_001, 9);
+    let from = d.file("from", &bytes);
+    sys::chmod(&from, 0o640)?;
+    let copied = std::fs::copy(&from, d.at("to")).map_err(sys::Errno::from)?;
+    assert_eq!(copied, 3_000_001);
+    assert!(content(d.at("to")) == bytes);
+    assert_eq!(sys::stat(d.at("to"))?.st_mode & 0o777, 0o640);
+    Ok(())
+}
