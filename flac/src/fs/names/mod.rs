@@ -18,7 +18,7 @@ mod walk;
 mod xattr;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub(super) use change::Change;
 pub use dirs::{DirList, Listed};

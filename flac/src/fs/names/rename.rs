@@ -69,10 +69,9 @@ impl Fs {
             if source.is_dir() && is_below(op.view(), to.0, source.ino)? {
                 return fail(libc::EINVAL);
             }
-            if let Some(target) = target.filter(|t| t.is_dir()) {
-                if is_below(op.view(), from.0, target.ino)? {
-                    return fail(if exchange { libc::EINVAL } else { libc::ENOTEMPTY });
-                }
+            let below_target = |t: Dirent| if t.is_dir() { is_below(op.view(), from.0, t.ino) } else { Ok(false) };
+            if target.map_or(Ok(false), below_target)? {
+                return fail(if exchange { libc::EINVAL } else { libc::ENOTEMPTY });
             }
         }
         if target.is_some_and(|t| t.ino == source.ino) {

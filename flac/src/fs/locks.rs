@@ -1,7 +1,0 @@
-//! Locks on FLAC files.
-
-/// The lock table.
-#[repr(C)]
-pub struct LocksShared {
-    _words: [crate::sync::AtomicU64; 8],
-}
