@@ -58,6 +58,10 @@ impl CReturn for isize {
 impl CReturn for u32 {
     const FAILED: Self = u32::MAX;
 }
+/// A signal handler: `SIG_ERR`.
+impl CReturn for usize {
+    const FAILED: Self = usize::MAX;
+}
 impl CReturn for () {
     const FAILED: Self = ();
 }
@@ -100,8 +104,12 @@ impl Inside {
 }
 
 impl Drop for Inside {
+    #[inline]
     fn drop(&mut self) {
         STATE.with(|s| s.set(0));
+        // A signal after this finds us outside; one before it is waiting.
+        std::sync::atomic::compiler_fence(std::sync::atomic::Ordering::SeqCst);
+        crate::signals::deliver();
     }
 }
 

@@ -31,6 +31,7 @@ mod hooks;
 mod log;
 mod paths;
 mod real;
+mod signals;
 mod space;
 #[cfg(not(test))]
 mod start;

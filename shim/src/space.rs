@@ -59,6 +59,7 @@ fn open() -> Answer<&'static Fs> {
             let fs: &'static Fs = Box::leak(Box::new(fs));
             FS.store(std::ptr::from_ref(fs).cast_mut(), Ordering::Relaxed);
             fds::reconcile(fs);
+            crate::signals::catch_faults();
             STATE.store(OPEN, Ordering::Release);
             Ok(fs)
         }

@@ -16,6 +16,7 @@ pub mod open;
 pub mod position;
 pub mod process;
 pub mod resize;
+pub mod signal;
 pub mod stat;
 pub mod stdio;
 pub mod syscall;

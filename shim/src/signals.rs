@@ -1,0 +1,211 @@
+//! Signals and our code.
+//!
+//! * A handler of the program that comes while this thread is inside our code must not run there: it might call us again, and
+//!   wait for a lock that its own thread holds. It is put off: the thread goes on with every signal blocked, and when it leaves our code
+//!   the signal is sent to it again. A call that waits is interrupted by it all the same.
+//! * A fault on the program's memory in the middle of a copy ends the copy: the call answers EFAULT, as the kernel's does.
+//!
+//! So the program's handlers are kept in a table here, and the kernel is given [`arrive`] for each of them.
+#![expect(unsafe_code, reason = "signal handlers and the machine context")]
+
+use crate::boundary;
+use libc::{c_int, c_void, sigaction, siginfo_t};
+use std::cell::{Cell, UnsafeCell};
+use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// One more than the highest signal number.
+const SIGNALS: usize = 65;
+
+/// What the program asked for, for each signal. Two copies: a handler may read one while the other is written.
+struct Table {
+    copies: [[UnsafeCell<MaybeUninit<sigaction>>; 2]; SIGNALS],
+    /// 0: the program asked for nothing; else which copy counts, plus one.
+    current: [AtomicU8; SIGNALS],
+}
+
+// SAFETY: a copy is written only while `current` names the other one, and only by `set` (programs do not set the action of one signal
+// in two threads at once with a meaning; either wins).
+unsafe impl Sync for Table {}
+
+static TABLE: Table = Table {
+    copies: [const { [const { UnsafeCell::new(MaybeUninit::uninit()) }; 2] }; SIGNALS],
+    current: [const { AtomicU8::new(0) }; SIGNALS],
+};
+
+/// The program's action for `signal`, if it has set one.
+pub fn get(signal: c_int) -> Option<sigaction> {
+    let index = usize::try_from(signal).ok()?;
+    let current = TABLE.current.get(index)?.load(Ordering::Acquire);
+    // SAFETY: `current` names a copy that was written before.
+    (current != 0).then(|| unsafe { (*TABLE.copies[index][current as usize - 1].get()).assume_init() })
+}
+
+/// Notes the program's action for `signal`, and returns what the kernel is to be given for it.
+pub fn set(signal: c_int, action: &sigaction) -> sigaction {
+    let index = signal as usize;
+    let current = TABLE.current[index].load(Ordering::Acquire);
+    let next = if current == 1 { 2 } else { 1 };
+    // SAFETY: nobody reads the copy that `current` does not name.
+    unsafe { (*TABLE.copies[index][next - 1].get()).write(*action) };
+    TABLE.current[index].store(next as u8, Ordering::Release);
+    let mut given = *action;
+    let is_fault = matches!(signal, libc::SIGSEGV | libc::SIGBUS);
+    if is_handler(action) || is_fault {
+        given.sa_sigaction = arrive as *const () as usize;
+        // RESETHAND is ours to do: a signal that is put off arrives twice.
+        given.sa_flags = (action.sa_flags | libc::SA_SIGINFO) & !libc::SA_RESETHAND;
+    }
+    given
+}
+
+/// Whether the action is a function, not SIG_DFL or SIG_IGN.
+fn is_handler(action: &sigaction) -> bool {
+    !matches!(action.sa_sigaction, libc::SIG_DFL | libc::SIG_IGN)
+}
+
+/// Makes faults on the program's memory end copies instead of the program. Called when the `Fs` is opened, under the guard.
+pub fn catch_faults() {
+    for signal in [libc::SIGSEGV, libc::SIGBUS] {
+        if get(signal).is_some() {
+            continue;
+        }
+        // SAFETY: plain data, for which zero is valid; libc's sigaction fills it.
+        let mut before: sigaction = unsafe { std::mem::zeroed() };
+        // SAFETY: asks only.
+        unsafe { libc::sigaction(signal, std::ptr::null(), &mut before) };
+        let mut given = set(signal, &before);
+        given.sa_flags |= libc::SA_ONSTACK;
+        // SAFETY: `arrive` has the type that SA_SIGINFO asks for.
+        unsafe { libc::sigaction(signal, &given, std::ptr::null_mut()) };
+    }
+}
+
+thread_local! {
+    /// The signal that was put off, and the mask to return to.
+    static PENDING: Cell<bool> = const { Cell::new(false) };
+    static SAVED: UnsafeCell<MaybeUninit<(c_int, siginfo_t, u64)>> = const { UnsafeCell::new(MaybeUninit::uninit()) };
+}
+
+/// What the kernel calls.
+unsafe extern "C" fn arrive(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
+    // SAFETY: the kernel passes a valid siginfo and context.
+    unsafe {
+        // A code above 0 is the kernel's own: a fault of this very instruction.
+        let is_fault = matches!(signal, libc::SIGSEGV | libc::SIGBUS | libc::SIGFPE | libc::SIGILL | libc::SIGTRAP) && (*info).si_code > 0;
+        if is_fault && recover(context) {
+            return;
+        }
+        if !is_fault && boundary::inside() {
+            put_off(signal, info, context);
+            return;
+        }
+        let errno = boundary::errno();
+        run(signal, info, context);
+        boundary::set_errno(errno);
+    }
+}
+
+/// If the fault is one of a copy from or to the program's memory, lets the copy end.
+unsafe fn recover(context: *mut c_void) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        // SAFETY: the kernel's machine context.
+        let registers = unsafe { &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs };
+        let ip = &mut registers[libc::REG_RIP as usize];
+        if let Some(out) = flac::region::copy::recover(*ip as usize) {
+            *ip = out as i64;
+            return true;
+        }
+    }
+    let _ = context;
+    false
+}
+
+/// Keeps the signal for when this thread leaves our code; until then every other signal is blocked.
+unsafe fn put_off(signal: c_int, info: *const siginfo_t, context: *mut c_void) {
+    // SAFETY: the kernel's context; its mask is what the thread goes on with. The kernel's mask is the first 64 bits.
+    unsafe {
+        let mask: *mut u64 = (&raw mut (*context.cast::<libc::ucontext_t>()).uc_sigmask).cast();
+        SAVED.with(|s| (*s.get()).write((signal, *info, *mask)));
+        let faults = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP];
+        *mask = faults.iter().fold(!0u64, |mask, s| mask & !(1 << (s - 1)));
+    }
+    PENDING.with(|p| p.set(true));
+}
+
+/// When a thread has left our code: lets a signal arrive that came meanwhile.
+#[inline]
+pub fn deliver() {
+    if PENDING.with(Cell::get) {
+        send_again();
+    }
+}
+
+#[cold]
+fn send_again() {
+    PENDING.with(|p| p.set(false));
+    // SAFETY: PENDING was set after SAVED was written; every signal is blocked, so nothing writes it now.
+    let (signal, info, mask) = unsafe { SAVED.with(|s| (*s.get()).assume_init()) };
+    let errno = boundary::errno();
+    // SAFETY: sends this thread the very signal that it got, then returns to its mask: the signal arrives here.
+    unsafe {
+        libc::syscall(libc::SYS_rt_tgsigqueueinfo, libc::getpid(), libc::gettid(), signal, &raw const info);
+        libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const mask, 0usize, size_of::<u64>());
+    }
+    boundary::set_errno(errno);
+}
+
+/// Does what the program asked for.
+unsafe fn run(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
+    let action = get(signal);
+    match action {
+        Some(action) if is_handler(&action) => {
+            if action.sa_flags & libc::SA_RESETHAND != 0 {
+                let mut reset = action;
+                reset.sa_sigaction = libc::SIG_DFL;
+                let given = set(signal, &reset);
+                set_kernel(signal, &given);
+            }
+            // SAFETY: the program's own handler, of the type that its flags say.
+            unsafe {
+                if action.sa_flags & libc::SA_SIGINFO != 0 {
+                    let handler: extern "C" fn(c_int, *mut siginfo_t, *mut c_void) = std::mem::transmute(action.sa_sigaction);
+                    handler(signal, info, context);
+                } else {
+                    let handler: extern "C" fn(c_int) = std::mem::transmute(action.sa_sigaction);
+                    handler(signal);
+                }
+            }
+        }
+        // A fault that nobody handles, or a signal whose action was reset meanwhile: what the kernel does without us.
+        _ => die(signal, info),
+    }
+}
+
+/// The default action: the faulting instruction runs again, or the signal is sent again.
+fn die(signal: c_int, info: *const siginfo_t) {
+    // SAFETY: plain data, for which zero is valid.
+    let mut default: sigaction = unsafe { std::mem::zeroed() };
+    default.sa_sigaction = libc::SIG_DFL;
+    set_kernel(signal, &default);
+    // SAFETY: the kernel's siginfo; sends to this thread.
+    unsafe {
+        if (*info).si_code <= 0 {
+            libc::syscall(libc::SYS_rt_tgsigqueueinfo, libc::getpid(), libc::gettid(), signal, info);
+        }
+    }
+}
+
+/// Gives the kernel an action without asking the table.
+fn set_kernel(signal: c_int, action: &sigaction) {
+    let _guard = boundary::Inside::enter();
+    // SAFETY: a valid action; the guard makes our hook pass it on.
+    unsafe { libc::sigaction(signal, action, std::ptr::null_mut()) };
+}
+
+/// An action to be filled in: SIG_DFL, no flags, an empty mask.
+pub fn no_action() -> sigaction {
+    // SAFETY: plain data; all zero is SIG_DFL with an empty mask on Linux.
+    unsafe { std::mem::zeroed() }
+}
