@@ -30,7 +30,7 @@ pub fn build() -> Shim {
     let target = dir.parent().expect("target/PROFILE");
     let status = Command::new(cargo)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(["build", "--quiet", "-p", "flac-shim", "-p", "flac", "--profile", profile, "--target-dir"])
+        .args(["build", "--quiet", "-p", "flac-shim", "-p", "flac-cli", "--profile", profile, "--target-dir"])
         .arg(target)
         .status()
         .expect("cargo starts");

@@ -65,7 +65,7 @@ fn tmpfs() -> PathBuf {
 
 fn temp_dir(parent: &Path, length: usize) -> TempDir {
     const RANDOM: usize = 8;
-    let prefix = "flac-t-";
+    let prefix = "test-of-flac-";
     let used = parent.as_os_str().len() + 1 + prefix.len() + RANDOM;
     let padding = "x".repeat(length.saturating_sub(used));
     let made = tempfile::Builder::new().prefix(prefix).suffix(&padding).rand_bytes(RANDOM).tempdir_in(parent);
@@ -93,7 +93,7 @@ impl Stage {
                 (PathBuf::from(name), out)
             }
         };
-        let pool = matches!(side, Side::Flac(..)).then(|| make(&tmp));
+        let pool = if let Side::Flac(shim, _) = side { Some(made_pool(shim, make(&tmp))) } else { None };
         Self { root, out, side: side.clone(), pool, start: std::time::SystemTime::now(), dirs }
     }
 
@@ -158,9 +158,13 @@ impl Stage {
 
     /// A line for a shell that does what `run_case` did, in fresh directories.
     pub fn by_hand(&self, case: &Case) -> String {
-        let mut line = String::from("env -i");
+        let mut line = String::new();
+        if let Side::Flac(Shim { flac: Some(flac), .. }, _) = &self.side {
+            line = format!("P=$(mktemp -d) && {} mkfs --size 2G --pool \"$P\" && ", quote(flac));
+        }
+        line.push_str("env -i");
         for (name, value) in self.environment(case) {
-            let value = if name == "FLAC_POOL" { "\"$(mktemp -d)\"".to_owned() } else { quote(Path::new(&value)) };
+            let value = if name == "FLAC_POOL" { "\"$P\"".to_owned() } else { quote(Path::new(&value)) };
             line.push_str(&format!(" {name}={value}"));
         }
         let script = format!("mkdir -p \"$ROOT\" \"$OUT\"; {}", script(case));
@@ -171,6 +175,13 @@ impl Stage {
     pub fn names(&self) -> [(&Path, &'static str); 2] {
         [(&self.root, "$ROOT"), (&self.out, "$OUT")]
     }
+}
+
+/// A pool in `dir`: what a case may write, and logs that are soon made.
+fn made_pool(shim: &Shim, dir: PathBuf) -> PathBuf {
+    let made = shim.command(&["mkfs", "--size", "2G"], &dir).expect("the command `flac` is built with the shim");
+    assert!(made.status.success(), "flac mkfs: {}", String::from_utf8_lossy(&made.stderr).trim_end());
+    dir
 }
 
 fn script(case: &Case) -> &'static str {

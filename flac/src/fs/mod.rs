@@ -2,8 +2,9 @@
 //!
 //! [`Fs`] is one process's view of one pool. Its methods are grouped by file: `open` (joining the pool), `process` (fork, exec, death),
 //! `files` (open-file slots and holds), `names` (resolve, create, remove, rename, xattr), `attr`, `io` with `read` and `write`, `resize`, `share`, `pages`
-//! (loading and evicting), `flush`, `map`, `locks`, `fsck`.
+//! (loading and evicting), `flush`, `map`, `locks`, `fsck`, `admin` (what the tools need).
 
+pub mod admin;
 pub mod attr;
 mod files;
 mod flush;

@@ -89,6 +89,7 @@ impl Place {
             shim()?;
             open_directory(&place.base)?;
             open_directory(&place.pool)?;
+            make_pool(&place.pool)?;
             place.kernel_root = Some(identity(&place.base));
         }
         place.made = vec![disk, memory];
@@ -180,7 +181,7 @@ fn build_shim() -> Result<PathBuf, String> {
         "-p",
         "flac-shim",
         "-p",
-        "flac",
+        "flac-cli",
         "--profile",
         profile,
     ]);
@@ -194,6 +195,23 @@ fn build_shim() -> Result<PathBuf, String> {
         ));
     }
     Ok(directory.join("libflacshim.so"))
+}
+
+/// A pool that is soon made: its logs are a sixteenth of it.
+fn make_pool(directory: &Path) -> Result<(), String> {
+    let mut command = Command::new(profile_directory().join("flac"));
+    command.args(["mkfs", "--size", "512M", "--pool"]);
+    let output = command
+        .arg(directory)
+        .output()
+        .map_err(|error| format!("flac mkfs: {error}"))?;
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr)
+            .trim_end()
+            .to_owned())
+    }
 }
 
 /// `target/debug` or `target/release`: two levels above this program, which is in `deps`.

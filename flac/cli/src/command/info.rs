@@ -1,0 +1,126 @@
+//! `flac info`.
+
+use crate::advice::{self, Advice};
+use crate::arguments::Info;
+use crate::failure::{Failure, Outcome};
+use crate::human::{self, json, size};
+use crate::session::Session;
+use flac::fs::admin::{LogState, Volatile};
+use flac::media::Medium;
+use flac::units::PAGE;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// What there is to tell.
+struct Facts {
+    pool: PathBuf,
+    uuid: String,
+    medium: Medium,
+    total: u64,
+    free: u64,
+    cache: Cache,
+    advice: Advice,
+    users: Vec<u32>,
+    writeback: Option<u32>,
+    log: LogState,
+    dirty: bool,
+}
+
+/// The volatile state, as it was before we looked.
+struct Cache {
+    dir: Option<PathBuf>,
+    total: u64,
+    free: u64,
+}
+
+pub fn run(pool: &Path, wanted: &Info) -> Outcome {
+    let facts = collect(pool)?;
+    human::to_stdout(&if wanted.json { as_json(&facts) } else { as_text(&facts) });
+    Ok(ExitCode::SUCCESS)
+}
+
+fn collect(pool: &Path) -> Result<Facts, Failure> {
+    let session = Session::open(pool)?;
+    let fs = session.fs();
+    let (frames, (cache_total, cache_free)) = (fs.stat_fs(), fs.dram_bytes());
+    let writeback = Volatile::of(pool)?.and_then(|state| super::writeback::pid(&state));
+    let users = fs.other_users().into_iter().filter(|pid| Some(*pid) != writeback).collect();
+    let facts = Facts {
+        pool: pool.to_owned(),
+        uuid: fs.uuid_hex(),
+        medium: fs.medium(),
+        total: frames.total * PAGE as u64,
+        free: frames.free * PAGE as u64,
+        cache: Cache { dir: (!session.is_first()).then(|| fs.run_dir().to_owned()), total: cache_total, free: cache_free },
+        advice: advice::frames((!session.is_first()).then(|| fs.has_huge_frames())),
+        users,
+        writeback,
+        log: fs.log_state()?,
+        dirty: fs.is_dirty(),
+    };
+    session.close()?;
+    Ok(facts)
+}
+
+fn as_text(facts: &Facts) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(text, "{name:<12} {value}");
+    };
+    let medium = match facts.medium {
+        Medium::Block => "a file system on a disk",
+        Medium::Memory => "memory: gone after a reboot",
+    };
+    line("pool", format!("{} ({})", facts.pool.display(), facts.uuid));
+    line("medium", medium.into());
+    line("space", format!("{}, {} free", size(facts.total), size(facts.free)));
+    match &facts.cache.dir {
+        Some(dir) => line("cache", format!("{}, {} free, in {}", size(facts.cache.total), size(facts.cache.free), dir.display())),
+        None => line("cache", format!("not in use; would have {}", size(facts.cache.total))),
+    }
+    let frames = if facts.advice.huge { "2 MiB" } else { "4 KiB" };
+    line("frames", format!("{frames}: {}", facts.advice.why));
+    if let Some(cure) = facts.advice.cure {
+        line("", format!("huge frames make large reads several times faster: `{cure}`"));
+    }
+    let users: Vec<String> = facts.users.iter().map(|pid| super::stop::describe(*pid)).collect();
+    line("users", if users.is_empty() { "none".into() } else { users.join(", ") });
+    if let Some(pid) = facts.writeback {
+        line("write-back", format!("process {pid}"));
+    }
+    let state = if facts.dirty { "changes wait for a sync" } else { "nothing waits for a sync" };
+    line("log", format!("{} records, {}; {state}", facts.log.last, size(facts.log.log_bytes)));
+    line("checkpoints", match facts.log.checkpoints.last() {
+        Some((generation, bytes)) => format!("newest: {generation}, {}", size(*bytes)),
+        None => "none yet".into(),
+    });
+    text
+}
+
+fn as_json(facts: &Facts) -> String {
+    let users: Vec<String> = facts.users.iter().map(u32::to_string).collect();
+    let optional = |text: Option<String>| text.map_or("null".into(), |text| json(&text));
+    let fields = [
+        ("pool", json(&facts.pool.to_string_lossy())),
+        ("uuid", json(&facts.uuid)),
+        ("medium", json(if facts.medium == Medium::Block { "block" } else { "memory" })),
+        ("bytes", facts.total.to_string()),
+        ("bytes_free", facts.free.to_string()),
+        ("run_dir", optional(facts.cache.dir.as_ref().map(|dir| dir.to_string_lossy().into_owned()))),
+        ("cache_bytes", facts.cache.total.to_string()),
+        ("cache_bytes_free", facts.cache.free.to_string()),
+        ("huge_frames", facts.advice.huge.to_string()),
+        ("huge_frames_why", json(&facts.advice.why)),
+        ("huge_frames_cure", optional(facts.advice.cure.map(str::to_owned))),
+        ("users", format!("[{}]", users.join(", "))),
+        ("writeback", facts.writeback.map_or("null".into(), |pid| pid.to_string())),
+        ("records", facts.log.last.to_string()),
+        ("records_durable", facts.log.durable.to_string()),
+        ("log_bytes", facts.log.log_bytes.to_string()),
+        ("checkpoints", facts.log.checkpoints.len().to_string()),
+        ("dirty", facts.dirty.to_string()),
+    ];
+    let lines: Vec<String> = fields.iter().map(|(name, value)| format!("  {}: {value}", json(name))).collect();
+    format!("{{\n{}\n}}\n", lines.join(",\n"))
+}

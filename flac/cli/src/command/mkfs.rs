@@ -1,0 +1,77 @@
+//! `flac mkfs`.
+
+use crate::arguments::Mkfs;
+use crate::failure::{Failure, Outcome};
+use crate::human;
+use flac::fs::admin::Volatile;
+use flac::media::{Pool, PoolOptions};
+use std::path::Path;
+use std::process::ExitCode;
+
+/// No pool is larger unless asked for.
+const DEFAULT_MOST: u64 = 1 << 40;
+
+pub fn run(pool: &Path, wanted: &Mkfs) -> Outcome {
+    if pool.join("superblock").exists() {
+        if !wanted.force {
+            return Err(Failure::new(format!("{} holds a pool already: choose another directory, or destroy that pool with --force", pool.display())));
+        }
+        destroy(pool)?;
+    }
+    let size = make(pool, wanted.size)?;
+    human::to_stdout(&format!("made a pool for {} in {}\n", human::size(size), pool.display()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes a pool; its size.
+pub fn make(pool: &Path, size: Option<u64>) -> Result<u64, Failure> {
+    let size = match size {
+        Some(size) => size,
+        None => default_size(pool)?,
+    };
+    Pool::create(pool, &PoolOptions { size })?;
+    Ok(size)
+}
+
+/// Half of what is free where the pool goes.
+fn default_size(pool: &Path) -> Result<u64, Failure> {
+    let mut place = pool;
+    let stat = loop {
+        match (rustix::fs::statvfs(place), place.parent()) {
+            (Ok(stat), _) => break stat,
+            (Err(rustix::io::Errno::NOENT), Some(parent)) => place = parent,
+            (Err(e), _) => return Err(Failure::on(place, e)),
+        }
+    };
+    let half = stat.f_bavail * stat.f_frsize / 2;
+    let size = half.min(DEFAULT_MOST) >> 20 << 20;
+    if size < 64 << 20 {
+        return Err(Failure::new(format!("{} has {} free: make room, or choose a size with --size", place.display(), human::size(half * 2))));
+    }
+    Ok(size)
+}
+
+/// Removes the pool and its volatile state; refused while somebody uses it.
+fn destroy(pool: &Path) -> Result<(), Failure> {
+    if let Ok(Some(state)) = Volatile::of(pool) {
+        let lock = state.lock()?;
+        let users = state.mapped_by();
+        if !users.is_empty() {
+            return Err(super::stop::in_use(pool, &users));
+        }
+        state.remove(lock)?;
+    }
+    let names = std::fs::read_dir(pool).map_err(|e| Failure::on(pool, e))?;
+    let mut names: Vec<_> = names.flatten().map(|entry| entry.file_name()).filter(|name| name.to_str().is_some_and(is_pool_file)).collect();
+    // The superblock first: without it the rest is no pool.
+    names.sort_by_key(|name| name != "superblock");
+    for name in names {
+        let path = pool.join(name);
+        std::fs::remove_file(&path).map_err(|e| Failure::on(&path, e))?;
+    }
+    Ok(())
+}
+
+fn is_pool_file(name: &str) -> bool {
+    matches!(name, "superblock" | "superblock.new" | "frames") || name.starts_with("log.") || name.starts_with("checkpoint.")
+}

@@ -1,0 +1,12 @@
+//! The subcommands, a file each.
+
+pub mod export;
+pub mod fsck;
+pub mod import;
+pub mod info;
+pub mod mkfs;
+pub mod run;
+pub mod setup;
+pub mod stop;
+pub mod sync;
+pub mod writeback;
