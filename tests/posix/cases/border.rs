@@ -49,7 +49,7 @@ fn devices_differ(d: &Dir) -> Outcome {
     let inside = sys::stat(d.path())?.st_dev;
     assert_ne!(inside, sys::stat(d.outside())?.st_dev);
     assert_eq!(inside, sys::stat(d.root())?.st_dev);
-    assert_eq!(inside, sys::fstat(&d.open("f", b""))?.st_dev);
+    assert_eq!(inside, sys::fstat(d.open("f", b""))?.st_dev);
     Ok(())
 }
 

@@ -51,7 +51,10 @@ fn heap_buffer(d: &Dir) -> Outcome {
         assert!(buffer == bytes);
         buffer.fill(1);
     }
-    assert!(content(d.at("f")) == bytes, "changing the buffer does not change the file");
+    assert!(
+        content(d.at("f")) == bytes,
+        "changing the buffer does not change the file"
+    );
     Ok(())
 }
 
@@ -79,7 +82,10 @@ fn outside_mapping(d: &Dir, flags: i32) -> sys::Sys<(std::path::PathBuf, sys::Ma
     let backing = d.outside().join("backing");
     std::fs::write(&backing, vec![1; SIZE])?;
     let other = sys::open(&backing, libc::O_RDWR, 0)?;
-    Ok((backing, sys::mmap(&other, SIZE, PROT_READ | PROT_WRITE, flags, 0)?))
+    Ok((
+        backing,
+        sys::mmap(&other, SIZE, PROT_READ | PROT_WRITE, flags, 0)?,
+    ))
 }
 
 fn file_backed_private_buffer(d: &Dir) -> Outcome {
@@ -95,7 +101,10 @@ fn file_backed_shared_buffer(d: &Dir) -> Outcome {
     let (fd, bytes) = whole(d, 6);
     let (backing, map) = outside_mapping(d, MAP_SHARED)?;
     assert_eq!(sys::read_to(&fd, map.address(), SIZE)?, SIZE);
-    assert!(content(backing) == bytes, "what is read into a shared mapping is in its file");
+    assert!(
+        content(backing) == bytes,
+        "what is read into a shared mapping is in its file"
+    );
     Ok(())
 }
 
@@ -137,7 +146,10 @@ fn partly_unmapped_buffer_is_a_short_read_or_efault(d: &Dir) -> Outcome {
             assert_eq!(sys::lseek(&fd, 0, libc::SEEK_CUR)?, count as i64);
         }
     }
-    assert!(map.get(2 << 20, 2 << 20) == vec![0; 2 << 20], "nothing beyond the gap");
+    assert!(
+        map.get(2 << 20, 2 << 20) == vec![0; 2 << 20],
+        "nothing beyond the gap"
+    );
     Ok(())
 }
 
@@ -240,7 +252,12 @@ fn write_from_a_read_only_buffer(d: &Dir) -> Outcome {
 
 fn advised_buffers_keep_their_advice(d: &Dir) -> Outcome {
     let (fd, bytes) = whole(d, 14);
-    let advices = [libc::MADV_DONTFORK, libc::MADV_MERGEABLE, libc::MADV_HUGEPAGE, libc::MADV_DONTDUMP];
+    let advices = [
+        libc::MADV_DONTFORK,
+        libc::MADV_MERGEABLE,
+        libc::MADV_HUGEPAGE,
+        libc::MADV_DONTDUMP,
+    ];
     for advice in advices {
         let map = sys::anonymous(4 << 20, MAP_PRIVATE)?;
         // A kernel without the feature refuses the advice, which is fine.
@@ -249,7 +266,11 @@ fn advised_buffers_keep_their_advice(d: &Dir) -> Outcome {
         assert!(map.get(0, 4 << 20) == bytes[..4 << 20]);
         if advice == libc::MADV_DONTFORK {
             let child = sys::fork(|| drop(map.get(0, 1)));
-            assert_eq!(child.wait(), sys::Ended::Signal(libc::SIGSEGV), "the child has no such memory");
+            assert_eq!(
+                child.wait(),
+                sys::Ended::Signal(libc::SIGSEGV),
+                "the child has no such memory"
+            );
         }
     }
     Ok(())
@@ -270,11 +291,13 @@ fn neighbours_of_the_buffer_stay(d: &Dir) -> Outcome {
 
 fn large_stack_of_a_thread(d: &Dir) -> Outcome {
     let (fd, bytes) = whole(d, 16);
-    let thread = std::thread::Builder::new().stack_size(8 << 20).spawn(move || {
-        let mut buffer = [0_u8; 2 << 20];
-        assert_eq!(sys::read(&fd, &mut buffer), Ok(2 << 20));
-        assert!(buffer[..] == bytes[..2 << 20]);
-    });
+    let thread = std::thread::Builder::new()
+        .stack_size(8 << 20)
+        .spawn(move || {
+            let mut buffer = [0_u8; 2 << 20];
+            assert_eq!(sys::read(&fd, &mut buffer), Ok(2 << 20));
+            assert!(buffer[..] == bytes[..2 << 20]);
+        });
     thread.map_err(sys::Errno::from)?.join().expect("no panic");
     Ok(())
 }
@@ -284,10 +307,15 @@ fn read_into_the_middle_of_a_filled_buffer(d: &Dir) -> Outcome {
     let map = sys::anonymous(SIZE, MAP_PRIVATE)?;
     assert_eq!(sys::pread_to(&fd, map.address(), SIZE, 0)?, SIZE);
     let mut expected = bytes.clone();
-    for (at, offset, length) in
-        [(3 << 20, 0, 1 << 20), ((1 << 20) + 5, 777, 100_000), (0, 5 << 20, 4096)]
-    {
-        assert_eq!(sys::pread_to(&fd, map.address() + at, length, offset as i64)?, length);
+    for (at, offset, length) in [
+        (3 << 20, 0, 1 << 20),
+        ((1 << 20) + 5, 777, 100_000),
+        (0, 5 << 20, 4096),
+    ] {
+        assert_eq!(
+            sys::pread_to(&fd, map.address() + at, length, offset as i64)?,
+            length
+        );
         expected[at..at + length].copy_from_slice(&bytes[offset..offset + length]);
     }
     assert!(map.get(0, SIZE) == expected);

@@ -114,7 +114,10 @@ fn mremap_keeps_the_bytes(d: &Dir) -> Outcome {
     let (_fd, bytes, map) = filled(d, 6)?;
     let map = map.resize(2 * SIZE)?;
     assert!(map.get(0, SIZE) == bytes);
-    assert!(map.get(SIZE, SIZE) == vec![0; SIZE], "new anonymous memory is zero");
+    assert!(
+        map.get(SIZE, SIZE) == vec![0; SIZE],
+        "new anonymous memory is zero"
+    );
     let map = map.resize(SIZE / 2)?;
     assert!(map.get(0, SIZE / 2) == bytes[..SIZE / 2]);
     Ok(())
@@ -123,7 +126,10 @@ fn mremap_keeps_the_bytes(d: &Dir) -> Outcome {
 fn dontneed_gives_zeros(d: &Dir) -> Outcome {
     let (fd, bytes, map) = filled(d, 7)?;
     map.advise(1 << 20, 2 << 20, libc::MADV_DONTNEED)?;
-    assert!(map.get(1 << 20, 2 << 20) == vec![0; 2 << 20], "anonymous memory starts over");
+    assert!(
+        map.get(1 << 20, 2 << 20) == vec![0; 2 << 20],
+        "anonymous memory starts over"
+    );
     assert!(map.get(0, 1 << 20) == bytes[..1 << 20]);
     assert!(map.get(3 << 20, 5 << 20) == bytes[3 << 20..]);
     map.advise(0, SIZE, libc::MADV_DONTNEED)?;
@@ -165,7 +171,10 @@ fn fork_copies_the_buffer(d: &Dir) -> Outcome {
     let child = sys::fork(|| {
         assert!(map.get(0, SIZE) == bytes);
         std::thread::sleep(std::time::Duration::from_millis(150));
-        assert!(map.get(0, SIZE) == bytes, "whatever the parent does meanwhile");
+        assert!(
+            map.get(0, SIZE) == bytes,
+            "whatever the parent does meanwhile"
+        );
     });
     sys::pwrite(&fd, &vec![1; SIZE], 0)?;
     map.put(0, &vec![2; SIZE]);
@@ -252,13 +261,20 @@ fn many_scattered_reads_do_not_exhaust_mappings(d: &Dir) -> Outcome {
     let map = sys::anonymous(PIECES * PIECE * 2, MAP_PRIVATE | libc::MAP_NORESERVE)?;
     for number in 0..PIECES {
         let (at, offset) = (number * PIECE * 2, number % 4 * PIECE);
-        assert_eq!(sys::pread_to(&fd, map.address() + at, PIECE, offset as i64)?, PIECE);
+        assert_eq!(
+            sys::pread_to(&fd, map.address() + at, PIECE, offset as i64)?,
+            PIECE
+        );
     }
     for number in (0..PIECES).step_by(997) {
         let offset = number % 4 * PIECE;
         assert!(map.get(number * PIECE * 2, PIECE) == bytes[offset..offset + PIECE]);
     }
-    assert_eq!(Block::malloc(50 << 20, 1).get(0, 1), [1], "malloc still works");
+    assert_eq!(
+        Block::malloc(50 << 20, 1).get(0, 1),
+        [1],
+        "malloc still works"
+    );
     Ok(())
 }
 

@@ -229,10 +229,8 @@ fn descriptor_255_works(d: &Dir) -> Outcome {
 fn closing_standard_descriptors_reuses_their_numbers(d: &Dir) -> Outcome {
     d.file("f", b"abc");
     sys::fork(|| {
-        (
-            sys::close(0).expect("stdin"),
-            sys::close(1).expect("stdout"),
-        );
+        sys::close(0).expect("stdin");
+        sys::close(1).expect("stdout");
         assert_eq!(sys::open(d.at("f"), O_RDONLY, 0).map(sys::Fd::leak), Ok(0));
         assert_eq!(sys::open(d.at("f"), O_RDWR, 0).map(sys::Fd::leak), Ok(1));
         assert_eq!(sys::getc_stdin(), Some(b'a'));

@@ -63,6 +63,7 @@ fn standard_streams_can_be_files(d: &Dir) -> Outcome {
             .read(true)
             .write(true)
             .create(true)
+            .truncate(false)
             .open(d.at(name))
             .expect(name)
     };

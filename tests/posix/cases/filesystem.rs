@@ -31,7 +31,10 @@ fn statfs_numbers_add_up(d: &Dir) -> Outcome {
 
 fn statvfs_agrees_with_statfs(d: &Dir) -> Outcome {
     let (fs, vfs) = (sys::statfs(d.path())?, sys::statvfs(d.path())?);
-    assert_eq!((vfs.f_blocks, vfs.f_bsize as i64), (fs.f_blocks, fs.f_bsize as i64));
+    assert_eq!(
+        (vfs.f_blocks, vfs.f_bsize as i64),
+        (fs.f_blocks, fs.f_bsize)
+    );
     assert!(vfs.f_frsize > 0 && vfs.f_namemax == 255);
     Ok(())
 }
@@ -39,7 +42,10 @@ fn statvfs_agrees_with_statfs(d: &Dir) -> Outcome {
 fn fstatfs_agrees(d: &Dir) -> Outcome {
     let fd = d.open("f", b"");
     let (by_fd, by_path) = (sys::fstatfs(&fd)?, sys::statfs(d.at("f"))?);
-    assert_eq!((by_fd.f_type, by_fd.f_bsize), (by_path.f_type, by_path.f_bsize));
+    assert_eq!(
+        (by_fd.f_type, by_fd.f_bsize),
+        (by_path.f_type, by_path.f_bsize)
+    );
     assert_eq!(by_fd.f_blocks, by_path.f_blocks);
     Ok(())
 }
@@ -85,7 +91,11 @@ fn file_size_limit_sends_sigxfsz(d: &Dir) -> Outcome {
     let child = sys::fork(|| {
         sys::limit(libc::RLIMIT_FSIZE, 1000).expect("setrlimit");
         assert_eq!(sys::write(&fd, &[1; 900]), Ok(900));
-        assert_eq!(sys::write(&fd, &[1; 900]), Ok(100), "what still fits is written");
+        assert_eq!(
+            sys::write(&fd, &[1; 900]),
+            Ok(100),
+            "what still fits is written"
+        );
         let _ = sys::write(&fd, &[1; 10]);
     });
     assert_eq!(child.wait(), sys::Ended::Signal(libc::SIGXFSZ));

@@ -109,7 +109,11 @@ fn blocking_lock_waits(d: &Dir) -> Outcome {
     let child = sys::fork(|| {
         let own = again(d);
         sys::flock(&own, LOCK_SH).expect("lock");
-        assert_eq!(sys::fstat(&own).expect("fstat").st_size, 1, "the holder wrote before");
+        assert_eq!(
+            sys::fstat(&own).expect("fstat").st_size,
+            1,
+            "the holder wrote before"
+        );
     });
     std::thread::sleep(std::time::Duration::from_millis(100));
     write_all(&fd, b"x");
@@ -122,7 +126,10 @@ fn works_on_read_only_descriptors_and_directories(d: &Dir) -> Outcome {
     let path = d.file("f", b"");
     let reader = sys::open(path, O_RDONLY, 0)?;
     sys::flock(&reader, LOCK_EX)?;
-    let (one, two) = (sys::open(d.path(), O_RDONLY, 0)?, sys::open(d.path(), O_RDONLY, 0)?);
+    let (one, two) = (
+        sys::open(d.path(), O_RDONLY, 0)?,
+        sys::open(d.path(), O_RDONLY, 0)?,
+    );
     sys::flock(&one, LOCK_EX)?;
     fails!(EAGAIN, sys::flock(&two, LOCK_EX | LOCK_NB));
     Ok(())

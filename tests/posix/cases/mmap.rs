@@ -183,19 +183,28 @@ fn truncation_and_growth_show_zeros(d: &Dir) -> Outcome {
 fn writing_a_read_only_mapping_is_sigsegv(d: &Dir) -> Outcome {
     let fd = d.open("f", &[1; 4096]);
     let map = sys::mmap(&fd, 4096, PROT_READ, MAP_SHARED, 0)?;
-    assert_eq!(sys::fork(|| map.put(0, b"x")).wait(), Ended::Signal(libc::SIGSEGV));
+    assert_eq!(
+        sys::fork(|| map.put(0, b"x")).wait(),
+        Ended::Signal(libc::SIGSEGV)
+    );
     Ok(())
 }
 
 fn access_modes_are_checked(d: &Dir) -> Outcome {
     let path = d.file("f", &[1; 4096]);
-    let (reader, writer) = (sys::open(&path, O_RDONLY, 0)?, sys::open(&path, O_WRONLY, 0)?);
+    let (reader, writer) = (
+        sys::open(&path, O_RDONLY, 0)?,
+        sys::open(&path, O_WRONLY, 0)?,
+    );
     fails!(EACCES, sys::mmap(&reader, 4096, RW, MAP_SHARED, 0));
     sys::mmap(&reader, 4096, RW, MAP_PRIVATE, 0)?;
     fails!(EACCES, sys::mmap(&writer, 4096, PROT_READ, MAP_SHARED, 0));
     fails!(EACCES, sys::mmap(&writer, 4096, PROT_WRITE, MAP_SHARED, 0));
     let path_only = sys::open(&path, libc::O_PATH, 0)?;
-    fails!(EBADF, sys::mmap(&path_only, 4096, PROT_READ, MAP_PRIVATE, 0));
+    fails!(
+        EBADF,
+        sys::mmap(&path_only, 4096, PROT_READ, MAP_PRIVATE, 0)
+    );
     Ok(())
 }
 
@@ -287,8 +296,8 @@ fn read_into_a_mapping_of_another_file(d: &Dir) -> Outcome {
 
 fn child_inherits_mappings(d: &Dir) -> Outcome {
     let fd = d.open("f", &[1; 8192]);
-    let (shared, private) =
-        (sys::mmap(&fd, 8192, RW, MAP_SHARED, 0)?, sys::mmap(&fd, 8192, RW, MAP_PRIVATE, 0)?);
+    let shared = sys::mmap(&fd, 8192, RW, MAP_SHARED, 0)?;
+    let private = sys::mmap(&fd, 8192, RW, MAP_PRIVATE, 0)?;
     private.put(0, b"mine");
     sys::fork(|| {
         assert_eq!(private.get(0, 4), b"mine");
@@ -308,7 +317,10 @@ fn reader_that_read_before_keeps_its_copy(d: &Dir) -> Outcome {
     let buffer = sys::Block::aligned(2 << 20, 2 << 20);
     assert_eq!(sys::pread_to(&fd, buffer.address(), 2 << 20, 0)?, 2 << 20);
     map.put(0, &vec![9; 2 << 20]);
-    assert!(buffer.get(0, 2 << 20) == bytes, "a store through a mapping is not a store to a buffer");
+    assert!(
+        buffer.get(0, 2 << 20) == bytes,
+        "a store through a mapping is not a store to a buffer"
+    );
     Ok(())
 }
 
@@ -322,6 +334,10 @@ fn large_file_mapped_and_checked(d: &Dir) -> Outcome {
         map.put(offset, b"!");
     }
     let after = content(d.at("f"));
-    assert!((0..size).step_by(1_000_003).all(|offset| after[offset] == b'!'));
+    assert!(
+        (0..size)
+            .step_by(1_000_003)
+            .all(|offset| after[offset] == b'!')
+    );
     Ok(())
 }

@@ -52,7 +52,10 @@ fn exclusive_lock_keeps_others_out(d: &Dir) -> Outcome {
     try_lock(&fd, F_WRLCK, 0, 0)?;
     assert!(!free_for_others(d, F_WRLCK, 0, 0));
     assert!(!free_for_others(d, F_RDLCK, 0, 0));
-    assert!(!free_for_others(d, F_RDLCK, 1 << 40, 1), "length 0 means to the end and beyond");
+    assert!(
+        !free_for_others(d, F_RDLCK, 1 << 40, 1),
+        "length 0 means to the end and beyond"
+    );
     try_lock(&fd, F_UNLCK, 0, 0)?;
     assert!(free_for_others(d, F_WRLCK, 0, 0));
     Ok(())
@@ -106,7 +109,10 @@ fn getlk_reports_the_owner_and_range(d: &Dir) -> Outcome {
     sys::fork(|| {
         let found = sys::get_lock(&fd, F_GETLK, F_RDLCK, range(0, 0)).expect("getlk");
         assert_eq!(i32::from(found.l_type), F_WRLCK);
-        assert_eq!((found.l_start, found.l_len, found.l_pid as u32), (5, 10, owner));
+        assert_eq!(
+            (found.l_start, found.l_len, found.l_pid as u32),
+            (5, 10, owner)
+        );
     })
     .succeeds();
     Ok(())
@@ -121,7 +127,11 @@ fn getlk_says_unlocked_where_nothing_stands_in_the_way(d: &Dir) -> Outcome {
     })
     .succeeds();
     let own = sys::get_lock(&fd, F_GETLK, F_WRLCK, range(0, 10))?;
-    assert_eq!(i32::from(own.l_type), F_UNLCK, "one's own lock is no obstacle");
+    assert_eq!(
+        i32::from(own.l_type),
+        F_UNLCK,
+        "one's own lock is no obstacle"
+    );
     Ok(())
 }
 
@@ -148,7 +158,10 @@ fn closing_any_descriptor_of_the_file_releases(d: &Dir) -> Outcome {
     try_lock(&fd, F_WRLCK, 0, 0)?;
     assert!(!free_for_others(d, F_WRLCK, 0, 0));
     sys::open(d.at("f"), O_RDONLY, 0)?.close()?;
-    assert!(free_for_others(d, F_WRLCK, 0, 0), "the rule that everybody forgets");
+    assert!(
+        free_for_others(d, F_WRLCK, 0, 0),
+        "the rule that everybody forgets"
+    );
     Ok(())
 }
 
@@ -160,7 +173,10 @@ fn locks_are_not_inherited_by_fork(d: &Dir) -> Outcome {
         sys::close(&fd).expect("close");
     })
     .succeeds();
-    assert!(!free_for_others(d, F_WRLCK, 0, 0), "the child's close and end release nothing");
+    assert!(
+        !free_for_others(d, F_WRLCK, 0, 0),
+        "the child's close and end release nothing"
+    );
     Ok(())
 }
 
@@ -233,7 +249,8 @@ fn deadlock_is_noticed(d: &Dir) -> Outcome {
         let own = sys::open(d.at("f"), O_RDWR, 0).expect("open");
         try_lock(&own, F_WRLCK, 1, 1).expect("lock");
         write_all(&ready_in, b"r");
-        sys::set_lock(&own, F_SETLKW, F_WRLCK, range(0, 1)).expect("granted when the parent gives up");
+        sys::set_lock(&own, F_SETLKW, F_WRLCK, range(0, 1))
+            .expect("granted when the parent gives up");
     });
     sys::read(&ready_out, &mut [0; 1])?;
     std::thread::sleep(std::time::Duration::from_millis(100));
@@ -246,7 +263,10 @@ fn deadlock_is_noticed(d: &Dir) -> Outcome {
 
 fn lock_needs_the_access_mode(d: &Dir) -> Outcome {
     let path = d.file("f", b"");
-    let (reader, writer) = (sys::open(&path, O_RDONLY, 0)?, sys::open(&path, O_WRONLY, 0)?);
+    let (reader, writer) = (
+        sys::open(&path, O_RDONLY, 0)?,
+        sys::open(&path, O_WRONLY, 0)?,
+    );
     fails!(EBADF, try_lock(&reader, F_WRLCK, 0, 0));
     fails!(EBADF, try_lock(&writer, F_RDLCK, 0, 0));
     try_lock(&reader, F_RDLCK, 0, 0)?;

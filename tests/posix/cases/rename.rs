@@ -77,7 +77,8 @@ fn the_target_exists_at_every_moment(d: &Dir) -> Outcome {
 }
 
 fn moves_between_directories(d: &Dir) -> Outcome {
-    (d.dir("one"), d.dir("two"));
+    d.dir("one");
+    d.dir("two");
     d.file("one/f", b"abc");
     sys::rename(d.at("one/f"), d.at("two/g"))?;
     assert!(sys::names_in(d.at("one"))?.is_empty());
@@ -86,7 +87,9 @@ fn moves_between_directories(d: &Dir) -> Outcome {
 }
 
 fn directory_moves_with_its_contents(d: &Dir) -> Outcome {
-    (d.dir("one"), d.dir("one/sub"), d.dir("two"));
+    d.dir("one");
+    d.dir("one/sub");
+    d.dir("two");
     d.file("one/sub/f", b"abc");
     sys::rename(d.at("one/sub"), d.at("two/moved"))?;
     assert_eq!(content(d.at("two/moved/f")), b"abc");
@@ -98,7 +101,8 @@ fn directory_moves_with_its_contents(d: &Dir) -> Outcome {
 }
 
 fn directory_over_an_empty_one_replaces_it(d: &Dir) -> Outcome {
-    (d.dir("one"), d.dir("two"));
+    d.dir("one");
+    d.dir("two");
     d.file("one/f", b"abc");
     sys::rename(d.at("one"), d.at("two"))?;
     assert_eq!(content(d.at("two/f")), b"abc");
@@ -107,7 +111,8 @@ fn directory_over_an_empty_one_replaces_it(d: &Dir) -> Outcome {
 }
 
 fn directory_over_a_full_one_is_enotempty(d: &Dir) -> Outcome {
-    (d.dir("one"), d.dir("two"));
+    d.dir("one");
+    d.dir("two");
     d.file("two/f", b"");
     let errno = sys::rename(d.at("one"), d.at("two")).err();
     assert!(
@@ -133,7 +138,9 @@ fn file_over_a_directory_is_eisdir(d: &Dir) -> Outcome {
 }
 
 fn into_its_own_subdirectory_is_einval(d: &Dir) -> Outcome {
-    (d.dir("dir"), d.dir("dir/sub"), d.dir("dir/sub/deep"));
+    d.dir("dir");
+    d.dir("dir/sub");
+    d.dir("dir/sub/deep");
     fails!(EINVAL, sys::rename(d.at("dir"), d.at("dir/x")));
     fails!(EINVAL, sys::rename(d.at("dir"), d.at("dir/sub/deep/x")));
     fails!(EINVAL, sys::rename(d.at("dir"), d.at("dir/sub")));
@@ -141,7 +148,8 @@ fn into_its_own_subdirectory_is_einval(d: &Dir) -> Outcome {
 }
 
 fn onto_an_ancestor_is_enotempty(d: &Dir) -> Outcome {
-    (d.dir("dir"), d.dir("dir/sub"));
+    d.dir("dir");
+    d.dir("dir/sub");
     d.file("dir/sub/f", b"");
     fails!(ENOTEMPTY, sys::rename(d.at("dir/sub"), d.at("dir")));
     fails!(ENOTEMPTY, sys::rename(d.at("dir/sub/f"), d.at("dir")));
@@ -232,7 +240,8 @@ fn noreplace_does_not_replace(d: &Dir) -> Outcome {
 fn exchange_swaps_files_directories_and_both(d: &Dir) -> Outcome {
     d.file("a", b"a");
     d.file("b", b"b");
-    (d.dir("dir"), d.dir("dir/sub"));
+    d.dir("dir");
+    d.dir("dir/sub");
     sys::renameat2(d.at("a"), d.at("b"), RENAME_EXCHANGE)?;
     assert_eq!(
         (content(d.at("a")), content(d.at("b"))),
@@ -264,7 +273,8 @@ fn flags_that_contradict_are_einval(d: &Dir) -> Outcome {
 }
 
 fn renameat_takes_two_directories(d: &Dir) -> Outcome {
-    (d.dir("one"), d.dir("two"));
+    d.dir("one");
+    d.dir("two");
     d.file("one/f", b"abc");
     let one = sys::open(d.at("one"), libc::O_RDONLY | libc::O_DIRECTORY, 0)?;
     let two = sys::open(d.at("two"), libc::O_PATH | libc::O_DIRECTORY, 0)?;
@@ -275,7 +285,9 @@ fn renameat_takes_two_directories(d: &Dir) -> Outcome {
 }
 
 fn directory_links_follow_a_moved_subdirectory(d: &Dir) -> Outcome {
-    (d.dir("one"), d.dir("two"), d.dir("one/sub"));
+    d.dir("one");
+    d.dir("two");
+    d.dir("one/sub");
     let before = (
         sys::stat(d.at("one"))?.st_nlink,
         sys::stat(d.at("two"))?.st_nlink,

@@ -45,9 +45,15 @@ fn handler_may_write_to_the_same_file_meanwhile(d: &Dir) -> Outcome {
     let all = content(path);
     assert_eq!(all.len(), records * 7 + writes as usize);
     for line in all.split_inclusive(|byte| *byte == b'\n') {
-        let start = line.iter().position(|byte| *byte != sys::HANDLER_BYTE).unwrap_or(line.len());
+        let start = line
+            .iter()
+            .position(|byte| *byte != sys::HANDLER_BYTE)
+            .unwrap_or(line.len());
         let rest = &line[start..];
-        assert!(rest.is_empty() || rest == b"record\n", "a record is torn by the handler's bytes");
+        assert!(
+            rest.is_empty() || rest == b"record\n",
+            "a record is torn by the handler's bytes"
+        );
     }
     Ok(())
 }
@@ -87,6 +93,10 @@ fn kill_in_the_middle_of_writes_leaves_others_working(d: &Dir) -> Outcome {
         sys::creat(d.at("mine"), 0o600)?.close()?;
         sys::unlink(d.at("mine"))?;
     }
-    assert!(content(d.at("f"))[5..].iter().all(|byte| *byte == 7 || *byte == 0));
+    assert!(
+        content(d.at("f"))[5..]
+            .iter()
+            .all(|byte| *byte == 7 || *byte == 0)
+    );
     Ok(())
 }

@@ -182,7 +182,10 @@ fn seeking_past_the_end_and_writing_leaves_a_hole(d: &Dir) -> Outcome {
     stream.write(b"b");
     stream.close()?;
     let all = content(d.at("f"));
-    assert_eq!((all.len(), all[0], all[5000], all[10_000]), (10_001, b'a', 0, b'b'));
+    assert_eq!(
+        (all.len(), all[0], all[5000], all[10_000]),
+        (10_001, b'a', 0, b'b')
+    );
     Ok(())
 }
 
@@ -213,7 +216,8 @@ fn fdopen_starts_at_the_offset_and_closes(d: &Dir) -> Outcome {
 }
 
 fn freopen_switches_files(d: &Dir) -> Outcome {
-    (d.file("one", b"first"), d.file("two", b"second"));
+    d.file("one", b"first");
+    d.file("two", b"second");
     let mut stream = fopen(d.at("one"), "r")?;
     let number = stream.fileno();
     assert_eq!(stream.read(5), b"first");
@@ -241,7 +245,10 @@ fn freopen_changes_the_mode(d: &Dir) -> Outcome {
 
 fn fileno_names_the_descriptor(d: &Dir) -> Outcome {
     let stream = fopen(d.file("f", b"abc"), "r")?;
-    assert_eq!(sys::fstat(stream.fileno())?.st_ino, sys::stat(d.at("f"))?.st_ino);
+    assert_eq!(
+        sys::fstat(stream.fileno())?.st_ino,
+        sys::stat(d.at("f"))?.st_ino
+    );
     Ok(())
 }
 

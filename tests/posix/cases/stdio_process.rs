@@ -122,10 +122,19 @@ fn reading_position_is_shared_over_fork_after_flush(d: &Dir) -> Outcome {
 }
 
 fn shell_and_child_share_a_script_on_stdin(d: &Dir) -> Outcome {
-    d.file("script", b"read -r a\nfirst line\necho \"got $a\"\nhead -n 1 >/dev/null\n");
+    d.file(
+        "script",
+        b"read -r a\nfirst line\necho \"got $a\"\nhead -n 1 >/dev/null\n",
+    );
     let input = std::fs::File::open(d.at("script")).map_err(sys::Errno::from)?;
-    let output = std::process::Command::new("bash").stdin(input).output().map_err(sys::Errno::from)?;
-    assert_eq!(output.stdout, b"got first line\n", "the shell reads no further than it needs");
+    let output = std::process::Command::new("bash")
+        .stdin(input)
+        .output()
+        .map_err(sys::Errno::from)?;
+    assert_eq!(
+        output.stdout, b"got first line\n",
+        "the shell reads no further than it needs"
+    );
     Ok(())
 }
 

@@ -40,7 +40,10 @@ fn mkostemps_keeps_the_suffix_and_sets_flags(d: &Dir) -> Outcome {
     let (fd, name) = sys::mkostemps(d.at("t-XXXXXX.tail"), 5, flags)?;
     assert!(name.to_string_lossy().ends_with(".tail"));
     assert_eq!(sys::fcntl(&fd, libc::F_GETFD, 0)?, libc::FD_CLOEXEC);
-    assert_eq!(sys::fcntl(&fd, libc::F_GETFL, 0)? & libc::O_APPEND, libc::O_APPEND);
+    assert_eq!(
+        sys::fcntl(&fd, libc::F_GETFL, 0)? & libc::O_APPEND,
+        libc::O_APPEND
+    );
     Ok(())
 }
 

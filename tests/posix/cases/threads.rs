@@ -20,8 +20,12 @@ cases![
 fn in_threads(count: u8, body: impl Fn(u8) + Sync) {
     let body = &body;
     std::thread::scope(|scope| {
-        let handles: Vec<_> = (0..count).map(|number| scope.spawn(move || body(number))).collect();
-        handles.into_iter().for_each(|handle| handle.join().expect("no panic"));
+        let handles: Vec<_> = (0..count)
+            .map(|number| scope.spawn(move || body(number)))
+            .collect();
+        handles
+            .into_iter()
+            .for_each(|handle| handle.join().expect("no panic"));
     });
 }
 
@@ -51,7 +55,10 @@ fn expect_whole_records(d: &Dir, fd: &sys::Fd) {
     });
     let all = content(d.at("f"));
     assert_eq!(all.len(), 4 * 2000 * 33);
-    assert!(all.chunks(33).all(|record| record.iter().all(|byte| *byte == record[0])));
+    assert!(
+        all.chunks(33)
+            .all(|record| record.iter().all(|byte| *byte == record[0]))
+    );
     for number in 0..4 {
         let count = all.iter().filter(|byte| **byte == b'a' + number).count();
         assert_eq!(count, 2000 * 33);
@@ -86,7 +93,10 @@ fn reading_while_another_thread_truncates(d: &Dir) -> Outcome {
             assert!(buffer[..count].iter().all(|byte| *byte == 7 || *byte == 0));
             let copy = buffer.clone();
             std::thread::yield_now();
-            assert!(buffer == copy, "a buffer that was read does not change any more");
+            assert!(
+                buffer == copy,
+                "a buffer that was read does not change any more"
+            );
         }
     });
     Ok(())
@@ -121,7 +131,10 @@ fn opening_and_closing_in_four_threads(d: &Dir) -> Outcome {
             let fd = sys::open(d.at(&format!("f{pick}")), libc::O_RDONLY, 0).expect("open");
             let mut bytes = [9; 100];
             assert_eq!(sys::read(&fd, &mut bytes), Ok(100));
-            assert_eq!(bytes, [pick; 100], "the descriptor is ours and no other thread's");
+            assert_eq!(
+                bytes, [pick; 100],
+                "the descriptor is ours and no other thread's"
+            );
         }
     });
     Ok(())
@@ -173,7 +186,9 @@ fn descriptors_opened_by_one_thread_serve_another(d: &Dir) -> Outcome {
     let opener = std::thread::spawn(move || sys::open(path, libc::O_RDWR, 0).expect("open").leak());
     let fd = sys::Fd::own(opener.join().expect("no panic"));
     assert_eq!(sys::write(&fd, b"XYZ")?, 3);
-    std::thread::spawn(move || fd.close().expect("close")).join().expect("no panic");
+    std::thread::spawn(move || fd.close().expect("close"))
+        .join()
+        .expect("no panic");
     assert_eq!(content(d.at("f")), b"XYZ");
     Ok(())
 }

@@ -113,10 +113,12 @@ fn chmod_and_link_change_ctime_alone(d: &Dir) -> Outcome {
 }
 
 fn rename_keeps_mtime_and_changes_the_directories(d: &Dir) -> Outcome {
-    (d.dir("one"), d.dir("two"));
+    d.dir("one");
+    d.dir("two");
     d.file("one/f", b"abc");
     age(d.at("one/f"));
-    (age(d.at("one")), age(d.at("two")));
+    age(d.at("one"));
+    age(d.at("two"));
     let before = change(d.at("one/f"));
     tick();
     sys::rename(d.at("one/f"), d.at("two/f"))?;
@@ -248,7 +250,8 @@ fn times_before_1970_and_after_2038_are_kept(d: &Dir) -> Outcome {
 fn readlink_and_readdir_may_change_atime_but_not_mtime(d: &Dir) -> Outcome {
     let dir = d.dir("dir");
     sys::symlink("x", d.at("dir/l"))?;
-    (age(&dir), age(d.at("dir/l")));
+    age(&dir);
+    age(d.at("dir/l"));
     sys::readlink(d.at("dir/l"), 10)?;
     sys::names_in(&dir)?;
     assert_eq!((times(&dir).1, times(d.at("dir/l")).1), (OLD.0, OLD.0));

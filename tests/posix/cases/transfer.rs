@@ -88,16 +88,25 @@ fn copy_file_range_copies_and_moves_offsets(d: &Dir) -> Outcome {
 fn copy_file_range_with_offsets_keeps_them(d: &Dir) -> Outcome {
     let (from, to) = (d.open("from", b"abcdef"), d.open("to", b"0123456789"));
     let (mut source, mut target) = (Some(1), Some(4));
-    assert_eq!(sys::copy_file_range(&from, &mut source, &to, &mut target, 3)?, 3);
+    assert_eq!(
+        sys::copy_file_range(&from, &mut source, &to, &mut target, 3)?,
+        3
+    );
     assert_eq!((source, target), (Some(4), Some(7)));
-    assert_eq!(sys::lseek(&from, 0, libc::SEEK_CUR)? + sys::lseek(&to, 0, libc::SEEK_CUR)?, 0);
+    assert_eq!(
+        sys::lseek(&from, 0, libc::SEEK_CUR)? + sys::lseek(&to, 0, libc::SEEK_CUR)?,
+        0
+    );
     assert_eq!(content(d.at("to")), b"0123bcd789");
     Ok(())
 }
 
 fn copy_file_range_grows_the_target(d: &Dir) -> Outcome {
     let (from, to) = (d.open("from", b"abc"), d.open("to", b""));
-    assert_eq!(sys::copy_file_range(&from, &mut Some(0), &to, &mut Some(10_000), 3)?, 3);
+    assert_eq!(
+        sys::copy_file_range(&from, &mut Some(0), &to, &mut Some(10_000), 3)?,
+        3
+    );
     let all = content(d.at("to"));
     assert!(all.len() == 10_003 && all[..10_000].iter().all(|byte| *byte == 0));
     assert_eq!(all[10_000..], *b"abc");
@@ -106,9 +115,18 @@ fn copy_file_range_grows_the_target(d: &Dir) -> Outcome {
 
 fn copy_file_range_stops_at_the_end(d: &Dir) -> Outcome {
     let (from, to) = (d.open("from", b"abc"), d.open("to", b""));
-    assert_eq!(sys::copy_file_range(&from, &mut None, &to, &mut None, 100)?, 3);
-    assert_eq!(sys::copy_file_range(&from, &mut None, &to, &mut None, 100)?, 0);
-    assert_eq!(sys::copy_file_range(&from, &mut Some(0), &to, &mut None, 0)?, 0);
+    assert_eq!(
+        sys::copy_file_range(&from, &mut None, &to, &mut None, 100)?,
+        3
+    );
+    assert_eq!(
+        sys::copy_file_range(&from, &mut None, &to, &mut None, 100)?,
+        0
+    );
+    assert_eq!(
+        sys::copy_file_range(&from, &mut Some(0), &to, &mut None, 0)?,
+        0
+    );
     Ok(())
 }
 
@@ -116,10 +134,16 @@ fn copy_file_range_within_a_file(d: &Dir) -> Outcome {
     let bytes = pattern(100_000, 4);
     let fd = d.open("f", &bytes);
     let (mut from, mut to) = (Some(0), Some(100_000));
-    assert_eq!(sys::copy_file_range(&fd, &mut from, &fd, &mut to, 100_000)?, 100_000);
+    assert_eq!(
+        sys::copy_file_range(&fd, &mut from, &fd, &mut to, 100_000)?,
+        100_000
+    );
     let all = content(d.at("f"));
     assert!(all[..100_000] == bytes && all[100_000..] == bytes);
-    fails!(EINVAL, sys::copy_file_range(&fd, &mut Some(0), &fd, &mut Some(10), 100));
+    fails!(
+        EINVAL,
+        sys::copy_file_range(&fd, &mut Some(0), &fd, &mut Some(10), 100)
+    );
     Ok(())
 }
 
@@ -128,12 +152,27 @@ fn copy_file_range_errors(d: &Dir) -> Outcome {
     let reader = sys::open(d.at("to"), libc::O_RDONLY, 0)?;
     let append = sys::open(d.at("to"), libc::O_WRONLY | libc::O_APPEND, 0)?;
     let dir = sys::open(d.path(), libc::O_RDONLY, 0)?;
-    fails!(EBADF, sys::copy_file_range(&from, &mut None, &reader, &mut None, 3));
-    fails!(EBADF, sys::copy_file_range(&from, &mut None, &append, &mut None, 3));
-    fails!(EBADF, sys::copy_file_range(-1, &mut None, &to, &mut None, 3));
-    fails!(EISDIR, sys::copy_file_range(&dir, &mut None, &to, &mut None, 3));
+    fails!(
+        EBADF,
+        sys::copy_file_range(&from, &mut None, &reader, &mut None, 3)
+    );
+    fails!(
+        EBADF,
+        sys::copy_file_range(&from, &mut None, &append, &mut None, 3)
+    );
+    fails!(
+        EBADF,
+        sys::copy_file_range(-1, &mut None, &to, &mut None, 3)
+    );
+    fails!(
+        EISDIR,
+        sys::copy_file_range(&dir, &mut None, &to, &mut None, 3)
+    );
     let (out, _into) = sys::pipe(0)?;
-    fails!(EINVAL, sys::copy_file_range(&out, &mut None, &to, &mut None, 3));
+    fails!(
+        EINVAL,
+        sys::copy_file_range(&out, &mut None, &to, &mut None, 3)
+    );
     Ok(())
 }
 
@@ -162,12 +201,18 @@ fn copy_across_the_border(d: &Dir) -> Outcome {
     let flags = libc::O_RDWR | libc::O_CREAT;
     let outside = sys::open(d.outside().join("copy"), flags, 0o600)?;
     match sys::copy_file_range(&from, &mut None, &outside, &mut None, 300_000) {
-        Err(sys::EXDEV) => assert_eq!(sys::sendfile(&outside, &from, &mut Some(0), 300_000)?, 300_000),
+        Err(sys::EXDEV) => assert_eq!(
+            sys::sendfile(&outside, &from, &mut Some(0), 300_000)?,
+            300_000
+        ),
         done => assert_eq!(done?, 300_000),
     }
     assert!(content(d.outside().join("copy")) == bytes);
     let back = sys::open(d.at("back"), flags, 0o600)?;
-    assert_eq!(sys::sendfile(&back, &outside, &mut Some(0), 300_000)?, 300_000);
+    assert_eq!(
+        sys::sendfile(&back, &outside, &mut Some(0), 300_000)?,
+        300_000
+    );
     assert!(content(d.at("back")) == bytes);
     Ok(())
 }
@@ -188,7 +233,10 @@ fn splice_from_file_to_pipe_and_back(d: &Dir) -> Outcome {
     }
     assert!(content(d.at("to")) == bytes);
     fails!(EINVAL, sys::splice(&from, &mut Some(0), &to, &mut None, 10));
-    fails!(ESPIPE, sys::splice(&from, &mut Some(0), &into, &mut Some(0), 10));
+    fails!(
+        ESPIPE,
+        sys::splice(&from, &mut Some(0), &into, &mut Some(0), 10)
+    );
     Ok(())
 }
 

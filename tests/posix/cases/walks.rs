@@ -16,7 +16,9 @@ cases![
 ];
 
 fn tree(d: &Dir) {
-    (d.dir("a"), d.dir("a/b"), d.dir("c"));
+    d.dir("a");
+    d.dir("a/b");
+    d.dir("c");
     d.file("a/one.txt", b"");
     d.file("a/b/two.txt", b"");
     d.file("three.txt", b"");
@@ -110,7 +112,9 @@ fn errors(d: &Dir) -> Outcome {
 }
 
 fn std_remove_dir_all_removes_a_tree(d: &Dir) -> Outcome {
-    (d.dir("top"), d.dir("top/a"), d.dir("top/a/b"));
+    d.dir("top");
+    d.dir("top/a");
+    d.dir("top/a/b");
     for number in 0..100 {
         d.file(&format!("top/a/f{number}"), b"");
         d.file(&format!("top/a/b/f{number}"), b"");

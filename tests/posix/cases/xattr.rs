@@ -24,9 +24,9 @@ cases![
 fn subject(d: &Dir) -> Result<PathBuf, Stop> {
     let path = d.file("f", b"");
     match sys::setxattr(&path, "user.probe", b"x", 0) {
-        Err(sys::EOPNOTSUPP) => {
-            Err(Stop::Skipped("no user attributes here (tmpfs: since Linux 6.6)".to_owned()))
-        }
+        Err(sys::EOPNOTSUPP) => Err(Stop::Skipped(
+            "no user attributes here (tmpfs: since Linux 6.6)".to_owned(),
+        )),
         Err(errno) => Err(errno.into()),
         Ok(()) => {
             sys::removexattr(&path, "user.probe")?;
@@ -97,8 +97,15 @@ fn attributes_follow_the_file(d: &Dir) -> Outcome {
     sys::rename(&path, d.at("g"))?;
     sys::link(d.at("g"), d.at("h"))?;
     assert_eq!(sys::getxattr(d.at("h"), "user.a", 10)?.1, b"kept");
-    sys::fork(|| assert_eq!(sys::getxattr(d.at("g"), "user.a", 10).expect("get").1, b"kept")).succeeds();
-    (sys::unlink(d.at("g"))?, sys::unlink(d.at("h"))?);
+    sys::fork(|| {
+        assert_eq!(
+            sys::getxattr(d.at("g"), "user.a", 10).expect("get").1,
+            b"kept"
+        )
+    })
+    .succeeds();
+    sys::unlink(d.at("g"))?;
+    sys::unlink(d.at("h"))?;
     assert_eq!(sys::fgetxattr(&fd, "user.a", 10)?.1, b"kept");
     Ok(())
 }

@@ -41,10 +41,6 @@ pub fn fork(body: impl FnOnce()) -> Child {
 }
 
 impl Child {
-    pub fn pid(&self) -> i32 {
-        self.pid
-    }
-
     /// Waits for the end.
     pub fn wait(self) -> Ended {
         let pid = self.pid;
