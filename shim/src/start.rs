@@ -24,6 +24,7 @@ extern "C" fn start(_argc: c_int, _argv: *const *const c_char, envp: *mut *mut c
     if !config::on() {
         return;
     }
+    let errno = crate::boundary::errno();
     fork::register();
     last::post();
     standard::replace();
@@ -33,6 +34,7 @@ extern "C" fn start(_argc: c_int, _argv: *const *const c_char, envp: *mut *mut c
         // The old image's holds are ours to give up. What is wrong is said when a path is used.
         let _ = crate::space::fs();
     }
+    crate::boundary::set_errno(errno);
 }
 
 /// Removes a variable of our own, which the program has not set.

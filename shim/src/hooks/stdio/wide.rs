@@ -17,25 +17,32 @@ fn standard_out() -> Stream {
 }
 
 macro_rules! on_streams {
-    ($($(#[$doc:meta])* fn $name:ident($($arg:ident: $ty:ty),*) -> $ret:ty, also $also:tt, on $stream:expr, $body:expr;)+) => {
-        $(
-            export! {
-                $(#[$doc])*
-                fn $name($($arg: $ty),*) -> $ret, also $also, when(is_ours($stream)) { $body }
-            }
-        )+
+    ($([$($name:ident),+] $args:tt -> $ret:ty, on $stream:expr, $body:expr;)+) => {
+        $(on_streams!(@each [$($name),+] $args $ret, $stream, $body);)+
+    };
+    // Each name is a function of its own in libc, and they differ on streams of bytes: one refuses, another writes a byte.
+    (@each [$($name:ident),+] $args:tt $ret:ty, $stream:expr, $body:expr) => {
+        $(on_streams!(@one $name $args $ret, $stream, $body);)+
+    };
+    (@one $name:ident $args:tt $ret:ty, $stream:expr, $body:expr) => {
+        export! {
+            #[doc = concat!("`", stringify!($name), "(3)`.")]
+            fn $name $args -> $ret, when(is_ours($stream)) { $body }
+        }
     };
 }
 
 on_streams! {
-    /// `fgetwc(3)`.
-    fn fgetwc(stream: Stream) -> u32, also(getwc, fgetwc_unlocked, getwc_unlocked), on stream, wide::get(stream);
-    /// `getwchar(3)`.
-    fn getwchar() -> u32, also(getwchar_unlocked), on standard_in(), wide::get(standard_in());
-    /// `fputwc(3)`.
-    fn fputwc(c: wchar_t, stream: Stream) -> u32, also(putwc, fputwc_unlocked, putwc_unlocked), on stream, wide::put(c, stream);
-    /// `putwchar(3)`.
-    fn putwchar(c: wchar_t) -> u32, also(putwchar_unlocked), on standard_out(), wide::put(c, standard_out());
+    [fgetwc, getwc, fgetwc_unlocked, getwc_unlocked](stream: Stream) -> u32, on stream, wide::get(stream);
+    [getwchar, getwchar_unlocked]() -> u32, on standard_in(), wide::get(standard_in());
+    [fputwc, putwc, fputwc_unlocked, putwc_unlocked](c: wchar_t, stream: Stream) -> u32, on stream, wide::put(c, stream);
+    [putwchar, putwchar_unlocked](c: wchar_t) -> u32, on standard_out(), wide::put(c, standard_out());
+    [fgetws, fgetws_unlocked](to: *mut wchar_t, n: c_int, stream: Stream) -> *mut wchar_t, on stream,
+        // SAFETY: the program's own buffer.
+        unsafe { wide::get_line(to, n, stream) };
+    [fputws, fputws_unlocked](text: *const wchar_t, stream: Stream) -> c_int, on stream,
+        // SAFETY: the program's own string.
+        unsafe { wide::put_string(text, stream) };
 }
 
 export! {
@@ -46,27 +53,11 @@ export! {
 }
 
 export! {
-    /// `fgetws(3)`.
-    fn fgetws(to: *mut wchar_t, n: c_int, stream: Stream) -> *mut wchar_t, also(fgetws_unlocked), when(is_ours(stream)) {
-        // SAFETY: the program's own buffer.
-        unsafe { wide::get_line(to, n, stream) }
-    }
-}
-
-export! {
     /// `fgetws` as compiled with `_FORTIFY_SOURCE`; libc reports the overflow.
     fn __fgetws_chk(to: *mut wchar_t, room: size_t, n: c_int, stream: Stream) -> *mut wchar_t, also(__fgetws_unlocked_chk),
     when(is_ours(stream) && usize::try_from(n).is_ok_and(|n| n <= room)) {
         // SAFETY: the program's own buffer.
         unsafe { wide::get_line(to, n, stream) }
-    }
-}
-
-export! {
-    /// `fputws(3)`.
-    fn fputws(text: *const wchar_t, stream: Stream) -> c_int, also(fputws_unlocked), when(is_ours(stream)) {
-        // SAFETY: the program's own string.
-        unsafe { wide::put_string(text, stream) }
     }
 }
 
