@@ -21,7 +21,7 @@ struct Trace {
 fn perform(case: &Case, side: &Side) -> Trace {
     let stage = Stage::new(side);
     let done = stage.run_case(case);
-    let tree = if done.end == End::TimedOut { Vec::new() } else { tree_of(&stage.run_digest(case)) };
+    let tree = if matches!(done.end, End::TimedOut | End::OutOfMemory) { Vec::new() } else { tree_of(&stage.run_digest(case)) };
     Trace {
         end: done.end,
         stdout: normal(done.stdout, &stage),
@@ -71,8 +71,8 @@ pub fn judge(case: &Case, reference: &Side, subject: &Side) -> Verdict {
         return Verdict::Skipped(reason.clone());
     }
     let expected = perform(case, reference);
-    if expected.end == End::TimedOut {
-        return Verdict::Failed(format!("the case itself hangs on {reference}\n{}", expected.by_hand));
+    if matches!(expected.end, End::TimedOut | End::OutOfMemory) {
+        return Verdict::Failed(format!("{reference}: {}\n{}", expected.end, expected.by_hand));
     }
     if contains(&expected.stderr, b"Traceback (most recent call last)") {
         let why = String::from_utf8_lossy(&expected.stderr);

@@ -14,6 +14,8 @@ pub enum End {
     Signal(i32),
     /// Still running at the limit, and killed.
     TimedOut,
+    /// Killed because the machine was running out of memory, which on tmpfs is what files are made of.
+    OutOfMemory,
 }
 
 impl std::fmt::Display for End {
@@ -21,6 +23,7 @@ impl std::fmt::Display for End {
         match self {
             Self::Exit(status) => write!(f, "exit status {status}"),
             Self::Signal(signal) => write!(f, "killed by signal {signal}"),
+            Self::OutOfMemory => write!(f, "killed: less than a tenth of the machine's memory was left"),
             Self::TimedOut => write!(f, "hung: killed at the time limit"),
         }
     }
@@ -73,6 +76,7 @@ fn collect(mut pipe: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
 
 fn wait(child: &mut Child, deadline: Instant) -> End {
     use std::os::unix::process::ExitStatusExt;
+    let mut next_look = Instant::now();
     let mut pause = Duration::from_millis(1);
     loop {
         if let Some(status) = child.try_wait().expect("a child of ours") {
@@ -81,9 +85,25 @@ fn wait(child: &mut Child, deadline: Instant) -> End {
         if Instant::now() > deadline {
             return End::TimedOut;
         }
+        if Instant::now() > next_look {
+            next_look = Instant::now() + Duration::from_millis(100);
+            if memory_is_low() {
+                return End::OutOfMemory;
+            }
+        }
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(10));
     }
+}
+
+/// Whether less than a tenth of the memory is available.
+fn memory_is_low() -> bool {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kilobytes = |name: &str| -> Option<u64> {
+        text.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
+    };
+    let (available, total) = (kilobytes("MemAvailable:"), kilobytes("MemTotal:"));
+    available.zip(total).is_some_and(|(available, total)| available < total / 10)
 }
 
 /// Kills every process of session `session`, again until none is left (they may be forking).

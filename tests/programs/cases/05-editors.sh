@@ -1,5 +1,6 @@
 # vim and ed edit files in place, with swap and backup files beside them; bc and dc read programs.
 # needs: vim bc
+# digest-skip: *.viminfo
 seq 20 >f
 vim -Nu NONE -es +'%s/1/X/g' +wq f </dev/null
 head -3 f

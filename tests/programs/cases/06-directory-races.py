@@ -137,6 +137,7 @@ print(
     os.path.isdir("a/b") + os.path.isdir("c/b"),
     os.stat("a").st_nlink + os.stat("c").st_nlink,
 )
+os.rmdir("a/b" if os.path.isdir("a/b") else "c/b")
 
 
 def tree(who):
