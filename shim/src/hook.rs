@@ -59,16 +59,18 @@ macro_rules! hook {
                 // SAFETY: the arguments are the program's own, or made from them by the hook's body.
                 unsafe { function($($arg),*) }
             }
-            if !hook!(@when $when) {
-                return hook!(@map $map libc_function($($arg),*));
+            // Out of line, so that a call that is libc's costs a test and a jump.
+            #[inline(never)]
+            fn crossing($($arg: $ty),*) -> $ret {
+                $crate::boundary::cross(
+                    || {
+                        $(let $real = libc_function;)?
+                        $body
+                    },
+                    || hook!(@map $map libc_function($($arg),*)),
+                )
             }
-            $crate::boundary::cross(
-                || {
-                    $(let $real = libc_function;)?
-                    $body
-                },
-                || hook!(@map $map libc_function($($arg),*)),
-            )
+            if hook!(@when $when) { crossing($($arg),*) } else { hook!(@map $map libc_function($($arg),*)) }
         }
     };
 
