@@ -5,7 +5,9 @@ use super::fixture::TempDir;
 use super::op::{At, Op, Outcome, Stamp, Stat, User, Value};
 use crate::fs::names::tests::op::Number;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{self, AtFlags, CWD, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::fs::{
+    self, AtFlags, CWD, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags,
+};
 use rustix::io::Errno;
 use rustix::thread;
 use std::path::Path;
@@ -41,9 +43,18 @@ fn stat(result: Result<fs::Stat, Errno>) -> Outcome {
 
 fn stamp(stamp: Stamp) -> Timespec {
     match stamp {
-        Stamp::Now => Timespec { tv_sec: 0, tv_nsec: fs::UTIME_NOW },
-        Stamp::Omit => Timespec { tv_sec: 0, tv_nsec: fs::UTIME_OMIT },
-        Stamp::At(sec) => Timespec { tv_sec: sec, tv_nsec: 7 },
+        Stamp::Now => Timespec {
+            tv_sec: 0,
+            tv_nsec: fs::UTIME_NOW,
+        },
+        Stamp::Omit => Timespec {
+            tv_sec: 0,
+            tv_nsec: fs::UTIME_OMIT,
+        },
+        Stamp::At(sec) => Timespec {
+            tv_sec: sec,
+            tv_nsec: 7,
+        },
     }
 }
 
@@ -55,7 +66,10 @@ impl Kernel {
     /// An empty directory of mode 0777.
     pub fn new() -> Self {
         // SAFETY-free way to unshare: `unshare` of FS attributes only.
-        #[expect(deprecated, reason = "unsharing the working directory and the umask is harmless")]
+        #[expect(
+            deprecated,
+            reason = "unsharing the working directory and the umask is harmless"
+        )]
         thread::unshare(thread::UnshareFlags::FS).unwrap();
         let dir = TempDir::new(Path::new("/dev/shm"));
         fs::chmod(&dir.0, Mode::from_raw_mode(0o755)).unwrap();
@@ -63,7 +77,12 @@ impl Kernel {
         std::fs::create_dir(&root).unwrap();
         fs::chmod(&root, Mode::from_raw_mode(0o777)).unwrap();
         let root = open_path(CWD, root.to_str().unwrap()).unwrap();
-        Self { root, held: [const { None }; 3], user: None, dir }
+        Self {
+            root,
+            held: [const { None }; 3],
+            user: None,
+            dir,
+        }
     }
 
     /// Where the tree is.
@@ -94,7 +113,10 @@ impl Kernel {
     }
 
     fn base(&self, at: &At) -> BorrowedFd<'_> {
-        at.base.and_then(|held| self.held[held].as_ref()).unwrap_or(&self.root).as_fd()
+        at.base
+            .and_then(|held| self.held[held].as_ref())
+            .unwrap_or(&self.root)
+            .as_fd()
     }
 
     /// Stands where `at` starts: for calls that know no directory descriptor.
@@ -108,42 +130,89 @@ impl Kernel {
     /// Whether a directory (or nothing) is held.
     pub fn holds_dir(&self, held: usize) -> bool {
         let kind = |fd: &OwnedFd| FileType::from_raw_mode(fs::fstat(fd).unwrap().st_mode);
-        self.held[held].as_ref().is_none_or(|fd| kind(fd) == FileType::Directory)
+        self.held[held]
+            .as_ref()
+            .is_none_or(|fd| kind(fd) == FileType::Directory)
     }
 
     pub fn run(&mut self, user: &User, op: &Op) -> Outcome {
         self.become_user(user);
         match op {
-            Op::Mkdir(p, mode) => nothing(fs::mkdirat(self.base(p), &*p.path, Mode::from_raw_mode(*mode))),
+            Op::Mkdir(p, mode) => nothing(fs::mkdirat(
+                self.base(p),
+                &*p.path,
+                Mode::from_raw_mode(*mode),
+            )),
             Op::Mknod(p, mode, rdev) => {
                 let kind = FileType::from_raw_mode(*mode);
-                nothing(fs::mknodat(self.base(p), &*p.path, kind, Mode::from_raw_mode(*mode & 0o7777), *rdev))
+                nothing(fs::mknodat(
+                    self.base(p),
+                    &*p.path,
+                    kind,
+                    Mode::from_raw_mode(*mode & 0o7777),
+                    *rdev,
+                ))
             }
             Op::Symlink(target, p) => nothing(fs::symlinkat(&**target, self.base(p), &*p.path)),
             Op::Link(from, to, follow) => {
-                let flags = if *follow { AtFlags::SYMLINK_FOLLOW } else { AtFlags::empty() };
-                nothing(fs::linkat(self.base(from), &*from.path, self.base(to), &*to.path, flags))
+                let flags = if *follow {
+                    AtFlags::SYMLINK_FOLLOW
+                } else {
+                    AtFlags::empty()
+                };
+                nothing(fs::linkat(
+                    self.base(from),
+                    &*from.path,
+                    self.base(to),
+                    &*to.path,
+                    flags,
+                ))
             }
             Op::Unlink(p) => nothing(fs::unlinkat(self.base(p), &*p.path, AtFlags::empty())),
             Op::Rmdir(p) => nothing(fs::unlinkat(self.base(p), &*p.path, AtFlags::REMOVEDIR)),
             Op::Rename(from, to, flags) => {
                 let flags = fs::RenameFlags::from_bits_retain(*flags);
-                nothing(fs::renameat_with(self.base(from), &*from.path, self.base(to), &*to.path, flags))
+                nothing(fs::renameat_with(
+                    self.base(from),
+                    &*from.path,
+                    self.base(to),
+                    &*to.path,
+                    flags,
+                ))
             }
-            Op::Chmod(p, mode) => {
-                nothing(fs::chmodat(self.base(p), &*p.path, Mode::from_raw_mode(*mode), AtFlags::empty()))
-            }
+            Op::Chmod(p, mode) => nothing(fs::chmodat(
+                self.base(p),
+                &*p.path,
+                Mode::from_raw_mode(*mode),
+                AtFlags::empty(),
+            )),
             Op::Chown(p, uid, gid, follow) => {
-                let flags = if *follow { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
+                let flags = if *follow {
+                    AtFlags::empty()
+                } else {
+                    AtFlags::SYMLINK_NOFOLLOW
+                };
                 let (uid, gid) = (uid.map(Uid::from_raw), gid.map(Gid::from_raw));
                 nothing(fs::chownat(self.base(p), &*p.path, uid, gid, flags))
             }
             Op::Utimes(p, atime, mtime) => {
-                let times = Timestamps { last_access: stamp(*atime), last_modification: stamp(*mtime) };
-                nothing(fs::utimensat(self.base(p), &*p.path, &times, AtFlags::empty()))
+                let times = Timestamps {
+                    last_access: stamp(*atime),
+                    last_modification: stamp(*mtime),
+                };
+                nothing(fs::utimensat(
+                    self.base(p),
+                    &*p.path,
+                    &times,
+                    AtFlags::empty(),
+                ))
             }
             Op::Stat(p) => stat(fs::statat(self.base(p), &*p.path, AtFlags::empty())),
-            Op::Lstat(p) => stat(fs::statat(self.base(p), &*p.path, AtFlags::SYMLINK_NOFOLLOW)),
+            Op::Lstat(p) => stat(fs::statat(
+                self.base(p),
+                &*p.path,
+                AtFlags::SYMLINK_NOFOLLOW,
+            )),
             Op::Readlink(p) => fs::readlinkat(self.base(p), &*p.path, Vec::new())
                 .map(|target| Value::Bytes(target.into_bytes()))
                 .map_err(Errno::raw_os_error),
@@ -157,7 +226,9 @@ impl Kernel {
                 None => Ok(Value::Nothing),
             },
             Op::Hold(..) | Op::Tmpfile(..) | Op::LinkHeld(..) => self.run_held(op),
-            Op::SetXattr(..) | Op::GetXattr(..) | Op::ListXattr(..) | Op::RemoveXattr(..) => self.run_xattr(user, op),
+            Op::SetXattr(..) | Op::GetXattr(..) | Op::ListXattr(..) | Op::RemoveXattr(..) => {
+                self.run_xattr(user, op)
+            }
         }
     }
 
@@ -173,9 +244,17 @@ impl Kernel {
                 nothing(opened.map(|fd| self.held[*held] = Some(fd)))
             }
             Op::LinkHeld(held, p) => {
-                let Some(fd) = &self.held[*held] else { return Ok(Value::Nothing) };
+                let Some(fd) = &self.held[*held] else {
+                    return Ok(Value::Nothing);
+                };
                 let from = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(fd));
-                nothing(fs::linkat(CWD, from, self.base(p), &*p.path, AtFlags::SYMLINK_FOLLOW))
+                nothing(fs::linkat(
+                    CWD,
+                    from,
+                    self.base(p),
+                    &*p.path,
+                    AtFlags::SYMLINK_FOLLOW,
+                ))
             }
             _ => unreachable!("not about held files"),
         }
@@ -191,7 +270,8 @@ impl Kernel {
             }
             Op::GetXattr(p, name) => {
                 self.go_to(p, user);
-                let len = fs::lgetxattr(&*p.path, &**name, &mut buffer[..]).map_err(Errno::raw_os_error)?;
+                let len = fs::lgetxattr(&*p.path, &**name, &mut buffer[..])
+                    .map_err(Errno::raw_os_error)?;
                 Ok(Value::Bytes(buffer[..len].to_vec()))
             }
             Op::ListXattr(p) => {

@@ -17,7 +17,10 @@ fn times(run: &mut dyn FnMut(&Op) -> Value) -> Vec<Option<[(i64, u32); 3]>> {
         Value::Stat(stat) => Some(stat.times),
         _ => None,
     };
-    WATCHED.iter().map(|path| stat(run(&Op::Lstat(at(path))))).collect()
+    WATCHED
+        .iter()
+        .map(|path| stat(run(&Op::Lstat(at(path)))))
+        .collect()
 }
 
 fn prepare(run: &mut dyn FnMut(&Op) -> Value) {
@@ -71,7 +74,12 @@ fn operations_change_the_times_that_the_kernel_changes() {
     ];
     std::thread::spawn(move || {
         for op in ops {
-            let user = User { uid: owner().uid, gid: owner().gid, groups: Vec::new(), umask: 0o022 };
+            let user = User {
+                uid: owner().uid,
+                gid: owner().gid,
+                groups: Vec::new(),
+                umask: 0o022,
+            };
             let value = |outcome| match outcome {
                 Ok(value) => value,
                 Err(_) => Value::Nothing,
@@ -80,7 +88,10 @@ fn operations_change_the_times_that_the_kernel_changes() {
             let mut flac = Flac::new(&kernel.root_path());
             let theirs = changed(&op, &mut |op| value(kernel.run(&user, op)));
             let ours = changed(&op, &mut |op| value(flac.run(&user, op).unwrap()));
-            assert_eq!(ours, theirs, "FLAC (left) and the kernel (right) change other times of {WATCHED:?} by {op:?}");
+            assert_eq!(
+                ours, theirs,
+                "FLAC (left) and the kernel (right) change other times of {WATCHED:?} by {op:?}"
+            );
         }
     })
     .join()
