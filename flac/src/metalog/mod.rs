@@ -44,6 +44,7 @@ const POSITION_KEY: &[u8] = b"\0position";
 const PLACE_KEY: &[u8] = b"\0place";
 
 /// What processes share about the log. Lives in shared memory; all zero is a valid start, and every field may lag behind the truth.
+#[derive(Default)]
 #[repr(C)]
 pub struct LogShared {
     /// The last record known to be durable.

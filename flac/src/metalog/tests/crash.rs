@@ -169,7 +169,7 @@ fn check(after: &Place, model: &Model) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, max_shrink_iters: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 8, max_shrink_iters: 400, ..ProptestConfig::default() })]
     #[test]
     fn proptest_a_power_cut_leaves_a_state_not_older_than_the_last_sync(
         rounds in prop::collection::vec((prop::collection::vec(op(), 1..40), 0..60u32, any::<u64>()), 1..4)

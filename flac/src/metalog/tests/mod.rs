@@ -75,9 +75,7 @@ impl Place {
 }
 
 fn shared() -> &'static LogShared {
-    use crate::sync::AtomicU64;
-    let zero = || AtomicU64::new(0);
-    Box::leak(Box::new(LogShared { durable: zero(), settled: zero(), header: zero(), used: zero() }))
+    Box::leak(Box::default())
 }
 
 type State = BTreeMap<Vec<u8>, Vec<u8>>;
