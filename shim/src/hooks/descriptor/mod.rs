@@ -87,11 +87,18 @@ hook! {
 /// `F_GET_RW_HINT` to `F_SET_FILE_RW_HINT`: commands about hints on a file's life, which mean nothing here.
 const RW_HINTS: std::ops::RangeInclusive<c_int> = 1035..=1038;
 
+/// `O_LARGEFILE` as the kernel has it; to 64-bit programs libc's is 0.
+const LARGE_FILE: c_int = if cfg!(target_arch = "aarch64") { 0o400_000 } else { 0o100_000 };
+
 fn control(fd: c_int, command: c_int, argument: c_ulong, theirs: impl FnOnce() -> c_int) -> Answer<c_int> {
     let (fs, id) = fds::open_file(fd)?;
     match command {
         libc::F_DUPFD | libc::F_DUPFD_CLOEXEC => duplicate(fd, theirs),
-        libc::F_GETFL => Ok(fs.open_flags(id)),
+        libc::F_GETFL => {
+            let flags = fs.open_flags(id);
+            // The kernel adds this to what 64-bit programs open.
+            Ok(if flags & libc::O_PATH == 0 { flags | LARGE_FILE } else { flags })
+        }
         libc::F_SETFL => {
             fs.set_open_flags(id, argument as c_int);
             Ok(0)

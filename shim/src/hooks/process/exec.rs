@@ -70,47 +70,66 @@ impl NewEnvironment {
     }
 }
 
+/// What a new image gets.
+#[derive(Clone, Copy)]
+pub struct Call<'a> {
+    /// Its arguments.
+    pub argv: Strings,
+    /// Its environment.
+    pub envp: Strings,
+    /// The script that it interprets, after whose file the process is named.
+    pub script: Option<&'a [u8]>,
+    /// How many interpreters of scripts led to it.
+    pub depth: u32,
+}
+
+impl Call<'_> {
+    fn new(argv: Strings, envp: Strings) -> Self {
+        Self { argv, envp, script: None, depth: 0 }
+    }
+}
+
 /// The kernel's exec of a path, or of the descriptor `fd` if the path is empty. Returns the errno.
-pub fn kernel(fd: c_int, path: &CStr, argv: Strings, envp: Strings, flags: c_int) -> Escape {
-    let new = NewEnvironment::of(envp);
-    let envp = new.as_ref().map_or(envp.0, |new| new.list.as_ptr());
+pub fn kernel(fd: c_int, path: &CStr, flags: c_int, call: &Call<'_>) -> Escape {
+    let new = NewEnvironment::of(call.envp);
+    let (argv, envp) = (call.argv.0, new.as_ref().map_or(call.envp.0, |new| new.list.as_ptr()));
     // SAFETY: C strings and arrays that end with null.
     unsafe {
         if fd == AT_FDCWD && flags == 0 {
-            libc::syscall(libc::SYS_execve, path.as_ptr(), argv.0, envp);
+            libc::syscall(libc::SYS_execve, path.as_ptr(), argv, envp);
         } else {
-            libc::syscall(libc::SYS_execveat, fd, path.as_ptr(), argv.0, envp, flags);
+            libc::syscall(libc::SYS_execveat, fd, path.as_ptr(), argv, envp, flags);
         }
     }
     Escape::Fail(boundary::errno())
 }
 
 /// Executes a path. Comes back only when that fails.
-pub fn run(dirfd: c_int, path: CPath, argv: Strings, envp: Strings, flags: c_int, depth: u32) -> Escape {
+pub fn run(dirfd: c_int, path: CPath, flags: c_int, call: &Call<'_>) -> Escape {
     let last = if flags & AT_SYMLINK_NOFOLLOW != 0 { Last::Keep } else { Last::Follow };
     match paths::walk(dirfd, path, last) {
         Err(Escape::NotOurs) if path.is_null() => Escape::Fail(libc::EFAULT),
         Err(Escape::NotOurs) => {
             // SAFETY: not null, the program's string.
             let path = unsafe { CStr::from_ptr(path.ptr()) };
-            kernel_or_script(dirfd, path, argv, envp, flags, depth)
+            kernel_or_script(dirfd, path, flags, call)
         }
         Err(e) => e,
-        Ok(Walked::Kernel(path)) => kernel_or_script(AT_FDCWD, &path, argv, envp, 0, depth),
+        Ok(Walked::Kernel(path)) => kernel_or_script(AT_FDCWD, &path, 0, call),
         Ok(Walked::Flac(fs, Resolved::Found { ino, .. })) => {
             let bytes = path.bytes().unwrap_or_default();
-            image::run(fs, ino, bytes, argv, envp, depth).err().unwrap_or(Escape::Fail(libc::ENOEXEC))
+            image::run(fs, ino, bytes, call).err().unwrap_or(Escape::Fail(libc::ENOEXEC))
         }
         Ok(Walked::Flac(..)) => Escape::Fail(libc::ENOENT),
     }
 }
 
 /// A program of the kernel's. It says ENOENT for a script whose interpreter is in FLAC, too.
-fn kernel_or_script(dirfd: c_int, path: &CStr, argv: Strings, envp: Strings, flags: c_int, depth: u32) -> Escape {
-    let failed = kernel(dirfd, path, argv, envp, flags);
+fn kernel_or_script(dirfd: c_int, path: &CStr, flags: c_int, call: &Call<'_>) -> Escape {
+    let failed = kernel(dirfd, path, flags, call);
     if failed == Escape::Fail(libc::ENOENT) && dirfd == AT_FDCWD {
         if let Some(line) = image::first_line_of_kernel_file(path) {
-            return image::run_script(&line, path.to_bytes(), argv, envp, depth);
+            return image::run_script(&line, path.to_bytes(), call);
         }
     }
     failed
@@ -155,13 +174,13 @@ pub fn search(file: CPath, argv: Strings, envp: Strings) -> Escape {
 }
 
 fn run_or_shell(path: CPath, argv: Strings, envp: Strings) -> Escape {
-    match run(AT_FDCWD, path, argv, envp, 0, 0) {
+    match run(AT_FDCWD, path, 0, &Call::new(argv, envp)) {
         Escape::Fail(libc::ENOEXEC) => {
             let shell = c"/bin/sh";
             let mut list = vec![shell.as_ptr(), path.ptr()];
             list.extend(argv.list().iter().skip(1));
             list.push(std::ptr::null());
-            run(AT_FDCWD, CPath::of(shell), Strings(list.as_ptr()), envp, 0, 0)
+            run(AT_FDCWD, CPath::of(shell), 0, &Call::new(Strings(list.as_ptr()), envp))
         }
         e => e,
     }
@@ -170,14 +189,14 @@ fn run_or_shell(path: CPath, argv: Strings, envp: Strings) -> Escape {
 hook! {
     /// `execve(2)`.
     fn execve(path: CPath, argv: Strings, envp: Strings) -> c_int {
-        failed(run(AT_FDCWD, path, argv, envp, 0, 0))
+        failed(run(AT_FDCWD, path, 0, &Call::new(argv, envp)))
     }
 }
 
 hook! {
     /// `execv(3)`.
     fn execv(path: CPath, argv: Strings) -> c_int {
-        failed(run(AT_FDCWD, path, argv, Strings::environment(), 0, 0))
+        failed(run(AT_FDCWD, path, 0, &Call::new(argv, Strings::environment())))
     }
 }
 
@@ -199,9 +218,9 @@ hook! {
     /// `execveat(2)`.
     fn execveat(dirfd: c_int, path: CPath, argv: Strings, envp: Strings, flags: c_int) -> c_int {
         if path.bytes()?.is_empty() && flags & AT_EMPTY_PATH != 0 {
-            return by_descriptor(dirfd, argv, envp);
+            return by_descriptor(dirfd, &Call::new(argv, envp));
         }
-        failed(run(dirfd, path, argv, envp, flags, 0))
+        failed(run(dirfd, path, flags, &Call::new(argv, envp)))
     }
 }
 
@@ -211,11 +230,11 @@ hook! {
         if fd < 0 || argv.0.is_null() || envp.0.is_null() {
             return fail(libc::EINVAL);
         }
-        by_descriptor(fd, argv, envp)
+        by_descriptor(fd, &Call::new(argv, envp))
     }
 }
 
-fn by_descriptor(fd: c_int, argv: Strings, envp: Strings) -> Answer<c_int> {
+fn by_descriptor(fd: c_int, call: &Call<'_>) -> Answer<c_int> {
     match fds::inode(fd) {
         Ok((fs, ino)) => {
             let name = format!("/dev/fd/{fd}");
@@ -224,9 +243,9 @@ fn by_descriptor(fd: c_int, argv: Strings, envp: Strings) -> Answer<c_int> {
             if closed && image::is_script(fs, ino)? {
                 return fail(libc::ENOENT);
             }
-            image::run(fs, ino, name.as_bytes(), argv, envp, 0)
+            image::run(fs, ino, name.as_bytes(), call)
         }
-        Err(Escape::NotOurs) => Err(kernel(fd, c"", argv, envp, AT_EMPTY_PATH)),
+        Err(Escape::NotOurs) => Err(kernel(fd, c"", AT_EMPTY_PATH, call)),
         Err(e) => Err(e),
     }
 }

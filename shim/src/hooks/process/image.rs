@@ -1,7 +1,7 @@
 //! Programs and libraries that are stored in FLAC: copied to a memfd, from which the kernel runs or maps them. Scripts: their interpreter is run with the
 //! script's path, as the kernel does it.
 
-use super::exec::{self, Strings};
+use super::exec::{self, Call, Strings};
 use crate::abi::{CPath, fail};
 use crate::boundary::{Answer, Escape};
 use crate::{creds, fds};
@@ -19,7 +19,7 @@ const HEAD: usize = 256;
 const DEEPEST: u32 = 5;
 
 /// Executes the file `ino`, known to the program as `path`. Comes back only with a failure.
-pub fn run(fs: &'static Fs, ino: Ino, path: &[u8], argv: Strings, envp: Strings, depth: u32) -> Answer<c_int> {
+pub fn run(fs: &'static Fs, ino: Ino, path: &[u8], call: &Call<'_>) -> Answer<c_int> {
     let attr = fs.attr(ino)?;
     if attr.mode & libc::S_IFMT != libc::S_IFREG {
         return fail(libc::EACCES);
@@ -30,15 +30,15 @@ pub fn run(fs: &'static Fs, ino: Ino, path: &[u8], argv: Strings, envp: Strings,
     let n = file.read(&mut head, 0)?;
     if let Some(line) = script_line(&head[..n]) {
         drop(file);
-        return Err(run_script(&line?, path, argv, envp, depth));
+        return Err(run_script(&line?, path, call));
     }
     if !head.starts_with(b"\x7fELF") {
         return fail(libc::ENOEXEC);
     }
-    let name = path.rsplit(|b| *b == b'/').next().unwrap_or(path);
+    let name = call.script.unwrap_or(path).rsplit(|b| *b == b'/').next().unwrap_or(path);
     let copy = file.copy(attr.size, name)?;
     drop(file);
-    Err(exec::kernel(copy.as_raw_fd(), c"", argv, envp, AT_EMPTY_PATH))
+    Err(exec::kernel(copy.as_raw_fd(), c"", AT_EMPTY_PATH, call))
 }
 
 /// Whether `ino` begins as scripts do.
@@ -49,20 +49,22 @@ pub fn is_script(fs: &'static Fs, ino: Ino) -> Answer<bool> {
 }
 
 /// Executes a script's interpreter. Comes back only with a failure.
-pub fn run_script(line: &Line, path: &[u8], argv: Strings, envp: Strings, depth: u32) -> Escape {
-    if depth >= DEEPEST {
+pub fn run_script(line: &Line, path: &[u8], call: &Call<'_>) -> Escape {
+    if call.depth >= DEEPEST {
         return Escape::Fail(libc::ELOOP);
     }
-    let (Ok(interpreter), Ok(path)) = (CString::new(&line.interpreter[..]), CString::new(path)) else {
+    let (Ok(interpreter), Ok(script)) = (CString::new(&line.interpreter[..]), CString::new(path)) else {
         return Escape::Fail(libc::ENOEXEC);
     };
     let argument = line.argument.as_ref().and_then(|a| CString::new(&a[..]).ok());
     let mut list: Vec<*const c_char> = vec![interpreter.as_ptr()];
     list.extend(argument.as_ref().map(|a| a.as_ptr()));
-    list.push(path.as_ptr());
-    list.extend(argv.list().iter().skip(1));
+    list.push(script.as_ptr());
+    list.extend(call.argv.list().iter().skip(1));
     list.push(std::ptr::null());
-    exec::run(AT_FDCWD, CPath::of(&interpreter), Strings(list.as_ptr()), envp, 0, depth + 1)
+    let script = call.script.unwrap_or(path);
+    let call = Call { argv: Strings(list.as_ptr()), script: Some(script), depth: call.depth + 1, ..*call };
+    exec::run(AT_FDCWD, CPath::of(&interpreter), 0, &call)
 }
 
 /// What stands after `#!`.

@@ -108,7 +108,7 @@ fn entry(path: &[u8], name: &[u8], parent: *mut Entry, level: c_short) -> *mut E
         errno: 0,
         symfd: -1,
         path_len: path.len() as c_ushort,
-        name_len: name.len().min(255) as c_ushort,
+        name_len: 0,
         ino: 0,
         dev: 0,
         nlink: 0,
@@ -121,13 +121,22 @@ fn entry(path: &[u8], name: &[u8], parent: *mut Entry, level: c_short) -> *mut E
         own_path,
         own_stat,
     });
-    for (to, from) in made.name.iter_mut().zip(&name[..name.len().min(255)]) {
-        *to = *from as c_char;
-    }
+    made.set_name(name);
     let made = Box::into_raw(made);
     // SAFETY: just made.
     unsafe { (*made).stat = &raw mut (*made).own_stat };
     made
+}
+
+impl Entry {
+    fn set_name(&mut self, name: &[u8]) {
+        let name = &name[..name.len().min(self.name.len() - 1)];
+        for (to, from) in self.name.iter_mut().zip(name) {
+            *to = *from as c_char;
+        }
+        self.name[name.len()] = 0;
+        self.name_len = name.len() as c_ushort;
+    }
 }
 
 fn free(entry: *mut Entry) {
@@ -176,8 +185,8 @@ impl Walk {
 
     fn kind_of_directory(&self, e: &mut Entry) -> c_ushort {
         let name = &e.name[..e.name_len as usize];
-        let dots = name.len() <= 2 && !name.is_empty() && name.iter().all(|c| *c == b'.' as c_char);
-        if dots && e.level > 0 {
+        let is_dots = name.len() <= 2 && !name.is_empty() && name.iter().all(|c| *c == b'.' as c_char);
+        if is_dots && e.level > 0 {
             return DOT;
         }
         let mut above = e.parent;
@@ -270,8 +279,8 @@ fn open(paths: *const *const c_char, options: c_int, order: Option<Compare>) -> 
         }
         // SAFETY: as above.
         let path = unsafe { CStr::from_ptr(path) }.to_bytes();
-        let base = path.iter().rposition(|b| *b == b'/').filter(|i| i + 1 < path.len() && path.len() > 1).map_or(0, |i| i + 1);
-        let root = entry(path, &path[base..], top, 0);
+        // Until the walk comes to it, a root's name is its path: that is what the program's function orders.
+        let root = entry(path, path, top, 0);
         // SAFETY: both just made.
         unsafe {
             (*root).info = (*walk).look(&mut *root, options & COMFOLLOW != 0);
@@ -354,6 +363,9 @@ unsafe fn arrive(walk: &mut Walk, e: *mut Entry) -> *mut Entry {
     let Some(entry) = (unsafe { e.as_mut() }) else { return e };
     if entry.level == 0 {
         walk.dev = entry.dev;
+        let path = entry.own_path.to_bytes().to_vec();
+        let base = path.iter().rposition(|b| *b == b'/').filter(|i| i + 1 < path.len()).map_or(0, |i| i + 1);
+        entry.set_name(&path[base..]);
     }
     match entry.instruction {
         // SAFETY: as above.

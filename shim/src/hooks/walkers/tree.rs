@@ -38,6 +38,8 @@ type Visitor = unsafe extern "C-unwind" fn(*const c_char, *const stat, c_int, *m
 struct Walk {
     visit: Visitor,
     flags: c_int,
+    /// `ftw`, which knows fewer kinds.
+    is_old: bool,
     device: dev_t,
     seen: HashSet<(dev_t, ino_t)>,
 }
@@ -57,6 +59,7 @@ impl Walk {
         let bytes = path.to_bytes();
         let base = bytes.iter().rposition(|b| *b == b'/').filter(|i| i + 1 < bytes.len()).map_or(0, |i| i + 1);
         let mut place = Place { base: base as c_int, level };
+        let kind = if self.is_old && kind == FTW_SLN { FTW_NS } else { kind };
         // SAFETY: the program's function, with what POSIX says.
         unsafe { (self.visit)(path.as_ptr(), stat, kind, &mut place) }
     }
@@ -147,11 +150,13 @@ impl Walk {
             Err(Stop::With(result)) => return Err(Stop::With(result)),
             Err(Stop::Siblings) | Ok(()) => {}
         }
+        // As in libc, the function sees a directory's end from inside.
+        let end = if after { self.answer(self.call(path, st, FTW_DP, level)).map(|_| ()) } else { Ok(()) };
         // SAFETY: our hook.
         if self.flags & CHDIR != 0 && level > 0 && unsafe { libc::chdir(c"..".as_ptr()) } != 0 {
             return Err(Stop::With(-1));
         }
-        if after { self.answer(self.call(path, st, FTW_DP, level)).map(|_| ()) } else { Ok(()) }
+        end
     }
 }
 
@@ -187,7 +192,7 @@ pub fn names_in(path: &CStr) -> Option<Vec<Vec<u8>>> {
     Some(names)
 }
 
-fn walk(path: CPath, visit: Visitor, flags: c_int) -> c_int {
+fn walk(path: CPath, visit: Visitor, flags: c_int, is_old: bool) -> c_int {
     // SAFETY: the program's string; copied, since the program's function may change it.
     let mut top = unsafe { CStr::from_ptr(path.ptr()) }.to_bytes().to_vec();
     if top.is_empty() {
@@ -200,7 +205,7 @@ fn walk(path: CPath, visit: Visitor, flags: c_int) -> c_int {
     let top = CString::new(top).unwrap_or_default();
     // SAFETY: opens the working directory to come back to it.
     let home = if flags & CHDIR != 0 { unsafe { libc::open(c".".as_ptr(), libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC) } } else { -1 };
-    let mut walk = Walk { visit, flags, device: 0, seen: HashSet::new() };
+    let mut walk = Walk { visit, flags, is_old, device: 0, seen: HashSet::new() };
     let result = match walk.visit(&top, 0) {
         Ok(()) | Err(Stop::Siblings) => 0,
         Err(Stop::With(result)) => result,
@@ -222,7 +227,7 @@ export! {
     fn nftw(path: CPath, visit: Option<Visitor>, descriptors: c_int, flags: c_int) -> c_int, also(nftw64),
     when(!path.is_null() && visit.is_some() && flags & !(PHYS | MOUNT | CHDIR | DEPTH | ACTIONRETVAL) == 0) {
         let Some(visit) = visit else { return -1 };
-        walk(path, visit, flags)
+        walk(path, visit, flags, false)
     }
 }
 
@@ -230,7 +235,7 @@ export! {
     /// `ftw(3)`: follows links; its function takes three arguments, and the fourth does no harm.
     fn ftw(path: CPath, visit: Option<Visitor>, descriptors: c_int) -> c_int, also(ftw64), when(!path.is_null() && visit.is_some()) {
         let Some(visit) = visit else { return -1 };
-        walk(path, visit, 0)
+        walk(path, visit, 0, true)
     }
 }
 
