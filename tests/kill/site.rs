@@ -52,9 +52,10 @@ impl Site {
         if std::env::var("FLAC_TEST_SELF").as_deref() == Ok("kernel") {
             return Self::on_tmpfs();
         }
-        let pool = temp(None);
+        let (shim, pool) = (built(), temp(None));
+        shim.make_pool(pool.path());
         let root = Path::new("/").join(pool.path().file_name().expect("a name"));
-        Self::prepare(root, Some((built(), pool)), None)
+        Self::prepare(root, Some((shim, pool)), None)
     }
 
     /// A directory on tmpfs, without the shim.

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `FLAC_TEST_SELF=kernel` | the second run uses a plain directory instead of the shim: this checks the cases themselves |
 //! | `FLAC_TEST_KEEP=1` | directories and pools stay for a look |
+//! | `FLAC_TEST_TRACE=1` | bash prints each line it runs: the first difference then says where |
 //! | `FLAC_TEST_JOBS=N` | so many cases at once; 2 unless said |
 //! | `FLAC_TEST_REPEAT=N` | every case so many times; 1 unless said |
 

@@ -40,6 +40,12 @@ pub fn build() -> Shim {
 }
 
 impl Shim {
+    /// Makes a pool in `dir`: room for what a case writes, and logs that are soon made.
+    pub fn make_pool(&self, dir: &Path) {
+        let Some(output) = self.command(&["mkfs", "--size", "2G"], dir) else { return };
+        assert!(output.status.success(), "flac mkfs: {}", String::from_utf8_lossy(&output.stderr).trim_end());
+    }
+
     /// Runs `flac ARGS --pool POOL` outside the shim; `None` where the command does not exist.
     pub fn command(&self, args: &[&str], pool: &Path) -> Option<std::process::Output> {
         let flac = self.flac.as_ref()?;

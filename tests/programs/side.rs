@@ -93,7 +93,10 @@ impl Stage {
                 (PathBuf::from(name), out)
             }
         };
-        let pool = if let Side::Flac(shim, _) = side { Some(made_pool(shim, make(&tmp))) } else { None };
+        let pool = match side {
+            Side::Flac(shim, _) => Some(make(&tmp)).inspect(|pool| shim.make_pool(pool)),
+            Side::Tmpfs | Side::Kernel => None,
+        };
         Self { root, out, side: side.clone(), pool, start: std::time::SystemTime::now(), dirs }
     }
 
@@ -147,7 +150,7 @@ impl Stage {
 
     /// Runs the case itself.
     pub fn run_case(&self, case: &Case) -> Outcome {
-        run(self.bash(case, script(case)), case.limit)
+        run(self.bash(case, &script(case)), case.limit)
     }
 
     /// Lists the tree that the case left, in a process of its own.
@@ -177,19 +180,15 @@ impl Stage {
     }
 }
 
-/// A pool in `dir`: what a case may write, and logs that are soon made.
-fn made_pool(shim: &Shim, dir: PathBuf) -> PathBuf {
-    let made = shim.command(&["mkfs", "--size", "2G"], &dir).expect("the command `flac` is built with the shim");
-    assert!(made.status.success(), "flac mkfs: {}", String::from_utf8_lossy(&made.stderr).trim_end());
-    dir
-}
-
-fn script(case: &Case) -> &'static str {
-    if case.path.extension().is_some_and(|ext| ext == "py") {
-        "umask 022; mkdir -p \"$ROOT/case\" \"$HOME\" \"$TMPDIR\" && cd \"$ROOT/case\" && exec python3 \"$CASE\""
-    } else {
-        "umask 022; mkdir -p \"$ROOT/case\" \"$HOME\" \"$TMPDIR\" && cd \"$ROOT/case\" && . \"$CASE\""
-    }
+fn script(case: &Case) -> String {
+    let run = match case.path.extension() {
+        Some(ext) if ext == "py" => "exec python3 \"$CASE\"",
+        _ if std::env::var_os("FLAC_TEST_TRACE").is_some() => {
+            "exec 19>&1; BASH_XTRACEFD=19; PS4='+ line $LINENO: '; set -x; . \"$CASE\""
+        }
+        _ => ". \"$CASE\"",
+    };
+    format!("umask 022; mkdir -p \"$ROOT/case\" \"$HOME\" \"$TMPDIR\" && cd \"$ROOT/case\" && {{ {run}; }}")
 }
 
 fn quote(text: &Path) -> String {
