@@ -1,5 +1,5 @@
-//! The operations, done by the kernel on a directory in a tmpfs. Needs a thread of its own: it changes the thread's credentials, umask and
-//! working directory.
+//! The operations, done by the kernel on a directory in a tmpfs. Needs a thread of its own: it changes the thread's credentials and its
+//! umask.
 
 use super::fixture::TempDir;
 use super::op::{At, Op, Outcome, Stamp, Stat, User, Value};
@@ -65,7 +65,6 @@ fn open_path(base: BorrowedFd<'_>, path: &str) -> Result<OwnedFd, Errno> {
 impl Kernel {
     /// An empty directory of mode 0777.
     pub fn new() -> Self {
-        // SAFETY-free way to unshare: `unshare` of FS attributes only.
         #[expect(
             deprecated,
             reason = "unsharing the working directory and the umask is harmless"
@@ -119,12 +118,10 @@ impl Kernel {
             .as_fd()
     }
 
-    /// Stands where `at` starts: for calls that know no directory descriptor.
-    fn go_to(&mut self, at: &At, user: &User) {
-        self.become_root();
-        let gone = rustix::process::fchdir(self.base(at));
-        self.become_user(user);
-        gone.unwrap();
+    /// The path for calls that know no directory descriptor.
+    fn full_path(&self, at: &At) -> String {
+        let base = std::os::fd::AsRawFd::as_raw_fd(&self.base(at));
+        format!("/proc/self/fd/{base}/{}", at.path)
     }
 
     /// Whether a directory (or nothing) is held.
@@ -227,7 +224,7 @@ impl Kernel {
             },
             Op::Hold(..) | Op::Tmpfile(..) | Op::LinkHeld(..) => self.run_held(op),
             Op::SetXattr(..) | Op::GetXattr(..) | Op::ListXattr(..) | Op::RemoveXattr(..) => {
-                self.run_xattr(user, op)
+                self.run_xattr(op)
             }
         }
     }
@@ -260,32 +257,32 @@ impl Kernel {
         }
     }
 
-    fn run_xattr(&mut self, user: &User, op: &Op) -> Outcome {
+    fn run_xattr(&self, op: &Op) -> Outcome {
         let mut buffer = vec![0; 1 << 16];
         match op {
             Op::SetXattr(p, name, value, flags) => {
-                self.go_to(p, user);
                 let flags = XattrFlags::from_bits_retain(*flags as u32);
-                nothing(fs::lsetxattr(&*p.path, &**name, value.as_bytes(), flags))
+                nothing(fs::lsetxattr(
+                    self.full_path(p),
+                    &**name,
+                    value.as_bytes(),
+                    flags,
+                ))
             }
             Op::GetXattr(p, name) => {
-                self.go_to(p, user);
-                let len = fs::lgetxattr(&*p.path, &**name, &mut buffer[..])
+                let len = fs::lgetxattr(self.full_path(p), &**name, &mut buffer[..])
                     .map_err(Errno::raw_os_error)?;
                 Ok(Value::Bytes(buffer[..len].to_vec()))
             }
             Op::ListXattr(p) => {
-                self.go_to(p, user);
-                let len = fs::llistxattr(&*p.path, &mut buffer[..]).map_err(Errno::raw_os_error)?;
+                let len = fs::llistxattr(self.full_path(p), &mut buffer[..])
+                    .map_err(Errno::raw_os_error)?;
                 // The kernel's order is its own.
                 let mut names: Vec<&[u8]> = buffer[..len].split_inclusive(|&c| c == 0).collect();
                 names.sort();
                 Ok(Value::Bytes(names.concat()))
             }
-            Op::RemoveXattr(p, name) => {
-                self.go_to(p, user);
-                nothing(fs::lremovexattr(&*p.path, &**name))
-            }
+            Op::RemoveXattr(p, name) => nothing(fs::lremovexattr(self.full_path(p), &**name)),
             _ => unreachable!("not about extended attributes"),
         }
     }

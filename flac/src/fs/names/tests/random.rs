@@ -262,8 +262,12 @@ fn run_seed(seed: u64, ops: usize) {
     let mut done = 0;
     for n in 0..ops {
         let dirs: Vec<usize> = (0..3).filter(|held| kernel.holds_dir(*held)).collect();
-        let op = random.op(&root, &dirs);
+        let mut op = random.op(&root, &dirs);
         let user = random.pick(&users);
+        if let (Op::Chmod(_, mode), 1) = (&mut op, users.len()) {
+            // Nobody else could unlock the tree again.
+            *mode |= 0o700;
+        }
         if is_xattr(&op) && !with_xattrs {
             continue;
         }

@@ -354,3 +354,42 @@ fn a_failed_operation_changes_nothing() {
     assert_eq!(tree.attr(Ino::ROOT).unwrap(), before);
     assert_eq!(tree.attr(f).unwrap().nlink, 1);
 }
+
+#[test]
+fn opening_and_unlinking_at_once_leaves_nothing_behind() {
+    let tree = tree();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let relaxed = std::sync::atomic::Ordering::Relaxed;
+    std::thread::scope(|scope| {
+        for hold in 0..2 {
+            let (tree, done) = (&tree, &done);
+            scope.spawn(move || {
+                while !done.load(relaxed) {
+                    if let Ok(Resolved::Found { ino, .. }) = walk(tree, "f") {
+                        if tree.open_file(ino, libc::O_RDWR, hold).is_ok() {
+                            let _ = tree.attr(ino);
+                            tree.release(hold);
+                        }
+                    }
+                }
+            });
+        }
+        for _ in 0..5_000 {
+            file(&tree, Ino::ROOT, "f");
+            std::thread::yield_now();
+            tree.unlink(Ino::ROOT, &name("f"), &owner()).unwrap();
+        }
+        done.store(true, relaxed);
+    });
+    let txn = tree.meta.read().unwrap();
+    assert_eq!(
+        txn.scan(b"O", b"O").unwrap().count(),
+        0,
+        "orphans that nobody holds"
+    );
+    assert_eq!(
+        txn.scan(b"I", b"I").unwrap().count(),
+        1,
+        "only the root is left"
+    );
+}
