@@ -17,7 +17,7 @@ fn range_at(argument: c_ulong) -> Answer<(Out<Range>, Range)> {
 pub fn posix(fd: c_int, command: c_int, argument: c_ulong) -> Answer<c_int> {
     let (fs, id) = fds::open_file(fd)?;
     let (place, mut range) = range_at(argument)?;
-    table::posix(fs, id, command, &mut range)?;
+    fs.lock_posix(id, command, &mut range)?;
     if command == libc::F_GETLK {
         place.put(range)?;
     }
@@ -28,7 +28,7 @@ pub fn posix(fd: c_int, command: c_int, argument: c_ulong) -> Answer<c_int> {
 pub fn of_open_file(fd: c_int, command: c_int, argument: c_ulong) -> Answer<c_int> {
     let (fs, id) = fds::open_file(fd)?;
     let (place, mut range) = range_at(argument)?;
-    table::of_open_file(fs, id, command, &mut range)?;
+    fs.lock_ofd(id, command, &mut range)?;
     if command == libc::F_OFD_GETLK {
         place.put(range)?;
     }
@@ -39,7 +39,7 @@ hook! {
     /// `flock(2)`.
     fn flock(fd: c_int, operation: c_int) -> c_int, when(fds::maybe(fd)) {
         let (fs, id) = fds::open_file(fd)?;
-        table::whole(fs, id, operation)?;
+        fs.flock(id, operation)?;
         Ok(0)
     }
 }
@@ -62,28 +62,10 @@ hook! {
             libc::F_TEST => (libc::F_GETLK, lock(libc::F_WRLCK)),
             _ => return fail(libc::EINVAL),
         };
-        table::posix(fs, id, command, &mut range)?;
+        fs.lock_posix(id, command, &mut range)?;
         if command == libc::F_GETLK && range.l_type != libc::F_UNLCK as c_short {
             return fail(libc::EACCES);
         }
         Ok(0)
-    }
-}
-
-/// The lock table of `flac`, which does not serve locks yet: refused, never granted without being kept.
-mod table {
-    use super::{Answer, Range, c_int};
-    use crate::hooks::refuse;
-    use flac::Fs;
-    use flac::fs::open::OpenId;
-
-    pub fn posix(_: &Fs, _: OpenId, _: c_int, _: &mut Range) -> Answer<()> {
-        refuse("POSIX lock", libc::ENOLCK)
-    }
-    pub fn of_open_file(_: &Fs, _: OpenId, _: c_int, _: &mut Range) -> Answer<()> {
-        refuse("OFD lock", libc::ENOLCK)
-    }
-    pub fn whole(_: &Fs, _: OpenId, _: c_int) -> Answer<()> {
-        refuse("flock", libc::ENOLCK)
     }
 }
