@@ -24,16 +24,14 @@ pub fn run(pool: &Path, wanted: &Fsck) -> Outcome {
 }
 
 fn check(pool: &Path, data: bool) -> Result<Vec<String>, Failure> {
-    // Another version's pool is nothing that we can judge; a damaged one is.
-    let mut findings = match Volatile::of(pool)? {
-        // The files are at rest.
-        None => admin::verify(pool)?,
-        Some(_) => Vec::new(),
-    };
-    let opened = Session::open(pool);
-    let session = match opened {
-        Err(failure) if !findings.is_empty() || failure.damaged => {
-            findings.push(failure.message);
+    // While somebody writes, the end of the log moves under the check of the files.
+    let at_rest = Volatile::of(pool)?.is_none_or(|state| state.mapped_by().is_empty());
+    let mut findings = if at_rest { admin::verify(pool)? } else { Vec::new() };
+    let session = match Session::open(pool) {
+        Err(failure) if failure.damaged => {
+            if findings.is_empty() {
+                findings.push(failure.message);
+            }
             return Ok(findings);
         }
         other => other?,

@@ -4,6 +4,7 @@ use crate::arguments::Run;
 use crate::failure::{Failure, Outcome};
 use crate::location;
 use flac::fs::admin::Volatile;
+use flac::media::Pool;
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::os::unix::process::CommandExt;
@@ -25,7 +26,7 @@ pub fn run(pool: &Path, wanted: &Run) -> Outcome {
         super::mkfs::make(pool, None)?;
     }
     // A bad pool is told now, once, not by every process of the program.
-    Volatile::of(pool)?;
+    Volatile::of(pool).and_then(|_| Pool::open(pool))?;
     let mut preload = OsString::from(library);
     if let Some(others) = std::env::var_os("LD_PRELOAD").filter(|others| !others.is_empty()) {
         preload.push(":");
