@@ -37,8 +37,8 @@ find t -mtime +1000 | sort
 find t -mmin -5 -name '*.txt'
 find t -mmin +60 -type f
 find t -newermt 2020-01-01 -type f -name 'b*'
-find t -user $(id -un) | wc -l
-find t -nouser
+find t -user $(id -u) | wc -l
+find t -nouser | sort
 find t -readable -name big
 find t -xtype l
 find -L t -type l

@@ -91,7 +91,7 @@ P("hl").hardlink_to("s/f")
 print(
     P("ln").readlink(),
     P("hl").samefile("ln"),
-    P("hl").owner() == P("s").owner(),
+    P("hl").stat().st_uid == os.getuid(),
     P(".").absolute() == P.cwd(),
     P("ln").is_symlink(),
 )
