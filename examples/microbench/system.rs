@@ -69,9 +69,10 @@ impl Bench {
             None => None,
         };
         let (root, pool) = (disk.path().join("flac"), disk.path().join("pool"));
-        for made in [&root, &pool] {
-            std::fs::create_dir(made).map_err(|error| format!("{}: {error}", made.display()))?;
-        }
+        std::fs::create_dir(&root).map_err(|error| format!("{}: {error}", root.display()))?;
+        let size = if options.test { 512 << 20 } else { 8 << 30 };
+        flac::media::Pool::create(&pool, &flac::media::PoolOptions { size })
+            .map_err(|error| error.to_string())?;
         let shim = options.shim.clone().map_or_else(build_shim, Ok)?;
         Ok(Bench {
             disk,
@@ -150,12 +151,13 @@ impl Bench {
 
 impl Drop for Bench {
     fn drop(&mut self) {
-        let tool = profile_directory().join("flac");
-        if tool.exists() {
-            let _ = Command::new(tool)
-                .args(["stop", "--discard", "--pool"])
-                .arg(&self.pool)
-                .output();
+        let mut stop = Command::new(profile_directory().join("flac"));
+        let stopped = stop
+            .args(["stop", "--discard", "--pool"])
+            .arg(&self.pool)
+            .output();
+        if !stopped.is_ok_and(|output| output.status.success()) {
+            eprintln!("microbench: `flac stop` failed: the cache stays in memory");
         }
     }
 }
@@ -205,7 +207,7 @@ fn build_shim() -> Result<PathBuf, String> {
         "-p",
         "flac-shim",
         "-p",
-        "flac",
+        "flac-cli",
         "--profile",
         profile,
     ]);

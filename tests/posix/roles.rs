@@ -13,6 +13,7 @@ pub fn run(arguments: &[String]) -> ExitCode {
         ["expect-directory", path] => sys::getcwd(4096).is_ok_and(|cwd| cwd == *path),
         ["expect-file-here", name] => sys::stat(name).is_ok(),
         ["expect-locked", path] => is_locked(path),
+        ["remove-tree", path] => std::fs::remove_dir_all(path).is_ok(),
         ["print-and-exit", text] => sys::printf(text, 1) > 0,
         _ => false,
     };

@@ -113,7 +113,19 @@ impl Place {
             .arg(&outside);
         command.args(&self.kernel_root);
         self.set_environment(&mut command);
-        process::run(command, &log)
+        let verdict = process::run(command, &log);
+        if self.kind == Kind::Flac {
+            self.empty(&self.base.join(&plain), &log);
+        }
+        verdict
+    }
+
+    /// Removes what a case left in the pool, which all cases share.
+    fn empty(&self, directory: &Path, log: &Path) {
+        let mut command = Command::new(std::env::current_exe().expect("the path of this program"));
+        command.args(["--role", "remove-tree"]).arg(directory);
+        self.set_environment(&mut command);
+        process::run(command, log);
     }
 
     fn set_environment(&self, command: &mut Command) {
