@@ -22,10 +22,16 @@ impl Space {
     /// For the KV in `dir`; `fresh`: it was just made.
     pub(super) fn open(dir: &Path, map_size: u64, fresh: bool) -> Result<Space> {
         if fresh {
-            let file = File::create_new(&dir.join("space")).map_err(Error::io("making the metadata KV"))?;
-            file.write_at(&[0; 8], 0).map_err(Error::io("making the metadata KV"))?;
+            let file = File::create_new(&dir.join("space"))
+                .map_err(Error::io("making the metadata KV"))?;
+            file.write_at(&[0; 8], 0)
+                .map_err(Error::io("making the metadata KV"))?;
         }
-        Ok(Space { dir: dir.to_owned(), map_size, known: AtomicU64::new(0) })
+        Ok(Space {
+            dir: dir.to_owned(),
+            map_size,
+            known: AtomicU64::new(0),
+        })
     }
 
     /// Makes sure that `bytes` from the start of the file have memory, as far as the map reaches.
@@ -34,18 +40,24 @@ impl Space {
         if bytes <= self.known.load(Ordering::Relaxed) {
             return Ok(());
         }
-        self.extend(bytes).map_err(Error::io("taking memory for the metadata KV (is the file system of the run directory full?)"))
+        self.extend(bytes).map_err(Error::io(
+            "taking memory for the metadata KV (is the file system of the run directory full?)",
+        ))
     }
 
     #[cold]
     fn extend(&self, bytes: u64) -> rustix::io::Result<()> {
-        let mark = File::open(&self.dir.join("space"), OFlags::RDWR)?;
+        let mark = File::open_briefly(&self.dir.join("space"), OFlags::RDWR)?;
         let mut word = [0; 8];
         mark.read_at(&mut word, 0)?;
         let mut have = u64::from_le_bytes(word);
         if have < bytes {
-            let data = File::open(&self.dir.join("data.mdb"), OFlags::RDWR)?;
-            let take = |upto: u64| data.with(|fd| rustix::fs::fallocate(fd, FallocateFlags::KEEP_SIZE, have, upto - have));
+            let data = File::open_briefly(&self.dir.join("data.mdb"), OFlags::RDWR)?;
+            let take = |upto: u64| {
+                data.with(|fd| {
+                    rustix::fs::fallocate(fd, FallocateFlags::KEEP_SIZE, have, upto - have)
+                })
+            };
             let generous = bytes.next_multiple_of(STEP).min(self.map_size);
             have = match take(generous) {
                 Ok(()) => generous,

@@ -21,20 +21,42 @@ impl File {
     /// Opens an existing file.
     pub(crate) fn open(path: &Path, flags: OFlags) -> rustix::io::Result<File> {
         let fd = Fd::open(path, flags, Mode::empty())?;
-        Ok(File { fd, path: path.to_owned(), flags })
+        Ok(File {
+            fd,
+            path: path.to_owned(),
+            flags,
+        })
+    }
+
+    /// Opens an existing file for a moment.
+    pub(crate) fn open_briefly(path: &Path, flags: OFlags) -> rustix::io::Result<File> {
+        let fd = Fd::open_briefly(path, flags)?;
+        Ok(File {
+            fd,
+            path: path.to_owned(),
+            flags,
+        })
     }
 
     /// Makes a file that did not exist, with the permissions its directory suggests.
     pub(crate) fn create_new(path: &Path) -> rustix::io::Result<File> {
-        let fd = Fd::open(path, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, Mode::RUSR | Mode::WUSR)?;
+        let fd = Fd::open(
+            path,
+            OFlags::RDWR | OFlags::CREATE | OFlags::EXCL,
+            Mode::RUSR | Mode::WUSR,
+        )?;
         inherit_permissions(path, &fd)?;
-        Ok(File { fd, path: path.to_owned(), flags: OFlags::RDWR })
+        Ok(File {
+            fd,
+            path: path.to_owned(),
+            flags: OFlags::RDWR,
+        })
     }
 
-    /// Opens a file that holds no data of value (a lock), making it if it is missing.
+    /// Opens a file that holds no data of value (a lock) for a moment, making it if it is missing.
     pub(crate) fn open_or_create(path: &Path) -> rustix::io::Result<File> {
         loop {
-            match File::open(path, OFlags::RDWR) {
+            match File::open_briefly(path, OFlags::RDWR) {
                 Err(Errno::NOENT) => match File::create_new(path) {
                     Err(Errno::EXIST) => continue,
                     other => return other,
@@ -50,7 +72,10 @@ impl File {
     }
 
     /// Runs `f` on a descriptor that is this file for certain.
-    pub(crate) fn with<R>(&self, f: impl FnOnce(BorrowedFd<'_>) -> rustix::io::Result<R>) -> rustix::io::Result<R> {
+    pub(crate) fn with<R>(
+        &self,
+        f: impl FnOnce(BorrowedFd<'_>) -> rustix::io::Result<R>,
+    ) -> rustix::io::Result<R> {
         use rustix::fd::AsFd;
         if self.fd.is_ours() {
             return f(self.fd.as_fd());
@@ -89,7 +114,11 @@ impl File {
     }
 
     /// Writes all of `from` in order.
-    pub(crate) fn write_vectored_at(&self, from: &[IoSlice<'_>], mut offset: u64) -> rustix::io::Result<()> {
+    pub(crate) fn write_vectored_at(
+        &self,
+        from: &[IoSlice<'_>],
+        mut offset: u64,
+    ) -> rustix::io::Result<()> {
         const IOV_MAX: usize = 1024;
         self.with(|fd| {
             for batch in from.chunks(IOV_MAX) {
@@ -124,33 +153,31 @@ impl File {
         self.with(|fd| rustix::fs::fdatasync(fd))
     }
 
-    /// Locks the file against other processes until the guard is dropped. The lock is the process's, so the kernel
+    /// Locks the file against other processes until any descriptor of it is closed, or [`File::unlock`]. The lock is the process's, so the kernel
     /// releases it at death and a forked child has no part in it; threads of one process must exclude each other by other means.
-    pub(crate) fn lock(&self) -> rustix::io::Result<FileLock<'_>> {
+    pub(crate) fn lock(&self) -> rustix::io::Result<()> {
         loop {
             match self.with(|fd| rustix::fs::fcntl_lock(fd, FlockOperation::LockExclusive)) {
-                Ok(()) => return Ok(FileLock(self)),
                 // The kernel takes all threads of a process for one owner and sees a circle where there is none.
                 Err(Errno::DEADLK) => pause(),
                 Err(Errno::INTR) => {}
-                Err(e) => return Err(e),
+                other => return other,
             }
         }
     }
-}
 
-/// A lock on a file, released on drop.
-pub(crate) struct FileLock<'f>(&'f File);
-
-impl Drop for FileLock<'_> {
-    fn drop(&mut self) {
-        let _ = self.0.with(|fd| rustix::fs::fcntl_lock(fd, FlockOperation::Unlock));
+    /// Releases the lock.
+    pub(crate) fn unlock(&self) {
+        let _ = self.with(|fd| rustix::fs::fcntl_lock(fd, FlockOperation::Unlock));
     }
 }
 
 /// Sleeps a millisecond.
 pub(crate) fn pause() {
-    let _ = rustix::thread::nanosleep(&rustix::thread::Timespec { tv_sec: 0, tv_nsec: 1_000_000 });
+    let _ = rustix::thread::nanosleep(&rustix::thread::Timespec {
+        tv_sec: 0,
+        tv_nsec: 1_000_000,
+    });
 }
 
 /// Gives a new file read and write permission for those who have it on the directory, so that several users can share a pool.
@@ -209,9 +236,15 @@ impl PageBuffer {
 pub(crate) fn unusable(path: &Path, e: Errno) -> Error {
     let path = path.display();
     Error::Unusable(match e {
-        Errno::NOENT => format!("{path} does not exist: make a pool with `flac mkfs`, or set FLAC_POOL to where it is"),
-        Errno::ROFS => format!("{path} is not writable (read-only file system): mount it read-write"),
-        Errno::ACCESS | Errno::PERM => format!("{path} is not writable for this user: change its permissions"),
+        Errno::NOENT => format!(
+            "{path} does not exist: make a pool with `flac mkfs`, or set FLAC_POOL to where it is"
+        ),
+        Errno::ROFS => {
+            format!("{path} is not writable (read-only file system): mount it read-write")
+        }
+        Errno::ACCESS | Errno::PERM => {
+            format!("{path} is not writable for this user: change its permissions")
+        }
         Errno::NOTDIR => format!("{path} is not a directory: set FLAC_POOL to a pool's directory"),
         e => format!("{path}: {e}"),
     })

@@ -22,19 +22,25 @@ impl Meta {
     /// `Corrupt` if no state can be rebuilt that holds everything durable; `Unusable` if the run directory belongs to another state of the pool.
     /// In both cases nothing in the pool was changed.
     pub fn open(pool: &Pool, run_dir: &Path, shared: &'static LogShared) -> Result<Meta> {
-        let opening = ProcessLock::open(&run_dir.join("kv.lock"))?;
-        let _turn = opening.lock()?;
         let dir = run_dir.join("kv");
         let logs = Logs::open(pool)?;
-        if matches!(rustix::fs::stat(&dir), Err(Errno::NOENT)) {
-            build(pool, run_dir, &logs, shared)?;
+        // The directory appears whole, by a rename: who finds it needs no lock.
+        let missing = || matches!(rustix::fs::stat(&dir), Err(Errno::NOENT));
+        if missing() {
+            let building = ProcessLock::new(run_dir.join("kv.lock"));
+            let _turn = building.lock()?;
+            if missing() {
+                build(pool, run_dir, &logs, shared)?;
+            }
         }
         let kv = Kv::open(&dir, map_size(pool))?;
         kv.clear_dead_readers();
         let stale = || {
             Error::Unusable(format!(
                 "{} belongs to another state of the pool {} (was it copied or restored?): end all programs that use it, then remove {}",
-                run_dir.display(), pool.dir().display(), run_dir.display()
+                run_dir.display(),
+                pool.dir().display(),
+                run_dir.display()
             ))
         };
         let snapshot = kv.read()?;
@@ -48,7 +54,10 @@ impl Meta {
         let frames = if volatile || pool.one_flush() {
             None
         } else {
-            Some(File::open(&pool.dir().join("frames"), OFlags::RDWR).map_err(|e| file::unusable(pool.dir(), e))?)
+            Some(
+                File::open(&pool.dir().join("frames"), OFlags::RDWR)
+                    .map_err(|e| file::unusable(pool.dir(), e))?,
+            )
         };
         Ok(Meta {
             kv,
@@ -58,8 +67,8 @@ impl Meta {
             uuid: pool.uuid(),
             frames,
             volatile,
-            syncing: ProcessLock::open(&dir.join("sync.lock"))?,
-            checkpointing: ProcessLock::open(&dir.join("checkpoint.lock"))?,
+            syncing: ProcessLock::new(dir.join("sync.lock")),
+            checkpointing: ProcessLock::new(dir.join("checkpoint.lock")),
         })
     }
 }
@@ -85,7 +94,8 @@ fn build(pool: &Pool, run_dir: &Path, logs: &Logs, shared: &LogShared) -> Result
         remove_tree(&new).map_err(making())?;
         rustix::fs::mkdir(&new, Mode::from_raw_mode(0o700)).map_err(making())?;
         let parent = rustix::fs::stat(run_dir).map_err(making())?;
-        rustix::fs::chmod(&new, Mode::from_raw_mode(parent.st_mode & 0o7777 | 0o700)).map_err(making())?;
+        rustix::fs::chmod(&new, Mode::from_raw_mode(parent.st_mode & 0o7777 | 0o700))
+            .map_err(making())?;
         Kv::open(&new, map_size(pool))
     };
     let (kv, end) = recover::rebuild(pool, fresh)?;
@@ -97,7 +107,9 @@ fn build(pool: &Pool, run_dir: &Path, logs: &Logs, shared: &LogShared) -> Result
     drop(kv);
     rustix::fs::rename(&new, run_dir.join("kv")).map_err(making())?;
     shared.durable.store(position.seq.get(), Ordering::Release);
-    shared.settled.store(position.known.get(), Ordering::Release);
+    shared
+        .settled
+        .store(position.known.get(), Ordering::Release);
     shared.header.store(position.generation, Ordering::Release);
     Ok(())
 }
@@ -131,7 +143,9 @@ fn remove_tree(dir: &Path) -> rustix::io::Result<()> {
         names => names?,
     };
     for name in names {
-        rustix::fs::unlink(dir.join(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(&name)))?;
+        rustix::fs::unlink(
+            dir.join(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(&name)),
+        )?;
     }
     rustix::fs::rmdir(dir)
 }

@@ -40,7 +40,14 @@ fn content(dir: &Path, name: &str) -> Vec<u8> {
 /// From here on the power fails after `left` events of this thread, and the directory `crash_to` then holds what survived.
 pub(super) fn watch(pool: &Path, left: u32, crash_to: &Path, seed: u64) {
     let durable = FILES.map(|name| content(pool, name));
-    let disk = Disk { pool: pool.to_owned(), durable, left, crash_to: crash_to.to_owned(), crashed: false, random: seed };
+    let disk = Disk {
+        pool: pool.to_owned(),
+        durable,
+        left,
+        crash_to: crash_to.to_owned(),
+        crashed: false,
+        random: seed,
+    };
     DISK.set(Some(disk));
 }
 
@@ -52,7 +59,9 @@ pub(super) fn crashed() -> bool {
 /// Something happens.
 pub(super) fn event(event: Event) {
     DISK.with_borrow_mut(|disk| {
-        let Some(disk) = disk.as_mut().filter(|d| !d.crashed) else { return };
+        let Some(disk) = disk.as_mut().filter(|d| !d.crashed) else {
+            return;
+        };
         if disk.left == 0 {
             disk.crash();
             return;

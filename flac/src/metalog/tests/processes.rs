@@ -12,8 +12,16 @@ const ROLE: &str = "FLAC_METALOG_TEST_ROLE";
 fn spawn(place: &Place, role: &str) -> Child {
     let exe = std::env::current_exe().expect("this binary");
     let mut command = Command::new(exe);
-    command.args(["--exact", "metalog::tests::processes::child", "--nocapture", "--test-threads=1"]);
-    command.env(ROLE, format!("{role}\n{}\n{}", place.pool.display(), place.run.display()));
+    command.args([
+        "--exact",
+        "metalog::tests::processes::child",
+        "--nocapture",
+        "--test-threads=1",
+    ]);
+    command.env(
+        ROLE,
+        format!("{role}\n{}\n{}", place.pool.display(), place.run.display()),
+    );
     command.stdout(std::process::Stdio::null());
     command.spawn().expect("a child")
 }
@@ -21,10 +29,15 @@ fn spawn(place: &Place, role: &str) -> Child {
 /// What a child process does; as a test of the parent it does nothing.
 #[test]
 fn child() {
-    let Ok(order) = std::env::var(ROLE) else { return };
+    let Ok(order) = std::env::var(ROLE) else {
+        return;
+    };
     // Whatever becomes of the parent, nothing goes on for ever.
-    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).expect("a death signal");
-    let [role, pool, run] = order.splitn(3, '\n').collect::<Vec<_>>()[..] else { panic!("three lines") };
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+        .expect("a death signal");
+    let [role, pool, run] = order.splitn(3, '\n').collect::<Vec<_>>()[..] else {
+        panic!("three lines")
+    };
     let pool = Pool::open(Path::new(pool)).expect("a pool");
     let meta = Meta::open(&pool, Path::new(run), shared()).expect("a metalog");
     let (what, number) = role.split_once(' ').expect("a role and a number");
@@ -64,7 +77,11 @@ fn count(meta: &Meta, i: u64) {
 /// The total, which is the sum of all counters.
 fn total(meta: &Meta) -> u64 {
     let state = state(meta);
-    let sum: u64 = state.iter().filter(|(k, _)| k[0] == b'p').map(|(_, v)| number(Some(v))).sum();
+    let sum: u64 = state
+        .iter()
+        .filter(|(k, _)| k[0] == b'p')
+        .map(|(_, v)| number(Some(v)))
+        .sum();
     assert_eq!(number(state.get(&b"total"[..]).map(Vec::as_slice)), sum);
     sum
 }
@@ -125,5 +142,8 @@ fn processes_killed_at_any_moment_leave_a_working_metalog() {
     drop(meta);
     place.reboot();
     assert!(total(&place.open().1) >= least);
-    assert_eq!(Meta::verify(&place.pool).expect("a pool"), Vec::<String>::new());
+    assert_eq!(
+        Meta::verify(&place.pool).expect("a pool"),
+        Vec::<String>::new()
+    );
 }
