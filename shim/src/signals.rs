@@ -142,6 +142,19 @@ pub fn deliver() {
     }
 }
 
+/// After a wait was interrupted: whether the signal's action says that the call goes on, as the kernel does for locks. Its handler has run then.
+pub fn restarts() -> bool {
+    let restarts = PENDING.with(Cell::get) && {
+        // SAFETY: PENDING was set after SAVED was written.
+        let (signal, ..) = unsafe { SAVED.with(|s| (*s.get()).assume_init()) };
+        get(signal).is_some_and(|action| action.sa_flags & libc::SA_RESTART != 0)
+    };
+    if restarts {
+        boundary::call_out(send_again);
+    }
+    restarts
+}
+
 #[cold]
 fn send_again() {
     PENDING.with(|p| p.set(false));

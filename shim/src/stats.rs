@@ -41,6 +41,10 @@ pub fn restart() {
 /// Writes the counters where `FLAC_STATS` says, one `name value` a line, appended with one write. Does nothing if it is not set.
 pub fn report() {
     let Some(to) = config::settings().map(|s| s.stats.get()).filter(|to| !to.is_empty()) else { return };
+    // A process that never came near FLAC has nothing to say.
+    if crate::space::opened().is_none() && COUNTERS.iter().all(|c| c.load(Ordering::Relaxed) == 0) {
+        return;
+    }
     let mut text = format!("pid {}\n", rustix::process::getpid().as_raw_nonzero());
     for (name, counter) in NAMES.iter().zip(&COUNTERS) {
         let _ = writeln!(text, "{name} {}", counter.load(Ordering::Relaxed));

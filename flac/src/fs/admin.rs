@@ -86,7 +86,7 @@ impl Fs {
 
     /// Checks the metadata, with `data` also every page against its checksum; one line a finding.
     pub fn check(&self, data: bool) -> Result<Vec<String>> {
-        super::names::fsck::check(self, data)
+        super::fsck::check(self, data)
     }
 
     /// Pids of the other processes that use the pool, after cleaning up after the dead ones.

@@ -81,7 +81,8 @@ impl Fs {
             let _write = self.inodes.lock(slot);
             self.inodes.release_block(slot);
         }
-        if self.inodes.unhold(slot) == 0 && s.flags.load(Acquire) & flag::UNLINKED != 0 && self.inodes.forget(ino) {
+        let nameless = || s.flags.load(Acquire) & flag::UNLINKED != 0 || s.nlink.load(Acquire) == 0;
+        if self.inodes.unhold(slot) == 0 && nameless() && self.inodes.forget(ino) {
             // What fails here leaves an orphan in the KV, which the next recovery deletes.
             let _ = self.delete_orphan(ino);
         }
@@ -190,7 +191,13 @@ impl Fs {
     }
 
     /// Locks that go with a close: POSIX locks with any close by their process, others with the last close of the open file.
-    fn locks_on_close(&self, _inode: SlotNo, _index: usize, _process: u32, _last: bool) {}
+    fn locks_on_close(&self, inode: SlotNo, index: usize, process: u32, last: bool) {
+        if last {
+            self.release_open_locks(index);
+        } else {
+            self.release_locks_of(Ino::new(self.inodes.slot(inode).ino.load(Acquire)), process);
+        }
+    }
 
     /// One reference of the open-file slot `index` less, given up by process slot `process`.
     pub(super) fn drop_open(&self, index: usize, process: u32) {

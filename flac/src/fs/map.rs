@@ -219,6 +219,12 @@ impl Fs {
         self.ledger.first_in(addr, addr.saturating_add(len)).is_some()
     }
 
+    /// Whether this process has any view at all; cheap.
+    #[inline]
+    pub fn has_any_view(&self) -> bool {
+        !self.ledger.is_empty()
+    }
+
     /// Turns attached views in the range into ordinary memory with the same content, so that the program may move or split it.
     pub fn privatize(&self, addr: usize, len: usize) -> Result<()> {
         let (from, to) = (addr & !(PAGE - 1), (addr + len).next_multiple_of(PAGE));

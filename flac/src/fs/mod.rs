@@ -8,6 +8,7 @@ pub mod admin;
 pub mod attr;
 mod files;
 mod flush;
+pub mod fsck;
 pub mod io;
 pub mod locks;
 mod map;

@@ -60,7 +60,7 @@ impl Fs {
         let ours = vma.inode == 0 || vma.inode == self.region.dram.inode();
         let here = &raw const bytes as usize;
         let on_stack = here >= vma.start && here < vma.end;
-        if !vma.private_rw || !ours || on_stack || vma.page_size != PAGE as u64 || !self.is_one_range(&vma, addr, bytes) {
+        if !vma.private_rw || !ours || on_stack || vma.page_size != PAGE as u64 || !self.is_one_range(&vma, addr, bytes) || self.in_arena(addr) {
             return false;
         }
         let last = open.last_addr.load(Relaxed) as usize;
@@ -70,6 +70,22 @@ impl Fs {
         let need = !huge || bytes < BLOCK || again;
         let buffer = if need { self.memory.touched(addr, bytes) } else { None };
         planner::attach_pays(open, &Transfer { bytes, huge, buffer, again })
+    }
+
+    /// Whether `addr` lies in a heap of a secondary arena of glibc's malloc: 64 MiB-aligned, headed by its sizes. glibc gives pages of such a heap back by
+    /// `madvise(MADV_DONTNEED)`, unseen by us, and takes them for zeros afterwards; an attached view would show the file again.
+    fn in_arena(&self, addr: usize) -> bool {
+        const HEAP: usize = 64 << 20;
+        let base = addr & !(HEAP - 1);
+        if self.memory.vma(base).is_none_or(|v| v.start > base || !v.private_rw) {
+            return false;
+        }
+        // Pointer to the arena, the heap before, size, size that was made accessible.
+        let mut head = [0usize; 4];
+        // SAFETY: `head` is ours; the heap's first page is mapped (asked above), and if it goes meanwhile the copy ends.
+        let left = unsafe { crate::region::copy::copy(head.as_mut_ptr().cast(), base as *const u8, size_of_val(&head)) };
+        let [arena, _, size, accessible] = head;
+        left == 0 && arena != 0 && arena % 16 == 0 && size % PAGE == 0 && size >= PAGE && size <= accessible && accessible <= HEAP
     }
 
     /// Whether the buffer lies in eligible mappings from end to end (attaching splits a mapping into several).

@@ -153,7 +153,7 @@ impl Inodes {
     /// the caller knows that the inode is flushed or deleted.
     pub fn remove(&self, slot: SlotNo, ino: Ino, check: &dyn Fn(&InodeSlot) -> bool) -> bool {
         let s = self.slot(slot);
-        let Some(write) = WriteGuard::try_lock(s, &*self.procs) else { return false };
+        let write = self.lock(slot);
         let _table = self.table_lock().lock(&*self.procs);
         if s.ino.load(Acquire) != ino.get() || s.opens.load(Acquire) != 0 || !check(s) {
             return false;
@@ -254,6 +254,11 @@ impl Inodes {
         let Some(slot) = self.find(ino) else { return true };
         self.slot(slot).flags.fetch_or(flag::UNLINKED, AcqRel);
         self.remove(slot, ino, &|_| true)
+    }
+
+    /// Whether somebody holds the inode, so that it must stay when its last name goes.
+    pub fn is_held(&self, ino: Ino) -> bool {
+        self.find(ino).is_some_and(|slot| self.slot(slot).opens.load(Acquire) != 0)
     }
 
     /// Numbers of all slots in use.

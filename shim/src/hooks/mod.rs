@@ -9,6 +9,7 @@ pub mod directory;
 pub mod dirs;
 pub mod durability;
 pub mod fsinfo;
+pub mod heap;
 pub mod io;
 pub mod map;
 pub mod names;

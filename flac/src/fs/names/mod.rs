@@ -7,8 +7,6 @@
 mod change;
 mod create;
 mod dirs;
-#[path = "../fsck.rs"]
-pub mod fsck;
 mod link;
 mod orphan;
 mod permit;

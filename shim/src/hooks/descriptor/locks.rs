@@ -13,11 +13,21 @@ fn range_at(argument: c_ulong) -> Answer<(Out<Range>, Range)> {
     Ok((place, place.get().ok_or(Escape::Fail(libc::EFAULT))?))
 }
 
+/// Takes a lock, going on after signals whose handlers were installed with `SA_RESTART`.
+fn waiting(mut lock: impl FnMut() -> flac::Result<()>) -> Answer<()> {
+    loop {
+        match lock() {
+            Err(flac::Error::Os(libc::EINTR)) if crate::signals::restarts() => {}
+            result => return Ok(result?),
+        }
+    }
+}
+
 /// `F_GETLK`, `F_SETLK`, `F_SETLKW`.
 pub fn posix(fd: c_int, command: c_int, argument: c_ulong) -> Answer<c_int> {
     let (fs, id) = fds::open_file(fd)?;
     let (place, mut range) = range_at(argument)?;
-    fs.lock_posix(id, command, &mut range)?;
+    waiting(|| fs.lock_posix(id, command, &mut range))?;
     if command == libc::F_GETLK {
         place.put(range)?;
     }
@@ -28,7 +38,7 @@ pub fn posix(fd: c_int, command: c_int, argument: c_ulong) -> Answer<c_int> {
 pub fn of_open_file(fd: c_int, command: c_int, argument: c_ulong) -> Answer<c_int> {
     let (fs, id) = fds::open_file(fd)?;
     let (place, mut range) = range_at(argument)?;
-    fs.lock_ofd(id, command, &mut range)?;
+    waiting(|| fs.lock_ofd(id, command, &mut range))?;
     if command == libc::F_OFD_GETLK {
         place.put(range)?;
     }
@@ -39,7 +49,7 @@ hook! {
     /// `flock(2)`.
     fn flock(fd: c_int, operation: c_int) -> c_int, when(fds::maybe(fd)) {
         let (fs, id) = fds::open_file(fd)?;
-        fs.flock(id, operation)?;
+        waiting(|| fs.flock(id, operation))?;
         Ok(0)
     }
 }
@@ -62,7 +72,7 @@ hook! {
             libc::F_TEST => (libc::F_GETLK, lock(libc::F_WRLCK)),
             _ => return fail(libc::EINVAL),
         };
-        fs.lock_posix(id, command, &mut range)?;
+        waiting(|| fs.lock_posix(id, command, &mut range))?;
         if command == libc::F_GETLK && range.l_type != libc::F_UNLCK as c_short {
             return fail(libc::EACCES);
         }

@@ -2,7 +2,7 @@
 
 use super::fixture::{Tree, owner};
 use crate::fs::names::Name;
-use crate::fs::names::fsck;
+use crate::fs::fsck;
 use crate::fs::record::{self, Dirent, Extent, Inode, NameKey, encode_extents};
 use crate::metalog::MetaTxn;
 use crate::units::{Ino, PageNo, PoolFrame};

@@ -298,7 +298,7 @@ fn run_seed(seed: u64, ops: usize) {
         done > ops / 20,
         "hardly anything succeeded: the test tests nothing"
     );
-    let findings = crate::fs::names::fsck::check(&flac.tree, false).unwrap();
+    let findings = crate::fs::fsck::check(&flac.tree, false).unwrap();
     assert!(findings.is_empty(), "after FLAC_SEED={seed}: {findings:?}");
 }
 

@@ -230,6 +230,15 @@ fn a_file_made_without_a_name_can_get_one() {
 }
 
 #[test]
+fn a_file_that_never_got_a_name_goes_with_its_holder() {
+    let tree = tree();
+    let f = tree.create_unnamed(Ino::ROOT, 0o600, &owner()).unwrap();
+    tree.open_file(f, libc::O_RDWR, 0).unwrap();
+    tree.release(0);
+    assert!(!exists(&tree, f));
+}
+
+#[test]
 fn orphans_do_not_survive_recovery() {
     let tree = tree();
     let f = tree.create_unnamed(Ino::ROOT, 0o600, &owner()).unwrap();
