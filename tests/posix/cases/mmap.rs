@@ -175,7 +175,7 @@ fn truncation_and_growth_show_zeros(d: &Dir) -> Outcome {
     let map = sys::mmap(&fd, 8192, RW, MAP_SHARED, 0)?;
     sys::ftruncate(&fd, 100)?;
     sys::ftruncate(&fd, 8192)?;
-    assert_eq!(map.get(100, 8092), vec![0; 8092]);
+    assert!(map.get(100, 8092) == vec![0; 8092]);
     assert_eq!(map.get(0, 100), [1; 100]);
     Ok(())
 }
