@@ -190,7 +190,7 @@ impl WriteTxn<'_> {
     fn count(&mut self, bytes: usize) -> Result<()> {
         self.ops += 1;
         self.unchecked += bytes as u64;
-        if !self.bulk && (self.ops.is_multiple_of(32) || self.unchecked > 64 << 10) {
+        if !self.bulk && (self.ops % 32 == 0 || self.unchecked > 64 << 10) {
             self.make_room(bytes as u64)?;
             self.unchecked = 0;
         }

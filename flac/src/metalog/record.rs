@@ -123,7 +123,7 @@ fn take_part<'b>(rest: &mut &'b [u8]) -> Option<Part<'b>> {
         *rest = tail;
         Some(head)
     }
-    fn number<'b, const N: usize>(rest: &mut &'b [u8]) -> Option<[u8; N]> {
+    fn number<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
         bytes(rest, N)?.try_into().ok()
     }
     match number::<1>(rest)?[0] {

@@ -46,9 +46,9 @@ fn child() {
         "count" => (0..number).for_each(|i| count(&meta, i)),
         "die" => {
             DIE_AFTER.set(meta.last_seq().get() + number);
-            (0..).for_each(|i| count(&meta, i));
+            (0..u64::MAX).for_each(|i| count(&meta, i));
         }
-        "forever" => (0..).for_each(|i| count(&meta, i)),
+        "forever" => (0..u64::MAX).for_each(|i| count(&meta, i)),
         other => panic!("{other}"),
     }
 }
