@@ -25,6 +25,7 @@ extern "C" fn start(_argc: c_int, _argv: *const *const c_char, envp: *mut *mut c
         return;
     }
     let errno = crate::boundary::errno();
+    crate::stats::start();
     fork::register();
     last::post();
     standard::replace();

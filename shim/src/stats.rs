@@ -2,7 +2,7 @@
 
 use crate::config;
 use std::fmt::Write as _;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
 /// What is counted here. The movers' counters are `flac`'s.
 #[derive(Clone, Copy)]
@@ -33,6 +33,22 @@ pub fn add(counter: Counter, n: u64) {
     COUNTERS[counter as usize].fetch_add(n, Ordering::Relaxed);
 }
 
+/// A duplicate of the stderr that the process began with: programs close theirs before they end, or redirect it.
+static STDERR: AtomicI32 = AtomicI32::new(-1);
+/// Where its number is looked for.
+const HIGH: i32 = 600;
+
+/// Before the program begins.
+pub fn start() {
+    if config::settings().is_some_and(|s| s.stats.get() == b"stderr") {
+        if let Ok(kept) = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stderr(), HIGH) {
+            let kept = std::os::fd::IntoRawFd::into_raw_fd(kept);
+            crate::fds::note_own(kept);
+            STDERR.store(kept, Ordering::Relaxed);
+        }
+    }
+}
+
 /// Starts from zero, in a forked child.
 pub fn restart() {
     COUNTERS.iter().for_each(|c| c.store(0, Ordering::Relaxed));
@@ -55,7 +71,10 @@ pub fn report() {
         }
     }
     let written = if to == b"stderr" {
-        rustix::io::write(rustix::stdio::stderr(), text.as_bytes())
+        match crate::fds::borrow(STDERR.load(Ordering::Relaxed)) {
+            Ok(kept) => rustix::io::write(kept, text.as_bytes()),
+            Err(_) => return,
+        }
     } else {
         use rustix::fs::{Mode, OFlags};
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::CLOEXEC;
