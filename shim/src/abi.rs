@@ -17,9 +17,12 @@ impl CPath {
     pub fn of(path: &CStr) -> Self {
         Self(path.as_ptr())
     }
-    /// The bytes before the NUL. Null is left to libc, which answers EFAULT. The string lives as long as the call it came with.
+    /// The bytes before the NUL. Null, and what can't be an address, is left to libc, which answers EFAULT. The string lives as long as the
+    /// call it came with.
     pub fn bytes<'a>(self) -> Answer<&'a [u8]> {
-        if self.0.is_null() {
+        /// The kernel maps nothing below (`vm.mmap_min_addr`), nor for programs above.
+        const PLAUSIBLE: std::ops::Range<usize> = 0x1_0000..0x7fff_ffff_f000;
+        if !PLAUSIBLE.contains(&self.0.addr()) {
             return Err(Escape::NotOurs);
         }
         // SAFETY: not null; the program vouches for a C string that stays during the call.

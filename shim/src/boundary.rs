@@ -148,6 +148,18 @@ pub fn set_errno(e: i32) {
     unsafe { *libc::__errno_location() = e };
 }
 
+/// A cancellation point: a thread that was asked to end does so here, where it holds nothing of ours.
+#[inline]
+pub fn may_cancel() {
+    unsafe extern "C-unwind" {
+        fn pthread_testcancel();
+    }
+    if !inside() {
+        // SAFETY: no precondition; if it unwinds, then through frames that have nothing to drop.
+        unsafe { pthread_testcancel() }
+    }
+}
+
 /// Turns libc's result into an answer.
 pub fn checked<R: CReturn>(r: R) -> Answer<R> {
     if r == R::FAILED { Err(Escape::Fail(errno())) } else { Ok(r) }

@@ -88,6 +88,11 @@ pub fn copy(from: End, from_at: Position, to: End, to_at: Position, len: usize) 
     let len = len.min(transfer::MOST);
     if let (End::Flac(fs, a), End::Flac(_, b)) = (from, to) {
         let (Some(x), Some(y)) = (from_at.get(from)?, to_at.get(to)?) else { return fail(libc::EINVAL) };
+        let meet = x < y.saturating_add(len as u64) && y < x.saturating_add(len as u64);
+        if meet && fs.open_ino(a) == fs.open_ino(b) {
+            return fail(libc::EINVAL);
+        }
+        crate::limits::check(y.saturating_add(1))?;
         let n = fs.copy_range(fs.open_ino(a), x, fs.open_ino(b), y, len as u64)?;
         from_at.set(from, x + n)?;
         to_at.set(to, y + n)?;

@@ -4,6 +4,7 @@
 use crate::boundary::{Answer, Escape};
 use crate::{config, space};
 use flac::Fs;
+use flac::fs::names::{Last, Resolved};
 use flac::units::Ino;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -15,6 +16,8 @@ const UNKNOWN: u64 = u64::MAX;
 const KERNEL: u64 = 0;
 
 static CWD: AtomicU64 = AtomicU64::new(UNKNOWN);
+/// The parent of the working directory when it was entered; 0 is none.
+static PARENT: AtomicU64 = AtomicU64::new(0);
 
 /// The working directory's inode; `NotOurs` if it is not in FLAC.
 #[inline]
@@ -78,7 +81,20 @@ pub fn enter(fs: &Fs, ino: Ino) -> Answer<()> {
         other => other?,
     }
     CWD.store(ino.get(), Ordering::Relaxed);
+    let parent = match fs.resolve(ino, b"..", Last::Follow, &crate::creds::now().creds()) {
+        Ok(Resolved::Found { ino, .. }) => ino.get(),
+        _ => 0,
+    };
+    PARENT.store(parent, Ordering::Relaxed);
     Ok(())
+}
+
+/// Where `rest` leads from `base`, if that is the working directory, removed meanwhile, and `rest` steps up from it: (its former parent, what follows).
+pub fn way_up<'a>(fs: &Fs, base: Ino, rest: &'a [u8]) -> Option<(Ino, &'a [u8])> {
+    let after = rest.strip_prefix(b"..").filter(|after| matches!(after.first(), None | Some(b'/')))?;
+    let parent = PARENT.load(Ordering::Relaxed);
+    let is_removed = CWD.load(Ordering::Relaxed) == base.get() && parent != 0 && fs.attr(base).is_ok_and(|a| a.nlink == 0);
+    is_removed.then_some((Ino::new(parent), after))
 }
 
 /// The kernel has changed the working directory to one of its own.

@@ -1,7 +1,7 @@
 //! Opening: what `open` and everything that opens (`fopen`, `mkstemp`, `creat`, ...) does with a path.
 
 use crate::abi::{CPath, fail};
-use crate::boundary::{Answer, checked};
+use crate::boundary::{Answer, Escape, checked};
 use crate::paths::{self, Walked};
 use crate::{creds, fds, stats};
 use flac::Fs;
@@ -21,14 +21,21 @@ pub fn open(dirfd: c_int, path: CPath, flags: c_int, mode: mode_t, theirs: impl 
                 return Ok(fd);
             }
             Walked::Flac(fs, at) => {
-                if let Some(fd) = open_here(fs, at, flags, mode)? {
-                    stats::add(stats::Counter::Opens, 1);
-                    return Ok(fd);
+                let existed = matches!(at, Resolved::Found { .. });
+                match open_here(fs, at, flags, mode) {
+                    Ok(Some(fd)) => {
+                        stats::add(stats::Counter::Opens, 1);
+                        return Ok(fd);
+                    }
+                    Ok(None) => {}
+                    // Removed or replaced since it was found.
+                    Err(Escape::Fail(libc::ENOENT)) if existed => {}
+                    Err(e) => return Err(e),
                 }
             }
         }
     }
-    fail(libc::ESTALE)
+    fail(libc::ENOENT)
 }
 
 /// `None`: the name has changed meanwhile.
@@ -78,7 +85,7 @@ fn open_unnamed(fs: &'static Fs, dir: Ino, kind: u32, flags: c_int, mode: mode_t
 
 fn open_found(fs: &'static Fs, ino: Ino, kind: u32, slash: bool, flags: c_int) -> Answer<c_int> {
     let is_dir = kind == libc::S_IFDIR;
-    if kind == libc::S_IFLNK && flags & O_PATH == 0 {
+    if kind == libc::S_IFLNK && flags & (O_PATH | O_DIRECTORY) == 0 {
         return fail(libc::ELOOP);
     }
     if !is_dir && (flags & O_DIRECTORY != 0 || slash) {
@@ -87,6 +94,12 @@ fn open_found(fs: &'static Fs, ino: Ino, kind: u32, slash: bool, flags: c_int) -
     if flags & O_PATH != 0 {
         // Only these flags mean anything with it.
         return fds::open(fs, ino, flags & (O_PATH | O_DIRECTORY | O_NOFOLLOW | libc::O_CLOEXEC));
+    }
+    if flags & libc::O_NOATIME != 0 {
+        let who = creds::now().creds();
+        if who.uid != 0 && fs.attr(ino)?.uid != who.uid {
+            return fail(libc::EPERM);
+        }
     }
     let writes = flags & O_ACCMODE != O_RDONLY || flags & O_TRUNC != 0;
     if is_dir && (writes || flags & O_CREAT != 0) {

@@ -15,6 +15,7 @@
 /// * `, also(a, b)`: further names of the same function.
 /// * `, when(EXPR)`: a test that decides alone, without crossing, that the call is libc's; default: FLAC is on.
 /// * `, map(F)`: what libc's function returns goes through `F`.
+/// * `, cancels(boundary::may_cancel)`: a cancellation point of threads, as POSIX wants it of libc's function.
 /// * `, real(NAME)`: in the body, `NAME(args)` calls libc's function with other arguments (it is called under the guard).
 macro_rules! hook {
     (
@@ -23,16 +24,17 @@ macro_rules! hook {
         $(, also($($alias:ident),+))?
         $(, when($($when:tt)+))?
         $(, map($map:path))?
+        $(, cancels($cancels:path))?
         $(, real($real:ident))?
         $body:block
     ) => {
-        hook!(@export [$($doc)*] $name $args $ret, [$($($when)+)?] [$($map)?] [$($real)?] $body);
+        hook!(@export [$($doc)*] $name $args $ret, [$($($when)+)?] [$($map)?] [$($cancels)?] [$($real)?] $body);
         $($(
             hook!(@alias $name $alias $args $ret);
         )+)?
     };
 
-    (@export [$($doc:meta)*] $name:ident ($($arg:ident: $ty:ty),* $(,)?) $ret:ty, $when:tt $map:tt [$($real:ident)?] $body:block) => {
+    (@export [$($doc:meta)*] $name:ident ($($arg:ident: $ty:ty),* $(,)?) $ret:ty, $when:tt $map:tt [$($cancels:path)?] [$($real:ident)?] $body:block) => {
         $(#[$doc])*
         ///
         /// # Safety
@@ -62,6 +64,7 @@ macro_rules! hook {
             // Out of line, so that a call that is libc's costs a test and a jump.
             #[inline(never)]
             fn crossing($($arg: $ty),*) -> $ret {
+                $($cancels();)?
                 $crate::boundary::cross(
                     || {
                         $(let $real = libc_function;)?

@@ -28,8 +28,10 @@ mod nodes;
 mod fds;
 #[cfg(not(test))]
 mod hooks;
+mod limits;
 mod log;
 mod paths;
+mod ranges;
 mod real;
 mod signals;
 mod space;

@@ -94,7 +94,16 @@ pub fn look(dirfd: c_int, path: CPath, last: Last) -> Answer<Option<Walked>> {
 }
 
 fn descend(fs: &'static Fs, base: Ino, rest: &[u8], last: Last) -> Answer<Walked> {
-    leave(fs, fs.resolve(base, rest, last, &crate::creds::now().creds())?, last)
+    let who = crate::creds::now();
+    match fs.resolve(base, rest, last, &who.creds()) {
+        Ok(found) => leave(fs, found, last),
+        Err(flac::Error::Os(libc::ENOENT)) => {
+            // A removed working directory still has the parent that it had.
+            let (parent, rest) = cwd::way_up(fs, base, rest).ok_or(Escape::Fail(libc::ENOENT))?;
+            leave(fs, fs.resolve(parent, rest, last, &who.creds())?, last)
+        }
+        Err(e) => Err(e.into()),
+    }
 }
 
 /// Goes on outside as long as the walk leads there.
@@ -115,14 +124,43 @@ fn leave(fs: &'static Fs, mut found: Resolved, last: Last) -> Answer<Walked> {
     Err(Escape::Fail(libc::ELOOP))
 }
 
+/// The absolute path of an inode, as `/proc/self/fd` shows it: one of its names; `#<number> (deleted)` if it has none. For a file the tree
+/// is searched: nothing knows its name, and hardly anybody asks.
+pub fn name_of(fs: &Fs, ino: Ino) -> Answer<Vec<u8>> {
+    let attr = fs.attr(ino)?;
+    if attr.mode & libc::S_IFMT == libc::S_IFDIR {
+        if let Ok(path) = cwd::path(fs, ino) {
+            return Ok(path);
+        }
+    } else if attr.nlink > 0 {
+        let mut dirs = vec![Ino::ROOT];
+        while let Some(dir) = dirs.pop() {
+            // Removed meanwhile.
+            let Ok(list) = fs.list_dir(dir) else { continue };
+            for (entry, kind, name) in list.iter().skip(2) {
+                if entry == ino {
+                    return Ok([&cwd::path(fs, dir)?, &b"/"[..], name].concat());
+                }
+                if kind == libc::DT_DIR {
+                    dirs.push(entry);
+                }
+            }
+        }
+    }
+    Ok([config::root(), format!("/#{} (deleted)", ino.get()).as_bytes()].concat())
+}
+
 /// The directory in which `FLAC_ROOT` appears, without a slash at its end.
 fn parent_of_root() -> &'static [u8] {
     let root = config::root();
     &root[..root.iter().rposition(|b| *b == b'/').unwrap_or(0)]
 }
 
-/// Where a path leads before any name in FLAC is looked up.
+/// Where a path leads before any name in FLAC is looked up. Too long ones are the kernel's to refuse.
 pub fn place(dirfd: c_int, path: &[u8], last: Last) -> Answer<Place<'_>> {
+    if path.len() >= libc::PATH_MAX as usize {
+        return Ok(Place::Theirs);
+    }
     if path.first() == Some(&b'/') {
         if let Some(rest) = below(config::root(), path) {
             return Ok(Place::Flac(space::fs()?, Ino::ROOT, Cow::Borrowed(rest)));

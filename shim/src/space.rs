@@ -95,6 +95,7 @@ pub fn after_fork_child(token: Option<u32>) {
         _ if STATE.load(Ordering::Relaxed) == OPENING => STATE.store(CLOSED, Ordering::Release),
         _ => {}
     }
+    crate::ranges::after_fork_child();
     stats::restart();
 }
 

@@ -3,7 +3,9 @@
 
 use crate::abi::fail;
 use crate::boundary::Answer;
+use crate::ranges::UNATTACHABLE;
 use crate::stats::{self, Counter};
+use crate::{creds, limits};
 use flac::Fs;
 use flac::fs::io::IoVec;
 use flac::fs::open::OpenId;
@@ -15,6 +17,12 @@ pub const MOST_VECTORS: usize = 1024;
 
 /// Reads at `at`, or at the open file's offset.
 pub fn read(fs: &Fs, id: OpenId, to: &[IoVec], at: Option<u64>) -> Answer<usize> {
+    if fs.open_flags(id) & libc::O_ACCMODE == libc::O_ACCMODE {
+        return fail(libc::EBADF);
+    }
+    if !UNATTACHABLE.is_empty() && to.iter().any(|v| UNATTACHABLE.meets(v.iov_base.addr(), v.iov_len)) {
+        return read_by_copy(fs, id, to, at);
+    }
     let n = within_limit(to, |to| {
         // SAFETY: the buffers are the program's, as it gave them to the call that we answer, or this crate's own.
         Ok(unsafe { fs.read(id, to, at) }?)
@@ -24,18 +32,82 @@ pub fn read(fs: &Fs, id: OpenId, to: &[IoVec], at: Option<u64>) -> Answer<usize>
     Ok(n)
 }
 
+/// As [`read`], by way of a buffer that is never attached. `EFAULT` if the program's memory can't be written to.
+fn read_by_copy(fs: &Fs, id: OpenId, to: &[IoVec], at: Option<u64>) -> Answer<usize> {
+    let mut bounce = Bounce::new(at.unwrap_or(0))?;
+    let mut done = 0;
+    for v in to {
+        let mut here = 0;
+        while here < v.iov_len.min(MOST - done) {
+            let step = (v.iov_len - here).min(Bounce::SIZE).min(MOST - done);
+            let got = read(fs, id, &[bounce.vec(step)], at.map(|at| at + done as u64))?;
+            // SAFETY: the program's buffer, as it gave it; `here + got` is within it.
+            unsafe { std::ptr::copy_nonoverlapping(bounce.bytes(got).as_ptr(), v.iov_base.cast::<u8>().add(here), got) };
+            (here, done) = (here + got, done + got);
+            if got < step {
+                return Ok(done);
+            }
+        }
+    }
+    Ok(done)
+}
+
 /// Writes at `at`, or at the open file's offset or end. With `O_SYNC` or `O_DSYNC` it is durable afterwards.
 pub fn write(fs: &Fs, id: OpenId, from: &[IoVec], at: Option<u64>) -> Answer<usize> {
-    let n = within_limit(from, |from| {
-        // SAFETY: as for `read`.
-        Ok(unsafe { fs.write(id, from, at) }?)
-    })?;
+    let flags = fs.open_flags(id);
+    if flags & libc::O_ACCMODE == libc::O_ACCMODE {
+        return fail(libc::EBADF);
+    }
+    let n = match limits::file_size() {
+        None if at.is_none_or(|at| at < LARGEST) => write_now(fs, id, from, at)?,
+        limit => write_below(fs, id, from, at, flags, limit.unwrap_or(LARGEST))?,
+    };
     stats::add(Counter::Writes, 1);
     stats::add(Counter::BytesWritten, n as u64);
-    if fs.open_flags(id) & libc::O_DSYNC != 0 {
+    if flags & libc::O_DSYNC != 0 {
         sync(fs, id)?;
     }
+    let who = creds::now().creds();
+    if who.uid != 0 && n > 0 {
+        let ino = fs.open_ino(id);
+        if fs.attr(ino)?.mode & (libc::S_ISUID | libc::S_ISGID) != 0 {
+            fs.drop_set_ids(ino, &who)?;
+        }
+    }
     Ok(n)
+}
+
+fn write_now(fs: &Fs, id: OpenId, from: &[IoVec], at: Option<u64>) -> Answer<usize> {
+    within_limit(from, |from| {
+        // SAFETY: as for `read`.
+        Ok(unsafe { fs.write(id, from, at) }?)
+    })
+}
+
+/// The end of the largest file, as tmpfs has it.
+const LARGEST: u64 = i64::MAX as u64 & !(flac::units::PAGE as u64 - 1);
+
+/// Writes what fits below `limit`; `EFBIG` if nothing does, with SIGXFSZ if it is the process's own limit.
+fn write_below(fs: &Fs, id: OpenId, from: &[IoVec], at: Option<u64>, flags: i32, limit: u64) -> Answer<usize> {
+    let start = match at {
+        _ if flags & libc::O_APPEND != 0 => fs.attr(fs.open_ino(id))?.size,
+        Some(at) => at,
+        None => fs.seek(id, 0, libc::SEEK_CUR)?,
+    };
+    if start >= limit && from.iter().any(|v| v.iov_len > 0) {
+        return if limit == LARGEST { fail(libc::EFBIG) } else { Err(limits::exceeded()) };
+    }
+    write_now(fs, id, &cut(from, usize::try_from(limit - start).unwrap_or(MOST)), at)
+}
+
+/// Appends with one write, whatever the file's flags and `at`: `RWF_APPEND`.
+pub fn append(fs: &Fs, id: OpenId, from: &[IoVec]) -> Answer<usize> {
+    let flags = fs.open_flags(id);
+    // Other threads that use the same open file in this moment append, too.
+    fs.set_open_flags(id, flags | libc::O_APPEND);
+    let end = write(fs, id, from, Some(0));
+    fs.set_open_flags(id, flags);
+    end
 }
 
 /// Makes the file behind `id` durable.
@@ -52,24 +124,21 @@ fn within_limit(vectors: &[IoVec], f: impl Fn(&[IoVec]) -> Answer<usize>) -> Ans
     let mut total = 0usize;
     for v in vectors {
         total = match total.checked_add(v.iov_len) {
-            // One vector is cut, several are refused: so does the kernel.
-            Some(t) if vectors.len() == 1 || t <= isize::MAX as usize => t,
+            Some(t) if t <= isize::MAX as usize => t,
             _ => return fail(libc::EINVAL),
         };
     }
-    if total <= MOST {
-        return f(vectors);
-    }
-    let mut room = MOST;
-    let cut: Vec<IoVec> = vectors
-        .iter()
-        .map(|v| {
-            let len = v.iov_len.min(room);
-            room -= len;
-            IoVec { iov_base: v.iov_base, iov_len: len }
-        })
-        .collect();
-    f(&cut)
+    if total <= MOST { f(vectors) } else { f(&cut(vectors, MOST)) }
+}
+
+/// The first `room` bytes of the vectors.
+fn cut(vectors: &[IoVec], mut room: usize) -> Vec<IoVec> {
+    let cut = |v: &IoVec| {
+        let len = v.iov_len.min(room);
+        room -= len;
+        IoVec { iov_base: v.iov_base, iov_len: len }
+    };
+    vectors.iter().map(cut).collect()
 }
 
 /// Memory of our own to pass data through, whose addresses never agree with file offsets within a page, so that it is copied

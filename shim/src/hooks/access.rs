@@ -205,3 +205,24 @@ identity! {
     setgroups(n: size_t, groups: crate::abi::In<gid_t>);
     initgroups(user: CPath, group: gid_t);
 }
+
+/// Libc's call that changes limits has returned.
+fn limited(result: c_int) -> c_int {
+    crate::limits::changed();
+    result
+}
+
+hook! {
+    /// `setrlimit(2)`: `RLIMIT_FSIZE` is FLAC's to heed.
+    fn setrlimit(which: c_int, limit: crate::abi::In<libc::rlimit>) -> c_int, also(setrlimit64), map(limited) {
+        Err(Escape::NotOurs)
+    }
+}
+
+hook! {
+    /// `prlimit(2)`.
+    fn prlimit(pid: libc::pid_t, which: c_int, new: crate::abi::In<libc::rlimit>, old: crate::abi::Out<libc::rlimit>) -> c_int,
+    also(prlimit64), map(limited) {
+        Err(Escape::NotOurs)
+    }
+}

@@ -1,12 +1,12 @@
 //! close, close_range, closefrom.
 
-use crate::boundary::{self, Answer, Escape};
+use crate::boundary::{self, Answer, Escape, may_cancel};
 use crate::fds;
 use libc::{c_int, c_uint};
 
 hook! {
     /// `close(2)`.
-    fn close(fd: c_int) -> c_int, when(fds::maybe(fd) || fds::is_own(fd)), real(theirs) {
+    fn close(fd: c_int) -> c_int, when(fds::maybe(fd) || fds::is_own(fd)), cancels(may_cancel), real(theirs) {
         closing(fd).and_then(|()| boundary::checked(theirs(fd)))
     }
 }

@@ -52,7 +52,13 @@ hook! {
                 }
                 copying::copy(source, Position::of(from_at), target, Position::of(to_at), n).map(count)
             }
-            _ => fail(libc::EXDEV),
+            (End::Kernel(other), End::Flac(..)) | (End::Flac(..), End::Kernel(other)) => {
+                match rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(other)?.st_mode) {
+                    rustix::fs::FileType::RegularFile => fail(libc::EXDEV),
+                    rustix::fs::FileType::Directory => fail(libc::EISDIR),
+                    _ => fail(libc::EINVAL),
+                }
+            }
         }
     }
 }

@@ -114,12 +114,12 @@ hook! {
     }
 }
 
-/// The absolute path without links of something in FLAC, with a NUL. `NotOurs` for an open file that has lost its name to us.
+/// The absolute path without links of something in FLAC, with a NUL.
 fn canonical(fs: &Fs, at: Resolved) -> Answer<Vec<u8>> {
     let mut path = match at {
         Resolved::Found { ino, kind: libc::S_IFDIR, .. } => cwd::path(fs, ino)?,
         Resolved::Found { slash: true, .. } => return fail(libc::ENOTDIR),
-        Resolved::Found { name, .. } if name.as_bytes().is_empty() => return Err(Escape::NotOurs),
+        Resolved::Found { ino, name, .. } if name.as_bytes().is_empty() => paths::name_of(fs, ino)?,
         Resolved::Found { parent, name, .. } => {
             let mut path = cwd::path(fs, parent)?;
             path.push(b'/');

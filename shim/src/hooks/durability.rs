@@ -1,7 +1,7 @@
 //! fsync and its kin.
 
 use crate::abi::fail;
-use crate::boundary::{Answer, Escape};
+use crate::boundary::{Answer, Escape, checked, may_cancel};
 use crate::{fds, space, transfer};
 use libc::{c_int, c_uint, c_void, off_t, size_t};
 
@@ -16,14 +16,14 @@ fn sync_file(fd: c_int) -> Answer<c_int> {
 
 hook! {
     /// `fsync(2)`.
-    fn fsync(fd: c_int) -> c_int, when(fds::maybe(fd)) {
+    fn fsync(fd: c_int) -> c_int, when(fds::maybe(fd)), cancels(may_cancel) {
         sync_file(fd)
     }
 }
 
 hook! {
     /// `fdatasync(2)`: data and attributes are one record, so it is `fsync`.
-    fn fdatasync(fd: c_int) -> c_int, when(fds::maybe(fd)) {
+    fn fdatasync(fd: c_int) -> c_int, when(fds::maybe(fd)), cancels(may_cancel) {
         sync_file(fd)
     }
 }
@@ -61,10 +61,12 @@ hook! {
 
 hook! {
     /// `msync(2)`: shared mappings of FLAC files in the range are made durable with `MS_SYNC`; the rest is the kernel's.
-    fn msync(at: *mut c_void, n: size_t, flags: c_int) -> c_int, when(space::opened().is_some() && flags & libc::MS_SYNC != 0) {
-        match space::opened() {
-            Some(fs) if fs.sync_mapped(at.addr(), n)? => Ok(0),
-            _ => Err(Escape::NotOurs),
+    fn msync(at: *mut c_void, n: size_t, flags: c_int) -> c_int, when(space::opened().is_some() && flags & libc::MS_SYNC != 0), cancels(may_cancel), real(theirs) {
+        // It knows what is mapped and which flags go together.
+        checked(theirs(at, n, flags))?;
+        if let Some(fs) = space::opened() {
+            fs.sync_mapped(at.addr(), n)?;
         }
+        Ok(0)
     }
 }

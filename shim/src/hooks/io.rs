@@ -1,14 +1,14 @@
 //! read, write and their kin.
 
 use crate::abi::{In, InBytes, OutBytes, count, fail, offset};
-use crate::boundary::{Answer, Escape};
+use crate::boundary::{Answer, Escape, may_cancel};
 use crate::{fds, transfer};
 use flac::fs::io::IoVec;
 use libc::{c_int, iovec, off_t, size_t, ssize_t};
 
 hook! {
     /// `read(2)`.
-    fn read(fd: c_int, to: OutBytes, n: size_t) -> ssize_t, when(fds::maybe(fd)) {
+    fn read(fd: c_int, to: OutBytes, n: size_t) -> ssize_t, when(fds::maybe(fd)), cancels(may_cancel) {
         let (fs, id) = fds::open_file(fd)?;
         transfer::read(fs, id, &[to.vec(n)], None).map(count)
     }
@@ -16,7 +16,7 @@ hook! {
 
 hook! {
     /// `read` as compiled with `_FORTIFY_SOURCE`; libc ends the program if the buffer is too small.
-    fn __read_chk(fd: c_int, to: OutBytes, n: size_t, room: size_t) -> ssize_t, when(fds::maybe(fd) && n <= room) {
+    fn __read_chk(fd: c_int, to: OutBytes, n: size_t, room: size_t) -> ssize_t, when(fds::maybe(fd) && n <= room), cancels(may_cancel) {
         let (fs, id) = fds::open_file(fd)?;
         transfer::read(fs, id, &[to.vec(n)], None).map(count)
     }
@@ -24,7 +24,7 @@ hook! {
 
 hook! {
     /// `pread(2)`.
-    fn pread(fd: c_int, to: OutBytes, n: size_t, at: off_t) -> ssize_t, also(pread64), when(fds::maybe(fd)) {
+    fn pread(fd: c_int, to: OutBytes, n: size_t, at: off_t) -> ssize_t, also(pread64), when(fds::maybe(fd)), cancels(may_cancel) {
         let (fs, id) = fds::open_file(fd)?;
         transfer::read(fs, id, &[to.vec(n)], Some(offset(at)?)).map(count)
     }
@@ -33,7 +33,7 @@ hook! {
 hook! {
     /// `pread` as compiled with `_FORTIFY_SOURCE`.
     fn __pread_chk(fd: c_int, to: OutBytes, n: size_t, at: off_t, room: size_t) -> ssize_t,
-    also(__pread64_chk), when(fds::maybe(fd) && n <= room) {
+    also(__pread64_chk), when(fds::maybe(fd) && n <= room), cancels(may_cancel) {
         let (fs, id) = fds::open_file(fd)?;
         transfer::read(fs, id, &[to.vec(n)], Some(offset(at)?)).map(count)
     }
@@ -41,7 +41,7 @@ hook! {
 
 hook! {
     /// `write(2)`.
-    fn write(fd: c_int, from: InBytes, n: size_t) -> ssize_t, when(fds::maybe(fd)) {
+    fn write(fd: c_int, from: InBytes, n: size_t) -> ssize_t, when(fds::maybe(fd)), cancels(may_cancel) {
         let (fs, id) = fds::open_file(fd)?;
         transfer::write(fs, id, &[from.vec(n)], None).map(count)
     }
@@ -49,7 +49,7 @@ hook! {
 
 hook! {
     /// `pwrite(2)`.
-    fn pwrite(fd: c_int, from: InBytes, n: size_t, at: off_t) -> ssize_t, also(pwrite64), when(fds::maybe(fd)) {
+    fn pwrite(fd: c_int, from: InBytes, n: size_t, at: off_t) -> ssize_t, also(pwrite64), when(fds::maybe(fd)), cancels(may_cancel) {
         let (fs, id) = fds::open_file(fd)?;
         transfer::write(fs, id, &[from.vec(n)], Some(offset(at)?)).map(count)
     }
@@ -65,7 +65,7 @@ fn vectors<'a>(list: In<iovec>, n: c_int) -> Answer<&'a [IoVec]> {
 
 hook! {
     /// `readv(2)`.
-    fn readv(fd: c_int, to: In<iovec>, n: c_int) -> ssize_t, when(fds::maybe(fd)) {
+    fn readv(fd: c_int, to: In<iovec>, n: c_int) -> ssize_t, when(fds::maybe(fd)), cancels(may_cancel) {
         let (fs, id) = fds::open_file(fd)?;
         transfer::read(fs, id, vectors(to, n)?, None).map(count)
     }
@@ -73,7 +73,7 @@ hook! {
 
 hook! {
     /// `writev(2)`.
-    fn writev(fd: c_int, from: In<iovec>, n: c_int) -> ssize_t, when(fds::maybe(fd)) {
+    fn writev(fd: c_int, from: In<iovec>, n: c_int) -> ssize_t, when(fds::maybe(fd)), cancels(may_cancel) {
         let (fs, id) = fds::open_file(fd)?;
         transfer::write(fs, id, vectors(from, n)?, None).map(count)
     }
@@ -81,7 +81,7 @@ hook! {
 
 hook! {
     /// `preadv(2)`.
-    fn preadv(fd: c_int, to: In<iovec>, n: c_int, at: off_t) -> ssize_t, also(preadv64), when(fds::maybe(fd)) {
+    fn preadv(fd: c_int, to: In<iovec>, n: c_int, at: off_t) -> ssize_t, also(preadv64), when(fds::maybe(fd)), cancels(may_cancel) {
         let (fs, id) = fds::open_file(fd)?;
         transfer::read(fs, id, vectors(to, n)?, Some(offset(at)?)).map(count)
     }
@@ -89,7 +89,7 @@ hook! {
 
 hook! {
     /// `pwritev(2)`.
-    fn pwritev(fd: c_int, from: In<iovec>, n: c_int, at: off_t) -> ssize_t, also(pwritev64), when(fds::maybe(fd)) {
+    fn pwritev(fd: c_int, from: In<iovec>, n: c_int, at: off_t) -> ssize_t, also(pwritev64), when(fds::maybe(fd)), cancels(may_cancel) {
         let (fs, id) = fds::open_file(fd)?;
         transfer::write(fs, id, vectors(from, n)?, Some(offset(at)?)).map(count)
     }
@@ -102,7 +102,7 @@ fn start(at: off_t) -> Answer<Option<u64>> {
 
 hook! {
     /// `preadv2(2)`. The hints `RWF_HIPRI` and `RWF_NOWAIT` (nothing here waits for a device that could answer later) are taken as given.
-    fn preadv2(fd: c_int, to: In<iovec>, n: c_int, at: off_t, flags: c_int) -> ssize_t, also(preadv64v2), when(fds::maybe(fd)) {
+    fn preadv2(fd: c_int, to: In<iovec>, n: c_int, at: off_t, flags: c_int) -> ssize_t, also(preadv64v2), when(fds::maybe(fd)), cancels(may_cancel) {
         let (fs, id) = fds::open_file(fd)?;
         if flags & !(libc::RWF_HIPRI | libc::RWF_NOWAIT) != 0 {
             return fail(libc::EOPNOTSUPP);
@@ -112,14 +112,15 @@ hook! {
 }
 
 hook! {
-    /// `pwritev2(2)`. `RWF_DSYNC` and `RWF_SYNC` make durable; `RWF_APPEND` and `RWF_NOAPPEND` are refused: appending is an open file's property here.
-    fn pwritev2(fd: c_int, from: In<iovec>, n: c_int, at: off_t, flags: c_int) -> ssize_t, also(pwritev64v2), when(fds::maybe(fd)) {
+    /// `pwritev2(2)`. `RWF_DSYNC` and `RWF_SYNC` make durable; `RWF_NOAPPEND` is refused: an open file that appends always does.
+    fn pwritev2(fd: c_int, from: In<iovec>, n: c_int, at: off_t, flags: c_int) -> ssize_t, also(pwritev64v2), when(fds::maybe(fd)), cancels(may_cancel) {
         let (fs, id) = fds::open_file(fd)?;
         let durable = libc::RWF_DSYNC | libc::RWF_SYNC;
-        if flags & !(libc::RWF_HIPRI | libc::RWF_NOWAIT | durable) != 0 {
+        if flags & !(libc::RWF_HIPRI | libc::RWF_NOWAIT | libc::RWF_APPEND | durable) != 0 {
             return Err(Escape::Fail(libc::EOPNOTSUPP));
         }
-        let written = transfer::write(fs, id, vectors(from, n)?, start(at)?)?;
+        let (from, at) = (vectors(from, n)?, start(at)?);
+        let written = if flags & libc::RWF_APPEND != 0 { transfer::append(fs, id, from) } else { transfer::write(fs, id, from, at) }?;
         if flags & durable != 0 {
             transfer::sync(fs, id)?;
         }

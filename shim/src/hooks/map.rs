@@ -2,6 +2,7 @@
 
 use crate::abi::{fail, offset};
 use crate::boundary::{Answer, Escape, Mapped, checked};
+use crate::ranges::{READ_ONLY, UNATTACHABLE};
 use crate::{fds, space};
 use flac::Fs;
 use flac::fs::open::OpenId;
@@ -55,11 +56,23 @@ fn map(fs: &Fs, id: OpenId, at: *mut c_void, n: size_t, prot: c_int, flags: c_in
     }
     // SAFETY: the program's own arguments to mmap.
     let mapped = unsafe { fs.map(ino, at.addr(), n, prot, flags, from) }?;
+    if is_shared && mode == libc::O_RDONLY {
+        READ_ONLY.add(mapped, n.next_multiple_of(PAGE));
+    }
     Ok(Mapped(std::ptr::with_exposed_provenance_mut(mapped)))
+}
+
+hook! {
+    /// `mprotect(2)`: what is mapped of a file opened for reading can't become writable. The kernel can't tell: to it the file is the tier.
+    fn mprotect(at: *mut c_void, n: size_t, prot: c_int) -> c_int, when(prot & libc::PROT_WRITE != 0 && !READ_ONLY.is_empty()) {
+        if READ_ONLY.meets(at.addr(), n) { fail(libc::EACCES) } else { Err(Escape::NotOurs) }
+    }
 }
 
 /// The program is about to change this range: FLAC's views in it are none any more.
 fn forget(at: *mut c_void, n: size_t) {
+    READ_ONLY.remove(at.addr(), n);
+    UNATTACHABLE.remove(at.addr(), n);
     if let Some(fs) = space::opened() {
         fs.unmapped(at.addr(), n);
     }
@@ -128,7 +141,14 @@ fn remap_file(fs: &Fs, at: *mut c_void, old: size_t, new: size_t, flags: c_int, 
 
 hook! {
     /// `madvise(2)`. `MADV_DONTNEED` and its like on attached pages must give zeros, and `MADV_DONTFORK` must hold for the memory that the program means.
-    fn madvise(at: *mut c_void, n: size_t, advice: c_int) -> c_int, when(in_use() && changes_content(advice)), real(theirs) {
+    fn madvise(at: *mut c_void, n: size_t, advice: c_int) -> c_int,
+    when((in_use() && changes_content(advice)) || (is_lasting(advice) && crate::config::on())), real(theirs) {
+        let len = n.next_multiple_of(PAGE);
+        match advice {
+            _ if is_lasting(advice) => UNATTACHABLE.add(at.addr(), len),
+            libc::MADV_DOFORK | libc::MADV_KEEPONFORK => UNATTACHABLE.remove(at.addr(), len),
+            _ => {}
+        }
         if let Some(fs) = space::opened() {
             if n != 0 && at.addr().is_multiple_of(PAGE) {
                 fs.privatize(at.addr(), n)?;
@@ -136,6 +156,11 @@ hook! {
         }
         checked(theirs(at, n, advice))
     }
+}
+
+/// Advice that the kernel remembers with the mapping, and that changes what a child has.
+fn is_lasting(advice: c_int) -> bool {
+    matches!(advice, libc::MADV_DONTFORK | libc::MADV_WIPEONFORK)
 }
 
 fn changes_content(advice: c_int) -> bool {
@@ -147,6 +172,8 @@ fn changes_content(advice: c_int) -> bool {
             | libc::MADV_REMOVE
             | libc::MADV_DONTFORK
             | libc::MADV_WIPEONFORK
+            | libc::MADV_DOFORK
+            | libc::MADV_KEEPONFORK
             | libc::MADV_PAGEOUT
             | MADV_DONTNEED_LOCKED
     )

@@ -3,7 +3,7 @@
 use crate::abi::{CPath, OutBytes, count, fail};
 use crate::boundary::{Answer, Escape, checked};
 use crate::paths::{self, Walked};
-use crate::{creds, cwd, fds};
+use crate::{creds, fds};
 use flac::Fs;
 use flac::fs::names::{Last, Name, Resolved};
 use flac::units::Ino;
@@ -62,7 +62,11 @@ hook! {
 hook! {
     /// `unlinkat(2)`.
     fn unlinkat(dirfd: c_int, path: CPath, flags: c_int) -> c_int, real(theirs) {
-        let how = if flags & AT_REMOVEDIR != 0 { rmdir_here } else { unlink_here };
+        let how = match flags {
+            0 => unlink_here,
+            AT_REMOVEDIR => rmdir_here,
+            _ => return Err(Escape::NotOurs),
+        };
         take_away(dirfd, path, how, |path| theirs(AT_FDCWD, path, flags))
     }
 }
@@ -233,11 +237,11 @@ fn read_link(dirfd: c_int, path: CPath, to: OutBytes, room: size_t, theirs: impl
     Ok(count(target.len()))
 }
 
-/// `/proc/self/cwd` and `/proc/self/fd/N` of a FLAC directory: its path, not the stub's.
+/// `/proc/self/cwd` and `/proc/self/fd/N` of something in FLAC: its path, not the stub's.
 fn special_link(path: &[u8], to: OutBytes, room: size_t) -> Answer<ssize_t> {
     let special = paths::special::parse(path).filter(|s| s.rest.is_none()).ok_or(Escape::NotOurs)?;
     let (fs, ino) = paths::special::file(&special)?.ok_or(Escape::NotOurs)?;
-    let mut target = cwd::path(fs, ino).map_err(|_| Escape::NotOurs)?;
+    let mut target = paths::name_of(fs, ino)?;
     target.truncate(room);
     to.fill(&target)?;
     Ok(count(target.len()))
@@ -286,11 +290,40 @@ fn side(dirfd: c_int, path: CPath, last: Last) -> Answer<Side> {
     })
 }
 
-/// The errno of a call whose paths are on both sides of the border: `EXDEV`, unless FLAC's half is missing altogether.
-fn across(old: &Side) -> Escape {
-    match old {
-        Side::Flac(_, Resolved::Missing { .. }) => Escape::Fail(libc::ENOENT),
-        _ => Escape::Fail(libc::EXDEV),
+/// The errno of a call whose paths are on both sides of the border: what is wrong with one of them, else `EXDEV`.
+fn across(from: &Side, (old_fd, old): (c_int, CPath), (new_fd, new): (c_int, CPath)) -> Escape {
+    let wrong = match from {
+        Side::Flac(_, Resolved::Missing { .. }) => Some(libc::ENOENT),
+        Side::Flac(..) => kernel_error(new_fd, new, true),
+        Side::Kernel(Some(_)) => None,
+        Side::Kernel(None) => kernel_error(old_fd, old, false),
+    };
+    Escape::Fail(wrong.unwrap_or(libc::EXDEV))
+}
+
+/// What the kernel finds wrong with a path; `new` need not exist itself, but its directory must.
+fn kernel_error(fd: c_int, path: CPath, new: bool) -> Option<c_int> {
+    let Ok(path) = path.bytes() else { return Some(libc::EFAULT) };
+    if path.is_empty() {
+        return Some(libc::ENOENT);
+    }
+    let look = |path: &[u8]| {
+        let found = match fds::borrow(fd) {
+            Ok(fd) => rustix::fs::statat(fd, path, rustix::fs::AtFlags::SYMLINK_NOFOLLOW),
+            Err(_) if fd == AT_FDCWD => rustix::fs::lstat(path),
+            Err(_) => Err(rustix::io::Errno::BADF),
+        };
+        found.err().map(rustix::io::Errno::raw_os_error)
+    };
+    match look(path) {
+        Some(libc::ENOENT) if new => {
+            let end = path.iter().rposition(|b| *b != b'/').map_or(0, |i| i + 1);
+            match path[..end].iter().rposition(|b| *b == b'/') {
+                Some(slash) => look(&path[..=slash]),
+                None => None,
+            }
+        }
+        error => error,
     }
 }
 
@@ -335,7 +368,7 @@ fn link_at(
             Ok(0)
         }
         (Side::Flac(..), Side::Flac(..)) => fail(libc::ENOENT),
-        (from, _) => Err(across(&from)),
+        (from, _) => Err(across(&from, (old_fd, old), (new_fd, new))),
     }
 }
 
@@ -384,7 +417,7 @@ fn rename_at(
             fs.rename(source, target, flags, &creds::now().creds())?;
             Ok(0)
         }
-        (from, _) => Err(across(&from)),
+        (from, _) => Err(across(&from, (old_fd, old), (new_fd, new))),
     }
 }
 

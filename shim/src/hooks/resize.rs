@@ -3,7 +3,7 @@
 use crate::abi::{CPath, fail, offset};
 use crate::boundary::{Answer, Escape, checked};
 use crate::paths::{self, Walked};
-use crate::{creds, fds};
+use crate::{creds, fds, limits};
 use flac::Fs;
 use flac::fs::names::{Last, Resolved};
 use flac::fs::open::OpenId;
@@ -24,6 +24,7 @@ hook! {
                     _ => return fail(libc::EINVAL),
                 }
                 fs.access(ino, libc::W_OK, &creds::now().creds())?;
+                grow_checked(fs, ino, size)?;
                 fs.truncate(ino, size)?;
                 Ok(0)
             }
@@ -53,8 +54,17 @@ hook! {
         if !may_write(fs, id) || !is_regular(fs, ino)? {
             return fail(libc::EINVAL);
         }
+        grow_checked(fs, ino, size)?;
         fs.truncate(ino, size)?;
         Ok(0)
+    }
+}
+
+/// `RLIMIT_FSIZE` is about growing.
+fn grow_checked(fs: &Fs, ino: Ino, size: u64) -> Answer<()> {
+    match limits::file_size() {
+        Some(limit) if size > limit && size > fs.attr(ino)?.size => Err(limits::exceeded()),
+        _ => Ok(()),
     }
 }
 
@@ -73,6 +83,9 @@ fn allocate(fd: c_int, mode: c_int, at: off_t, len: off_t) -> Answer<()> {
     let ino = fs.open_ino(id);
     if !is_regular(fs, ino)? {
         return fail(libc::ENODEV);
+    }
+    if mode & libc::FALLOC_FL_KEEP_SIZE == 0 {
+        grow_checked(fs, ino, at + len)?;
     }
     Ok(fs.allocate(ino, mode, at, len)?)
 }

@@ -10,6 +10,11 @@ use libc::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, c_int, c_uint, stat as 
 
 /// Looks at a path as `fstatat` does. Writes nothing.
 fn look(dirfd: c_int, path: CPath, flags: c_int) -> Answer<WalkedAttr> {
+    const KNOWN: c_int = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | libc::AT_NO_AUTOMOUNT | libc::AT_STATX_SYNC_TYPE;
+    if flags & !KNOWN != 0 {
+        // The kernel's to refuse.
+        return Err(Escape::NotOurs);
+    }
     let last = if flags & AT_SYMLINK_NOFOLLOW != 0 { Last::Keep } else { Last::Follow };
     if flags & AT_EMPTY_PATH != 0 && path.is_null_or_empty() {
         let (fs, ino) = if dirfd == AT_FDCWD { cwd::inode()? } else if fds::maybe(dirfd) { fds::inode(dirfd)? } else { return Err(Escape::NotOurs) };
