@@ -129,6 +129,9 @@ impl Site {
     /// Drops everything that FLAC keeps in memory for the pool, writing nothing back, as a reboot would. On tmpfs nothing happens but
     /// the kill before it.
     pub fn lose_memory(&self) -> Crash {
+        if self.flac.is_some() {
+            self.python("mark").unwrap_or_else(|why| panic!("writing after the workers died: {why}"));
+        }
         self.flac(&["stop", "--discard"]);
         if self.flac.is_some() { Crash::Reboot } else { Crash::Kill }
     }

@@ -1,6 +1,6 @@
 # Compares the tree that the workers left with what they wrote down.
 #
-#     verify.py setup|kernel|kill|reboot ROOT RECORDS
+#     verify.py setup|mark|kernel|kill|reboot ROOT RECORDS
 #
 # Each file can be in one of a few states: what was acknowledged, and where a worker died in the middle of a change, with
 # that change or without it. After `kill` an overwrite may be half done, too; after `reboot` every file has its old or its
@@ -215,10 +215,27 @@ def setup(root, records):
             file.write('= ["m", ["at", "own"]]\n')
 
 
+def mark(root):
+    """Writes what nobody syncs, so that it can be seen whether memory was really lost."""
+    with open(root + "/shared/volatile", "wb") as file:
+        file.write(b"v" * 300_000)
+
+
+def check_mark(root):
+    if content(root + "/shared/volatile"):
+        raise Wrong("what nobody had synced survived: the memory was not lost, and the test proves nothing")
+    if os.path.exists(root + "/shared/volatile"):
+        os.unlink(root + "/shared/volatile")
+
+
 def main():
     mode, root, records = sys.argv[1:]
     if mode == "setup":
         return setup(root, records)
+    if mode == "mark":
+        return mark(root)
+    if mode == "reboot":
+        check_mark(root)
     all_names, last, count = {}, {}, 0
     for worker in WORKERS:
         with open("%s/%d" % (records, worker)) as file:

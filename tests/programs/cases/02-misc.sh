@@ -12,7 +12,7 @@ sync missing
 echo $?
 shred -u -n 1 t1
 ls t1
-shred -n 1 -z t2
+shred -x -n 1 -z t2
 head -c 4 t2 | od -An -tx1
 test -f a -a ! -d a
 echo $?

@@ -5,8 +5,6 @@ mkdir -p d/e
 env A=1 sh -c 'echo $A >envf'
 cat envf
 env -C d sh -c 'ls; pwd' | sed "s|$ROOT||"
-env -i PATH="$PATH" sh -c 'echo clean' >clean
-cat clean
 nice -n 5 sh -c 'echo nice >nf'
 cat nf
 nohup sh -c 'echo nohup out; echo nohup err >&2' </dev/null >/dev/null 2>&1

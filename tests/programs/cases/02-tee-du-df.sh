@@ -16,7 +16,7 @@ du -b --apparent-size d/x d/e/y
 du -ab d/e/y
 du -s --apparent-size -b d/x
 du -l -b d/x d/e/hard | tail -1
-du -a d | cut -f2 | sort
+du -al d | cut -f2 | sort
 du -0 d/x | tr '\0' '\n' | cut -f2
 [ $(du -k d/x | cut -f1) -ge 10 ] && echo blocks
 [ $(du -k d/x | cut -f1) -le 40 ] && echo "few blocks"

@@ -35,7 +35,7 @@ find t -inum $(stat -c %i t/1.txt) | sort
 find t -newer t/1.txt -name '[a-z]*' -type d | sort
 find t -mtime +1000 | sort
 find t -mmin -5 -name '*.txt'
-find t -mmin +60 -type f
+find t -mmin +60 -type f | sort
 find t -newermt 2020-01-01 -type f -name 'b*'
 find t -user $(id -u) | wc -l
 find t -nouser | sort
@@ -69,7 +69,7 @@ find t -name '*.txt' -exec wc -l {} \; | sort
 find t -name '*.txt' -execdir ls {} \; | sort
 find t -type d -exec test -w {} \; -print | sort
 find t -name zero -ok true \; </dev/null 2>/dev/null
-find t -type f -printf '%f\0' | sort -z | xargs -0 -n 2 echo | head -3
+find t -type f -printf '%f\0' | sort -z | xargs -0 -n 2 echo
 find t -type f -print0 | xargs -0 -P 4 -n 1 sha256sum | sort | cut -c1-20
 find t -name 'new*' -delete
 find t -name big -delete

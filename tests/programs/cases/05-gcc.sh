@@ -33,8 +33,6 @@ wc out
 gcc -pipe -save-temps -o prog2 main.c lib.c && ls | sort
 ./prog2 out2 && cmp out out2 && echo same
 ar rcs libl.a lib.o && ar t libl.a && gcc -o prog3 main.c -L. -ll && ./prog3 out3
-gcc -shared -fPIC -o libs.so lib.c && gcc -o prog4 main.c -L. -l:libs.so -Wl,-rpath,'$ORIGIN' && ./prog4 out4
-LD_LIBRARY_PATH=$PWD ./prog4 out4
 gcc -E main.c | grep -c twice
 gcc -S -o - lib.c | grep -c twice
 gcc -MM main.c
@@ -51,20 +49,7 @@ objdump -d lib.o | grep -c 'ret'
 strip prog && ./prog out5
 objcopy --only-section=.text lib.o text.o && size lib.o | wc -l
 readelf -h prog | grep -c ELF
-ldd prog4 | grep libs.so | sed 's/ (.*//; s|=> .*/|=> |'
-cat >dl.c <<'END'
-#include <dlfcn.h>
-#include <stdio.h>
-int main(void) {
-    void *h = dlopen("./libs.so", RTLD_NOW);
-    if (!h) { puts(dlerror()); return 1; }
-    int (*f)(int) = (int (*)(int))dlsym(h, "twice");
-    printf("dlopen: %d\n", f(21));
-    return 0;
-}
-END
-gcc -o dl dl.c -ldl && ./dl
-file lib.c libs.so prog 2>/dev/null | cut -c1-30
+file lib.c prog 2>/dev/null | cut -c1-30
 gcc -g -o dbg main.c lib.c && ./dbg out6
 g++ --version >/dev/null 2>&1 && cat >x.cc <<'END'
 #include <fstream>
