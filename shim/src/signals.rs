@@ -93,7 +93,7 @@ unsafe extern "C" fn arrive(signal: c_int, info: *mut siginfo_t, context: *mut c
     unsafe {
         // A code above 0 is the kernel's own: a fault of this very instruction.
         let is_fault = matches!(signal, libc::SIGSEGV | libc::SIGBUS | libc::SIGFPE | libc::SIGILL | libc::SIGTRAP) && (*info).si_code > 0;
-        if is_fault && recover(context) {
+        if is_fault && (recover(context) || signal == libc::SIGBUS && file_grew(info)) {
             return;
         }
         if !is_fault && boundary::inside() {
@@ -104,6 +104,17 @@ unsafe extern "C" fn arrive(signal: c_int, info: *mut siginfo_t, context: *mut c
         run(signal, info, context);
         boundary::set_errno(errno);
     }
+}
+
+/// If the fault is behind the end of a mapped FLAC file that has grown since, lets the program see what is there now.
+unsafe fn file_grew(info: *mut siginfo_t) -> bool {
+    // SAFETY: the kernel's siginfo of a SIGBUS.
+    let addr = unsafe { (*info).si_addr() }.addr();
+    let Some(_guard) = boundary::Inside::enter() else { return false };
+    let errno = boundary::errno();
+    let grew = crate::space::opened().is_some_and(|fs| fs.fault(addr));
+    boundary::set_errno(errno);
+    grew
 }
 
 /// If the fault is one of a copy from or to the program's memory, lets the copy end.

@@ -10,9 +10,8 @@ pub use memory::{Memory, Touched, Vma};
 use crate::frame::Frames;
 use crate::procs::Procs;
 use crate::region::{Control, LEDGER, LedgerEntry};
-use crate::sync::{AtomicU32, Ordering::*};
+use crate::sync::{Ordering::*, Spin};
 use crate::units::{FrameNo, PAGE};
-use std::cell::UnsafeCell;
 use std::sync::Arc;
 
 /// A view: `pages` frames from `first` on at address `addr`. `inode` is 0 for a copy-on-write view, else the inode slot + 1 of a shared mapping,
@@ -62,49 +61,26 @@ impl View {
     }
 }
 
+/// What the process keeps for itself; the vectors are allocated once.
+struct Own {
+    /// Entry numbers in ascending order of address.
+    index: Vec<u32>,
+    /// Numbers of empty entries.
+    free: Vec<u32>,
+}
+
 /// This process's ledger.
 pub struct Ledger {
     control: Control,
     procs: Arc<Procs>,
-    /// Entry numbers in ascending order of address. Guarded by `busy`; allocated once.
-    index: UnsafeCell<Vec<u32>>,
-    free: UnsafeCell<Vec<u32>>,
-    busy: AtomicU32,
-}
-
-mod shared {
-    #![expect(unsafe_code, reason = "the index is guarded by the spin lock `busy`")]
-    // SAFETY: `index` and `free` are touched only by the holder of `busy` (see `Ledger::with`).
-    unsafe impl Sync for super::Ledger {}
-    // SAFETY: nothing in it belongs to a thread.
-    unsafe impl Send for super::Ledger {}
-
-    impl super::Ledger {
-        /// Runs `f` with the index and the free list, alone.
-        pub(super) fn with<T>(&self, f: impl FnOnce(&mut Vec<u32>, &mut Vec<u32>) -> T) -> T {
-            use crate::sync::Ordering::*;
-            while self.busy.compare_exchange_weak(0, 1, Acquire, Relaxed).is_err() {
-                std::hint::spin_loop();
-            }
-            // SAFETY: we hold `busy`: nobody else has a reference to either.
-            let result = unsafe { f(&mut *self.index.get(), &mut *self.free.get()) };
-            self.busy.store(0, Release);
-            result
-        }
-    }
+    own: Spin<Own>,
 }
 
 impl Ledger {
     /// The (empty) ledger of this process.
     pub fn new(control: Control, procs: Arc<Procs>) -> Self {
         let free = (0..LEDGER as u32).rev().collect();
-        Ledger {
-            control,
-            procs,
-            index: UnsafeCell::new(Vec::with_capacity(LEDGER)),
-            free: UnsafeCell::new(free),
-            busy: AtomicU32::new(0),
-        }
+        Ledger { control, procs, own: Spin::new(Own { index: Vec::with_capacity(LEDGER), free }) }
     }
 
     fn entries(&self) -> &'static [LedgerEntry] {
@@ -120,13 +96,13 @@ impl Ledger {
 
     /// Number of views.
     pub fn len(&self) -> usize {
-        self.with(|index, _| index.len())
+        self.own.with(|own| own.index.len())
     }
 
     /// Enters a view whose references are counted already. `false`: the ledger is full.
     pub fn add(&self, view: View) -> bool {
         let entries = self.entries();
-        self.with(|index, free| {
+        self.own.with(|Own { index, free }| {
             let Some(number) = free.pop() else { return false };
             let at = index.partition_point(|n| entries[*n as usize].addr.load(Relaxed) < view.addr as u64);
             index.insert(at, number);
@@ -147,7 +123,7 @@ impl Ledger {
             return None;
         }
         let entries = self.entries();
-        self.with(|index, _| {
+        self.own.with(|Own { index, .. }| {
             let at = index.partition_point(|n| View::read(&entries[*n as usize]).is_none_or(|v| v.end() <= from));
             let view = View::read(&entries[*index.get(at)? as usize])?;
             (view.addr < to).then_some(view)
@@ -160,7 +136,7 @@ impl Ledger {
             return None;
         }
         let entries = self.entries();
-        self.with(|index, free| {
+        self.own.with(|Own { index, free }| {
             let at = index.partition_point(|n| View::read(&entries[*n as usize]).is_none_or(|v| v.end() <= from));
             let number = *index.get(at)?;
             let view = View::read(&entries[number as usize])?;
@@ -200,13 +176,13 @@ impl Ledger {
 
     /// In a forked child: another thread of the parent may have held the index; it is built anew from the copied entries.
     pub fn after_fork_child(&self) {
-        self.busy.store(0, Release);
+        self.own.after_fork_child();
         self.index_anew();
     }
 
     fn index_anew(&self) {
         let entries = self.entries();
-        self.with(|index, free| {
+        self.own.with(|Own { index, free }| {
             index.clear();
             free.clear();
             for n in (0..LEDGER as u32).rev() {

@@ -14,6 +14,18 @@ use crate::units::{BLOCK, BLOCK_FRAMES, FrameNo, Ino, PAGE, PageNo};
 /// In a private mapping, runs shorter than this are copied: a mapping of their own costs more.
 const RUN_MIN: u32 = 16;
 
+/// The part of a mapping that lies behind the end of its file.
+#[derive(Clone, Copy)]
+pub(super) struct Tail {
+    addr: usize,
+    len: usize,
+    prot: i32,
+    shared: bool,
+    ino: Ino,
+    /// The file page at `addr`.
+    page: PageNo,
+}
+
 impl Fs {
     /// Maps file pages into this process as `mmap` does: `addr`, `prot` and `flags` (`MAP_SHARED`, `MAP_PRIVATE`, `MAP_FIXED`, ...) as given.
     /// Returns the address. The access mode was checked by the caller. Pages behind the end of the file answer with SIGBUS.
@@ -55,9 +67,10 @@ impl Fs {
         let inside = (size.div_ceil(PAGE as u64).saturating_sub(first.get())).min((len / PAGE) as u64);
         let tail = len - inside as usize * PAGE;
         if tail > 0 {
-            let empty = self.region.run.open_file("empty")?;
+            let ino = Ino::new(self.inodes.slot(slot).ino.load(Acquire));
+            let addr = at + inside as usize * PAGE;
             // SAFETY: part of the reserved range.
-            unsafe { map_file(&empty, at + inside as usize * PAGE, tail, prot, shared)? };
+            unsafe { self.map_nothing(Tail { addr, len: tail, prot, shared, ino, page: first.plus(inside) })? };
         }
         // SAFETY: parts of the reserved range.
         unsafe {
@@ -66,6 +79,83 @@ impl Fs {
                 false => self.map_private(slot, at, first, inside, prot),
             }
         }
+    }
+
+    /// Maps the part of a mapping that lies behind the end of its file: touching it is SIGBUS, and [`Fs::fault`] looks again.
+    unsafe fn map_nothing(&self, tail: Tail) -> Result<()> {
+        let empty = self.region.run.open_file("empty")?;
+        // SAFETY: the caller's range.
+        unsafe { map_file(&empty, tail.addr, tail.len, tail.prot, tail.shared)? };
+        self.tails.with(|tails| tails.push(tail));
+        Ok(())
+    }
+
+    /// After SIGBUS at `addr`: maps the page if it belongs to a mapping whose file has grown since. `false`: a fault indeed.
+    pub fn fault(&self, addr: usize) -> bool {
+        let found = self.tails.with(|tails| tails.iter().find(|t| addr >= t.addr && addr - t.addr < t.len).copied());
+        let Some(tail) = found else { return false };
+        let Ok(slot) = self.hold_inode(tail.ino) else { return false };
+        let end = self.inodes.slot(slot).size.load(Acquire).div_ceil(PAGE as u64);
+        let inside = end.saturating_sub(tail.page.get()).min((tail.len / PAGE) as u64);
+        let here = (addr - tail.addr) as u64 / (PAGE as u64);
+        let mut ok = here < inside;
+        if ok {
+            self.forget_tails(tail.addr, inside as usize * PAGE);
+            // SAFETY: the program's own mapping of this file, which showed nothing there.
+            ok = unsafe {
+                match tail.shared {
+                    true => self.map_shared(slot, tail.addr, tail.page, inside, tail.prot),
+                    false => self.map_private(slot, tail.addr, tail.page, inside, tail.prot),
+                }
+            }
+            .is_ok();
+        }
+        self.unhold_inode(slot);
+        ok
+    }
+
+    /// The file was cut off at `size` by this process: what its shared mappings show behind that is nothing any more.
+    pub(super) fn cut_mappings(&self, slot: SlotNo, size: u64) {
+        let end = PageNo::new(size.div_ceil(PAGE as u64));
+        let ino = Ino::new(self.inodes.slot(slot).ino.load(Acquire));
+        let mut at = 0;
+        while let Some(view) = self.ledger.first_in(at, usize::MAX & !(PAGE - 1)) {
+            at = view.end();
+            let gone = (view.page as u64 + view.pages as u64).saturating_sub(end.get()).min(view.pages as u64) as usize;
+            if view.inode != slot + 1 || gone == 0 {
+                continue;
+            }
+            let addr = view.end() - gone * PAGE;
+            let page = PageNo::new(view.page as u64 + (view.pages as usize - gone) as u64);
+            // Not known for each view; a page that may not be written to faults all the same.
+            let prot = libc::PROT_READ | libc::PROT_WRITE;
+            self.unmapped(addr, gone * PAGE);
+            // SAFETY: a shared mapping of this file, whose pages there no longer exist. If it fails they stay visible: harmless.
+            let _ = unsafe { self.map_nothing(Tail { addr, len: gone * PAGE, prot, shared: true, ino, page }) };
+        }
+    }
+
+    /// The program changes [addr, addr + len): parts of mappings behind the end of their files go with it.
+    pub(super) fn forget_tails(&self, addr: usize, len: usize) {
+        let (from, to) = (addr, addr.saturating_add(len));
+        self.tails.with(|tails| {
+            let mut i = 0;
+            while i < tails.len() {
+                let t = tails[i];
+                let t_end = t.addr + t.len;
+                if t.addr >= to || t_end <= from {
+                    i += 1;
+                    continue;
+                }
+                tails.swap_remove(i);
+                for (start, end) in [(t.addr, from.min(t_end)), (to.max(t.addr), t_end)] {
+                    if start < end {
+                        let skip = ((start - t.addr) / PAGE) as u64;
+                        tails.push(Tail { addr: start, len: end - start, page: t.page.plus(skip), ..t });
+                    }
+                }
+            }
+        });
     }
 
     unsafe fn map_private(&self, slot: SlotNo, at: usize, first: PageNo, pages: u64, prot: i32) -> Result<()> {

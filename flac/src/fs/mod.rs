@@ -32,6 +32,7 @@ use crate::metalog::Meta;
 use crate::pool_space::PoolSpace;
 use crate::procs::Procs;
 use crate::region::Region;
+use crate::sync::Spin;
 use crate::units::{PoolFrame, Seq};
 use std::sync::Arc;
 
@@ -46,6 +47,8 @@ pub struct Fs {
     pub(crate) space: PoolSpace,
     pub(crate) ledger: Ledger,
     pub(crate) memory: Memory,
+    /// Parts of this process's mappings that lie behind the end of their files.
+    tails: Spin<Vec<map::Tail>>,
     /// What this process did, for statistics.
     pub stats: stats::Stats,
     root: Option<Vec<u8>>,

@@ -12,7 +12,7 @@ use crate::metalog::Meta;
 use crate::pool_space::PoolSpace;
 use crate::procs::Procs;
 use crate::region::{Region, RunDir};
-use crate::sync::Ordering::*;
+use crate::sync::{Ordering::*, Spin};
 use crate::units::Ino;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -49,6 +49,7 @@ impl Fs {
             inodes: Inodes::new(control, procs.clone()),
             ledger: Ledger::new(control, procs.clone()),
             memory: Memory::default(),
+            tails: Spin::new(Vec::new()),
             stats: Stats::default(),
             root: config.root.as_ref().map(|r| r.as_os_str().as_bytes().to_vec()),
             attach: config.attach,

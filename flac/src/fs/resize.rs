@@ -31,6 +31,9 @@ impl Fs {
         if size > MAX_SIZE {
             return Err(Error::Os(libc::EFBIG));
         }
+        if s.shared_maps.load(Acquire) != 0 && size < s.size.load(Acquire) {
+            self.cut_mappings(slot, size);
+        }
         self.with_frames(|| {
             let _write = self.inodes.lock(slot);
             if size < s.size.load(Relaxed) {

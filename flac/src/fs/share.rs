@@ -171,7 +171,8 @@ impl Fs {
 
     /// The program is about to change this range of its address space (munmap, mmap over it, mremap): the ledger forgets it.
     pub fn unmapped(&self, addr: usize, len: usize) {
-        let (from, to) = (addr & !(PAGE - 1), (addr + len).next_multiple_of(PAGE));
+        let (from, to) = (addr & !(PAGE - 1), addr.saturating_add(len).saturating_add(PAGE - 1) & !(PAGE - 1));
+        self.forget_tails(from, to - from);
         while let Some(view) = self.ledger.take_first(from, to) {
             // What sticks out on either side stays in the ledger, with references of its own.
             for rest in [view.clip(0, from), view.clip(to, usize::MAX & !(PAGE - 1))].into_iter().flatten() {

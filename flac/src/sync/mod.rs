@@ -2,6 +2,9 @@
 //!
 //! Everything here lives in shared memory, is valid when zero-initialised, and survives the death of any process at any instruction.
 
+mod spin;
+
+pub use spin::Spin;
 pub use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 
 use rustix::thread::futex;
