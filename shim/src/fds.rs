@@ -17,8 +17,8 @@ use rustix::fs::{Mode, OFlags, SeekFrom};
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::sync::atomic::{AtomicI32, AtomicU8, Ordering};
 
-/// Descriptors from this number on are never FLAC's (the kernel's default limit).
-const LIMIT: usize = 1 << 20;
+/// Descriptors from this number on are never FLAC's: `flac` holds no more.
+const LIMIT: usize = 1 << 16;
 
 const UNKNOWN: u8 = 0;
 const KERNEL: u8 = 1;

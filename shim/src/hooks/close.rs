@@ -6,7 +6,7 @@ use libc::{c_int, c_uint};
 
 hook! {
     /// `close(2)`.
-    fn close(fd: c_int) -> c_int, when(fds::maybe(fd) || fds::is_own(fd)), cancels(may_cancel), real(theirs) {
+    fn close(fd: c_int) -> c_int, also(__close), when(fds::maybe(fd) || fds::is_own(fd)), cancels(may_cancel), real(theirs) {
         closing(fd).and_then(|()| boundary::checked(theirs(fd)))
     }
 }

@@ -9,7 +9,7 @@ use libc::{AT_FDCWD, c_int, c_long, statfs64 as StatFs, statvfs as StatVfs};
 
 hook! {
     /// `statfs(2)`.
-    fn statfs(path: CPath, to: Out<StatFs>) -> c_int, also(statfs64), real(theirs) {
+    fn statfs(path: CPath, to: Out<StatFs>) -> c_int, also(statfs64, __statfs), real(theirs) {
         match named(AT_FDCWD, path, 0)? {
             Named::Kernel(path) => checked(theirs(CPath::of(&path), to)),
             Named::Flac(fs, ..) => to.put(attributes::statfs(fs)).map(|()| 0),

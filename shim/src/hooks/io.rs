@@ -8,7 +8,7 @@ use libc::{c_int, iovec, off_t, size_t, ssize_t};
 
 hook! {
     /// `read(2)`.
-    fn read(fd: c_int, to: OutBytes, n: size_t) -> ssize_t, when(fds::maybe(fd)), cancels(may_cancel) {
+    fn read(fd: c_int, to: OutBytes, n: size_t) -> ssize_t, also(__read), when(fds::maybe(fd)), cancels(may_cancel) {
         let (fs, id) = fds::open_file(fd)?;
         transfer::read(fs, id, &[to.vec(n)], None).map(count)
     }
@@ -24,7 +24,7 @@ hook! {
 
 hook! {
     /// `pread(2)`.
-    fn pread(fd: c_int, to: OutBytes, n: size_t, at: off_t) -> ssize_t, also(pread64), when(fds::maybe(fd)), cancels(may_cancel) {
+    fn pread(fd: c_int, to: OutBytes, n: size_t, at: off_t) -> ssize_t, also(pread64, __pread64), when(fds::maybe(fd)), cancels(may_cancel) {
         let (fs, id) = fds::open_file(fd)?;
         transfer::read(fs, id, &[to.vec(n)], Some(offset(at)?)).map(count)
     }
@@ -41,7 +41,7 @@ hook! {
 
 hook! {
     /// `write(2)`.
-    fn write(fd: c_int, from: InBytes, n: size_t) -> ssize_t, when(fds::maybe(fd)), cancels(may_cancel) {
+    fn write(fd: c_int, from: InBytes, n: size_t) -> ssize_t, also(__write), when(fds::maybe(fd)), cancels(may_cancel) {
         let (fs, id) = fds::open_file(fd)?;
         transfer::write(fs, id, &[from.vec(n)], None).map(count)
     }
@@ -49,7 +49,7 @@ hook! {
 
 hook! {
     /// `pwrite(2)`.
-    fn pwrite(fd: c_int, from: InBytes, n: size_t, at: off_t) -> ssize_t, also(pwrite64), when(fds::maybe(fd)), cancels(may_cancel) {
+    fn pwrite(fd: c_int, from: InBytes, n: size_t, at: off_t) -> ssize_t, also(pwrite64, __pwrite64), when(fds::maybe(fd)), cancels(may_cancel) {
         let (fs, id) = fds::open_file(fd)?;
         transfer::write(fs, id, &[from.vec(n)], Some(offset(at)?)).map(count)
     }

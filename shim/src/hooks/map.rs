@@ -16,7 +16,7 @@ fn in_use() -> bool {
 
 hook! {
     /// `mmap(2)`.
-    fn mmap(at: *mut c_void, n: size_t, prot: c_int, flags: c_int, fd: c_int, offset: off_t) -> Mapped, also(mmap64),
+    fn mmap(at: *mut c_void, n: size_t, prot: c_int, flags: c_int, fd: c_int, offset: off_t) -> Mapped, also(mmap64, __mmap),
     when((flags & libc::MAP_ANONYMOUS == 0 && fds::maybe(fd)) || (flags & libc::MAP_FIXED != 0 && in_use())) {
         if flags & libc::MAP_ANONYMOUS == 0 && fds::maybe(fd) {
             match fds::open_file(fd) {
@@ -64,7 +64,7 @@ fn map(fs: &Fs, id: OpenId, at: *mut c_void, n: size_t, prot: c_int, flags: c_in
 
 hook! {
     /// `mprotect(2)`: what is mapped of a file opened for reading can't become writable. The kernel can't tell: to it the file is the tier.
-    fn mprotect(at: *mut c_void, n: size_t, prot: c_int) -> c_int, when(prot & libc::PROT_WRITE != 0 && !READ_ONLY.is_empty()) {
+    fn mprotect(at: *mut c_void, n: size_t, prot: c_int) -> c_int, also(__mprotect), when(prot & libc::PROT_WRITE != 0 && !READ_ONLY.is_empty()) {
         if READ_ONLY.meets(at.addr(), n) { fail(libc::EACCES) } else { Err(Escape::NotOurs) }
     }
 }
@@ -80,7 +80,7 @@ fn forget(at: *mut c_void, n: size_t) {
 
 hook! {
     /// `munmap(2)`.
-    fn munmap(at: *mut c_void, n: size_t) -> c_int, when(in_use()), real(theirs) {
+    fn munmap(at: *mut c_void, n: size_t) -> c_int, also(__munmap), when(in_use()), real(theirs) {
         // Refused ranges stay as they are.
         if n != 0 && at.addr().is_multiple_of(PAGE) {
             forget(at, n);
@@ -142,7 +142,7 @@ fn remap_file(fs: &Fs, at: *mut c_void, old: size_t, new: size_t, flags: c_int, 
 hook! {
     /// `madvise(2)`. `MADV_DONTNEED` and its like on attached pages must give zeros, and `MADV_DONTFORK` must hold for the memory that the program means.
     fn madvise(at: *mut c_void, n: size_t, advice: c_int) -> c_int,
-    when((in_use() && changes_content(advice)) || (is_lasting(advice) && crate::config::on())), real(theirs) {
+    also(__madvise), when((in_use() && changes_content(advice)) || (is_lasting(advice) && crate::config::on())), real(theirs) {
         let len = n.next_multiple_of(PAGE);
         match advice {
             _ if is_lasting(advice) => UNATTACHABLE.add(at.addr(), len),

@@ -12,6 +12,7 @@ pub mod fsinfo;
 pub mod heap;
 pub mod io;
 pub mod map;
+pub mod mlock;
 pub mod names;
 pub mod open;
 pub mod position;

@@ -17,7 +17,7 @@ fn open_at(dirfd: c_int, path: CPath, flags: c_int, mode: mode_t, theirs: impl F
 
 hook! {
     /// `open(2)`; `mode` is read only with O_CREAT or O_TMPFILE.
-    fn open(path: CPath, flags: c_int, mode: mode_t) -> c_int, also(open64), map(made), cancels(may_cancel), real(theirs) {
+    fn open(path: CPath, flags: c_int, mode: mode_t) -> c_int, also(open64, __open, __open64), map(made), cancels(may_cancel), real(theirs) {
         open_at(AT_FDCWD, path, flags, mode, |path| theirs(path, flags, mode))
     }
 }

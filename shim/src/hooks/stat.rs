@@ -51,7 +51,7 @@ fn stat_fd(fd: c_int, to: Out<Stat>) -> Answer<c_int> {
 
 hook! {
     /// `fstat(2)`.
-    fn fstat(fd: c_int, to: Out<Stat>) -> c_int, also(fstat64), when(fds::maybe(fd)) {
+    fn fstat(fd: c_int, to: Out<Stat>) -> c_int, also(fstat64, __fstat64), when(fds::maybe(fd)) {
         stat_fd(fd, to)
     }
 }
@@ -88,6 +88,19 @@ hook! {
     /// `fstatat` of programs linked before glibc 2.33.
     fn __fxstatat(version: c_int, dirfd: c_int, path: CPath, to: Out<Stat>, flags: c_int) -> c_int, also(__fxstatat64), real(theirs) {
         stat_at(dirfd, path, to, flags, |path| theirs(version, AT_FDCWD, path, to, flags))
+    }
+}
+
+hook! {
+    /// `ftok(3)`: the key is made of what `stat` says.
+    fn ftok(path: CPath, id: c_int) -> c_int {
+        match look(AT_FDCWD, path, 0)? {
+            WalkedAttr::Kernel(_) => Err(Escape::NotOurs),
+            WalkedAttr::Flac(fs, attr) => {
+                let s = Stat::of(fs, &attr);
+                Ok((s.st_ino & 0xffff | (s.st_dev & 0xff) << 16 | (id as u64 & 0xff) << 24) as c_int)
+            }
+        }
     }
 }
 
