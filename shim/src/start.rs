@@ -4,7 +4,7 @@
 #![expect(unsafe_code, reason = "sections that the loader calls, the environment")]
 
 use crate::config;
-use crate::hooks::process::{fork, image};
+use crate::hooks::process::{fork, image, leave};
 use crate::stdio::{last, standard};
 use libc::{c_char, c_int};
 use std::ffi::CStr;
@@ -27,6 +27,7 @@ extern "C" fn start(_argc: c_int, _argv: *const *const c_char, envp: *mut *mut c
     let errno = crate::boundary::errno();
     crate::stats::start();
     fork::register();
+    leave::register();
     last::post();
     standard::replace();
     remove(envp, b"FLAC_EXEC=");

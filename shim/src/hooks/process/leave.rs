@@ -16,10 +16,15 @@ hook! {
     }
 }
 
-hook! {
-    /// `quick_exit(3)`: its handlers run in libc, and nothing of ours runs after them; so they find FLAC's holds given up.
-    fn quick_exit(status: c_int) -> () {
-        end();
-        Err(Escape::NotOurs)
+/// Registers for `quick_exit`; handlers run in reverse order, so this is the last. `exit` comes by way of [`crate::stdio::last`].
+#[allow(unsafe_code, reason = "at_quick_exit")]
+pub fn register() {
+    unsafe extern "C" {
+        fn at_quick_exit(handler: extern "C" fn()) -> c_int;
     }
+    extern "C" fn handler() {
+        end();
+    }
+    // SAFETY: a function that lives as long as the library, which is never unloaded.
+    unsafe { at_quick_exit(handler) };
 }
