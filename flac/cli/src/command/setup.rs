@@ -89,7 +89,6 @@ fn undo() -> Result<String, Failure> {
         rustix::io::Errno::BUSY => Failure::new(format!("{HUGE_DIR} is in use: end the programs that use a pool first")),
         e => Failure::new(format!("can't unmount {HUGE_DIR}: {e}")),
     })?;
-    // Whoever made it: an empty directory in /run is nobody's loss.
-    let _ = std::fs::remove_dir(HUGE_DIR);
+    // The directory stays: removing it would unmount what another mount namespace has there.
     Ok(format!("unmounted {HUGE_DIR}"))
 }

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Processes killed at random moments, with and without loss of everything volatile. FLAC_SEED=N repeats a run.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+found=0
+for name in crash kill; do
+    if grep -q "^name = \"$name\"" Cargo.toml; then
+        found=1
+        cargo test --quiet --release --test "$name" -- "$@"
+    fi
+done
+[ $found = 1 ] || echo "skipped: there are no kill tests in tests/ yet"

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# What takes too long for every change: all of ci/all.sh, then the random tests with ROUNDS (default 20) new seeds each, and the full benchmark.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+ci/all.sh
+for ((round = 1; round <= ${ROUNDS:-20}; round++)); do
+    seed=$RANDOM$RANDOM
+    echo "==> round $round, FLAC_SEED=$seed"
+    FLAC_SEED=$seed ci/crash.sh
+    FLAC_SEED=$seed PROPTEST_CASES=${PROPTEST_CASES:-2000} cargo test --quiet --release -p flac
+    FLAC_TEST_REPEAT=2 ci/programs.sh 06-
+done
+ci/bench.sh
