@@ -8,6 +8,17 @@ use crate::sync::{AtomicU32, Liveness, Ordering::*};
 pub struct Procs {
     control: Control,
     me: AtomicU32,
+    token: AtomicU32,
+}
+
+/// Bits of a token that hold the slot; the rest is its generation.
+const SLOT_BITS: u32 = PROCS.ilog2();
+const GENERATIONS: u32 = 1 << (31 - SLOT_BITS);
+
+fn token_of(control: &Control, slot: u32) -> u32 {
+    let generation = control.procs()[slot as usize].generation.load(Acquire);
+    // Never 0: that is a free lock.
+    (generation % (GENERATIONS - 1) + 1) << SLOT_BITS | slot
 }
 
 const FREE: u32 = 0;
@@ -19,7 +30,7 @@ impl Procs {
     pub fn join(control: Control) -> Result<Procs> {
         let me = take_slot(&control)?;
         own(&control.procs()[me as usize]);
-        Ok(Procs { control, me: AtomicU32::new(me) })
+        Ok(Procs { control, me: AtomicU32::new(me), token: AtomicU32::new(token_of(&control, me)) })
     }
 
     /// Takes over slot `token` if it belongs to this process (same pid, before an exec), else joins afresh.
@@ -27,7 +38,7 @@ impl Procs {
         let known = control.procs().get(token as usize);
         match known {
             Some(slot) if slot.state.load(Acquire) == USED && slot.pid.load(Relaxed) == my_pid() => {
-                Ok(Procs { control, me: AtomicU32::new(token) })
+                Ok(Procs { control, me: AtomicU32::new(token), token: AtomicU32::new(token_of(&control, token)) })
             }
             _ => Self::join(control),
         }
@@ -62,6 +73,7 @@ impl Procs {
     /// In the child: from now on this process is `child`.
     pub fn become_child(&self, child: u32) {
         self.me.store(child, Relaxed);
+        self.token.store(token_of(&self.control, child), Relaxed);
         own(&self.control.procs()[child as usize]);
     }
 
@@ -89,6 +101,16 @@ impl Procs {
         slot.state.store(FREE, Release);
     }
 
+    /// Frees every slot but this process's own: left over from processes that died while they cleaned up after others.
+    pub fn free_others(&self) {
+        let me = self.me();
+        for (i, slot) in self.control.procs().iter().enumerate() {
+            if i as u32 != me && slot.state.load(Acquire) != FREE {
+                slot.state.store(FREE, Release);
+            }
+        }
+    }
+
     /// The pids of all processes in the table.
     pub fn pids(&self) -> Vec<u32> {
         let used = self.control.procs().iter().filter(|p| p.state.load(Acquire) == USED);
@@ -100,6 +122,16 @@ impl Liveness for Procs {
     #[inline]
     fn me(&self) -> u32 {
         self.me.load(Relaxed)
+    }
+
+    #[inline]
+    fn token(&self) -> u32 {
+        self.token.load(Relaxed)
+    }
+
+    fn token_alive(&self, token: u32) -> bool {
+        let slot = token & (PROCS as u32 - 1);
+        token_of(&self.control, slot) == token && self.alive(slot)
     }
 
     fn alive(&self, slot: u32) -> bool {
@@ -142,6 +174,7 @@ fn is_running(pid: u32, since: u64) -> bool {
 fn take_slot(control: &Control) -> Result<u32> {
     for (i, slot) in control.procs().iter().enumerate() {
         if slot.state.load(Relaxed) == FREE && slot.state.compare_exchange(FREE, BUSY, AcqRel, Relaxed).is_ok() {
+            slot.generation.fetch_add(1, AcqRel);
             slot.holds_end.store(0, Relaxed);
             slot.ledger_end.store(0, Relaxed);
             own(slot);

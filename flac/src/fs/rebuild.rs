@@ -12,6 +12,7 @@ use crate::units::{FrameNo, Ino, PageNo};
 impl Fs {
     /// Recounts. The run directory is locked and no other process is in the table.
     pub(super) fn rebuild(&self) -> Result<()> {
+        self.procs.free_others();
         self.recount_opens();
         self.recount_frames();
         self.region.control.counters().unclean.store(0, Release);

@@ -115,7 +115,9 @@ impl Logs {
     pub(crate) fn flush(&self, position: &Position, header: bool) -> Result<()> {
         let from = if header { 0 } else { LOG_START };
         #[cfg(test)]
-        super::tests::before_flush(position.generation, from, position.tail);
+        if super::tests::before_flush(position.generation, from, position.tail) {
+            return Ok(());
+        }
         self.map(position.generation)
             .flush(from, position.tail)
             .map_err(Error::io("flushing the log"))

@@ -25,7 +25,7 @@ const NODES: usize = 1 << 19;
 /// Pages whose entries lie in the inode slot itself.
 pub const INLINE: usize = 8;
 
-const MAGIC: u64 = u64::from_le_bytes(*b"FLACctl\x04");
+const MAGIC: u64 = u64::from_le_bytes(*b"FLACctl\x05");
 
 /// Sizes chosen when the region is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,7 +116,9 @@ pub struct ProcSlot {
     pub ledger_end: AtomicU32,
     /// The pid namespace's inode number: from another namespace the process can't be looked up and counts as alive.
     pub pid_ns: AtomicU64,
-    _pad: [AtomicU64; 4],
+    /// How often the slot was taken: tells its users apart in the locks they left behind.
+    pub generation: AtomicU32,
+    _pad: [AtomicU32; 7],
 }
 
 /// One attached range of a process.

@@ -16,6 +16,10 @@ pub trait Liveness {
     fn me(&self) -> u32;
     /// Whether the process in `slot` is alive. May read `/proc`: called only after a long wait.
     fn alive(&self, slot: u32) -> bool;
+    /// What this process writes into locks: not 0, below 2^31, and never again that of another process, even one that gets the same slot.
+    fn token(&self) -> u32;
+    /// Whether the process that wrote `token` is alive.
+    fn token_alive(&self, token: u32) -> bool;
 }
 
 /// Set while somebody sleeps on the word.
@@ -25,7 +29,7 @@ const SPINS: u32 = 200;
 /// How long to sleep before asking whether the owner lives.
 const PATIENCE: Duration = Duration::from_millis(20);
 
-/// A lock between processes whose word names the owner's process slot; a waiter takes it over when the owner is dead.
+/// A lock between processes whose word is the owner's token; a waiter takes it over when the owner is dead.
 ///
 /// Not recursive. What it protects must be correct at every instruction of the holder (see ARCHITECTURE.md).
 #[repr(transparent)]
@@ -43,7 +47,7 @@ impl RobustLock {
     /// Takes the lock, waiting for as long as its owner lives.
     #[inline]
     pub fn lock(&self, who: &impl Liveness) -> Guard<'_> {
-        let me = who.me() + 1;
+        let me = who.token();
         if self.0.compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed).is_ok() {
             return Guard { lock: self, inherited: false };
         }
@@ -52,7 +56,7 @@ impl RobustLock {
 
     /// Takes the lock if it is free now, or if its owner is found dead.
     pub fn try_lock(&self, who: &impl Liveness) -> Option<Guard<'_>> {
-        let me = who.me() + 1;
+        let me = who.token();
         match self.0.compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed) {
             Ok(_) => Some(Guard { lock: self, inherited: false }),
             Err(word) => self.inherit(word, me, who),
@@ -101,7 +105,7 @@ impl RobustLock {
     #[cold]
     fn inherit(&self, word: u32, me: u32, who: &impl Liveness) -> Option<Guard<'_>> {
         let owner = word & !WAITERS;
-        if owner == me || who.alive(owner - 1) {
+        if owner == me || who.token_alive(owner) {
             return None;
         }
         self.0

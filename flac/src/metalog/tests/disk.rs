@@ -51,6 +51,11 @@ pub(super) fn watch(pool: &Path, left: u32, crash_to: &Path, seed: u64) {
     DISK.set(Some(disk));
 }
 
+/// Whether this thread's disk is simulated.
+pub(super) fn watching() -> bool {
+    DISK.with_borrow(Option::is_some)
+}
+
 /// Whether the power has failed.
 pub(super) fn crashed() -> bool {
     DISK.with_borrow(|disk| disk.as_ref().is_some_and(|d| d.crashed))

@@ -29,13 +29,14 @@ pub(super) fn after_append(seq: Seq) {
     }
 }
 
-/// Called by the log before a range of a generation becomes durable.
-pub(super) fn before_flush(generation: u64, from: u64, to: u64) {
+/// Called by the log before a range of a generation becomes durable. True if the simulated disk did it, and the real one need not.
+pub(super) fn before_flush(generation: u64, from: u64, to: u64) -> bool {
     disk::event(disk::Event::Flush {
         slot: (generation % 2) as usize,
         from,
         to,
     });
+    disk::watching()
 }
 
 /// A pool with a tiny log and a run directory, both gone at the end.
