@@ -126,6 +126,8 @@ fn fill(made: &mut Made<'_>, superblock: &Superblock) -> rustix::io::Result<()> 
         write_zeros(&log, superblock.log_bytes)?;
         log.write_at(&header.encode(), 0)?;
         log.sync_data()?;
+        // Out of the page cache again, see `metalog::map`.
+        log.with(|fd| rustix::fs::fadvise(fd, 0, None, rustix::fs::Advice::DontNeed))?;
     }
     let file = made.file("superblock.new")?;
     write_zeros(&file, layout::SUPERBLOCK_FILE)?;

@@ -6,7 +6,13 @@ use crate::media::file::File;
 use rustix::mm::{MapFlags, MsyncFlags, ProtFlags};
 use std::path::Path;
 
-/// A log file, mapped whole and shared. Bytes go in and out by copy only: other processes write to it, each under the writer lock.
+/// A log file, mapped whole and shared.
+///
+/// The page cache must hold it in single pages: a store dirties a whole folio, and a sync then writes it. Measured on ext4: with the folios
+/// that large writes or readahead leave behind, each sync of a small record wrote 1 MiB and took 270 to 780 us; with single
+/// pages 4 KiB and 117 us, as after pwrite, whose 900 ns an append by copy (20 to 195 ns) spares. So nothing here reads ahead, and mkfs drops the
+/// pages it wrote.
+/// Bytes go in and out by copy only: other processes write to it, each under the writer lock.
 pub(crate) struct LogMap {
     start: *mut u8,
     len: usize,
@@ -37,7 +43,10 @@ impl LogMap {
                 0,
             )
         });
-        let start = start.map_err(Error::io("mapping the log"))?.cast();
+        let start = start.map_err(Error::io("mapping the log"))?;
+        // SAFETY: the mapping just made; the advice changes no content. Without it, only speed is lost.
+        let _ = unsafe { rustix::mm::madvise(start, len, rustix::mm::Advice::Random) };
+        let start = start.cast();
         Ok(LogMap { start, len })
     }
 
@@ -98,6 +107,8 @@ pub(crate) fn open_log(path: &Path, len: u64) -> Result<File> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let file = File::open_briefly(path, rustix::fs::OFlags::RDWR)
         .map_err(|e| crate::media::pool::damaged_or(dir, &name, e))?;
+    // For speed only, see `LogMap`.
+    let _ = file.with(|fd| rustix::fs::fadvise(fd, 0, None, rustix::fs::Advice::Random));
     let have = file.len().map_err(Error::io("opening the log"))?;
     if have < len {
         return Err(Error::Corrupt(format!(
