@@ -2,13 +2,15 @@
 //! relative that the program does behind our back fails instead of hitting another directory.
 
 use crate::boundary::{Answer, Escape};
-use crate::{config, space};
+use crate::{config, fds, space};
 use flac::Fs;
 use flac::fs::names::{Last, Resolved};
 use flac::units::Ino;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use rustix::fs::{Mode, OFlags};
+use std::os::fd::IntoRawFd;
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
 /// Not looked at yet, or it changed behind our back.
 const UNKNOWN: u64 = u64::MAX;
@@ -50,6 +52,7 @@ fn look() -> Answer<(&'static Fs, Ino)> {
         return theirs();
     }
     CWD.store(ino.get(), Ordering::Relaxed);
+    hold(fs, ino);
     Ok((fs, ino))
 }
 
@@ -81,6 +84,7 @@ pub fn enter(fs: &Fs, ino: Ino) -> Answer<()> {
         other => other?,
     }
     CWD.store(ino.get(), Ordering::Relaxed);
+    hold(fs, ino);
     let parent = match fs.resolve(ino, b"..", Last::Follow, &crate::creds::now().creds()) {
         Ok(Resolved::Found { ino, .. }) => ino.get(),
         _ => 0,
@@ -100,6 +104,25 @@ pub fn way_up<'a>(fs: &Fs, base: Ino, rest: &'a [u8]) -> Option<(Ino, &'a [u8])>
 /// The kernel has changed the working directory to one of its own.
 pub fn left() {
     CWD.store(KERNEL, Ordering::Relaxed);
+    let held = HOLD.load(Ordering::Relaxed);
+    if let (Some(fs), Ok(hold)) = (space::opened(), usize::try_from(held)) {
+        fs.release(hold);
+    }
+}
+
+/// A descriptor of our own whose number is the hold on the working directory, so that it lives on when it is removed; -1 is none yet.
+static HOLD: AtomicI32 = AtomicI32::new(-1);
+
+/// Holds `ino` as the working directory, instead of the one before. Without it all is well, too, until the directory is removed.
+fn hold(fs: &Fs, ino: Ino) {
+    let mut fd = HOLD.load(Ordering::Relaxed);
+    if fd < 0 || !fds::is_own(fd) {
+        let Ok(stub) = rustix::fs::open(fs.run_dir().join("stub"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) else { return };
+        fd = fds::claim(stub.into_raw_fd());
+        HOLD.store(fd, Ordering::Relaxed);
+    }
+    // Fails if the directory is removed already: then nothing is held.
+    let _ = fs.open_file(ino, libc::O_PATH | libc::O_DIRECTORY, fd as usize);
 }
 
 /// The path that `getcwd` gives; `ENOENT` if the directory is removed.

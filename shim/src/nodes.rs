@@ -10,6 +10,17 @@ use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::os::fd::{AsRawFd, IntoRawFd};
 
+/// Gives the kernel's FIFO the owner and mode that `fstat` is to show, where we may; else anyone may open it: permission was checked against FLAC's.
+fn look_like(fs: &Fs, ino: Ino, stub: &std::path::Path) {
+    let me = rustix::process::geteuid();
+    let Ok(attr) = fs.attr(ino) else { return };
+    if me.is_root() {
+        let _ = rustix::fs::chown(stub, Some(rustix::fs::Uid::from_raw(attr.uid)), Some(rustix::fs::Gid::from_raw(attr.gid)));
+    }
+    let mode = if me.is_root() || me.as_raw() == attr.uid { attr.mode & 0o777 } else { 0o666 };
+    let _ = rustix::fs::chmod(stub, Mode::from_raw_mode(mode));
+}
+
 /// Opens the node `ino`; permission was checked. Devices: `EACCES` unless the process may make nodes (and so may open any device).
 pub fn open(fs: &Fs, ino: Ino, kind: u32, flags: c_int) -> Answer<c_int> {
     let dir = fs.run_dir().join("fifo");
@@ -31,8 +42,7 @@ pub fn open(fs: &Fs, ino: Ino, kind: u32, flags: c_int) -> Answer<c_int> {
     }
     .or_else(|e| if e == Errno::EXIST { Ok(()) } else { Err(e) })?;
     if kind == libc::S_IFIFO {
-        // The umask must not keep others out: permission is checked against the inode in FLAC.
-        let _ = rustix::fs::chmod(&stub, Mode::from_raw_mode(0o666));
+        look_like(fs, ino, &stub);
     }
     let how = OFlags::from_bits_retain((flags & !(libc::O_CREAT | libc::O_EXCL | libc::O_TRUNC)).cast_unsigned());
     let fd = rustix::fs::open(&stub, how, Mode::empty())?;

@@ -58,6 +58,10 @@ pub fn write(fs: &Fs, id: OpenId, from: &[IoVec], at: Option<u64>) -> Answer<usi
     if flags & libc::O_ACCMODE == libc::O_ACCMODE {
         return fail(libc::EBADF);
     }
+    let end = |at: u64| from.iter().try_fold(at, |end, v| end.checked_add(v.iov_len as u64));
+    if at.is_some_and(|at| end(at).is_none_or(|end| end > i64::MAX as u64)) {
+        return fail(libc::EINVAL);
+    }
     let n = match limits::file_size() {
         None if at.is_none_or(|at| at < LARGEST) => write_now(fs, id, from, at)?,
         limit => write_below(fs, id, from, at, flags, limit.unwrap_or(LARGEST))?,
