@@ -132,14 +132,10 @@ fn kernel_or_script(dirfd: c_int, path: &CStr, flags: c_int, call: &Call<'_>) ->
             return image::run_script(&line, path.to_bytes(), call);
         }
     }
-    failed
-}
-
-/// The answer of a failed exec: libc is asked, too, where a walk by hand might find the path; see [`paths`].
-fn failed<T>(e: Escape) -> Answer<T> {
-    match e {
-        Escape::Fail(libc::ENOENT | libc::ENOTDIR | libc::ELOOP) if !boundary::by_hand() => Err(Escape::NotOurs),
-        e => Err(e),
+    match failed {
+        // Asking libc, too, brings us back here for a walk by hand, which might find the path; see `paths`.
+        Escape::Fail(libc::ENOENT | libc::ENOTDIR | libc::ELOOP) if !boundary::by_hand() => Escape::NotOurs,
+        failed => failed,
     }
 }
 
@@ -160,17 +156,19 @@ pub fn search(file: CPath, argv: Strings, envp: Strings) -> Escape {
     let path = unsafe { libc::getenv(c"PATH".as_ptr()) };
     // SAFETY: not null: a C string.
     let path = if path.is_null() { b"/bin:/usr/bin".as_slice() } else { unsafe { CStr::from_ptr(path) }.to_bytes() };
-    let mut result = libc::ENOENT;
+    let mut result = Escape::Fail(libc::ENOENT);
     for dir in path.split(|b| *b == b':') {
         let slash: &[u8] = if dir.is_empty() { b"" } else { b"/" };
         let Ok(whole) = CString::new([dir, slash, name].concat()) else { continue };
         match run_or_shell(CPath::of(&whole), argv, envp) {
-            Escape::Fail(libc::EACCES) => result = libc::EACCES,
+            Escape::Fail(libc::EACCES) => result = Escape::Fail(libc::EACCES),
+            Escape::NotOurs if result == Escape::Fail(libc::ENOENT) => result = Escape::NotOurs,
+            Escape::NotOurs => {}
             Escape::Fail(libc::ENOENT | libc::ESTALE | libc::ENOTDIR | libc::ENODEV | libc::ETIMEDOUT) => {}
             other => return other,
         }
     }
-    Escape::Fail(result)
+    result
 }
 
 fn run_or_shell(path: CPath, argv: Strings, envp: Strings) -> Escape {
@@ -189,28 +187,28 @@ fn run_or_shell(path: CPath, argv: Strings, envp: Strings) -> Escape {
 hook! {
     /// `execve(2)`.
     fn execve(path: CPath, argv: Strings, envp: Strings) -> c_int {
-        failed(run(AT_FDCWD, path, 0, &Call::new(argv, envp)))
+        Err(run(AT_FDCWD, path, 0, &Call::new(argv, envp)))
     }
 }
 
 hook! {
     /// `execv(3)`.
     fn execv(path: CPath, argv: Strings) -> c_int {
-        failed(run(AT_FDCWD, path, 0, &Call::new(argv, Strings::environment())))
+        Err(run(AT_FDCWD, path, 0, &Call::new(argv, Strings::environment())))
     }
 }
 
 hook! {
     /// `execvp(3)`.
     fn execvp(file: CPath, argv: Strings) -> c_int {
-        failed(search(file, argv, Strings::environment()))
+        Err(search(file, argv, Strings::environment()))
     }
 }
 
 hook! {
     /// `execvpe(3)`.
     fn execvpe(file: CPath, argv: Strings, envp: Strings) -> c_int {
-        failed(search(file, argv, envp))
+        Err(search(file, argv, envp))
     }
 }
 
@@ -220,7 +218,7 @@ hook! {
         if path.bytes()?.is_empty() && flags & AT_EMPTY_PATH != 0 {
             return by_descriptor(dirfd, &Call::new(argv, envp));
         }
-        failed(run(dirfd, path, flags, &Call::new(argv, envp)))
+        Err(run(dirfd, path, flags, &Call::new(argv, envp)))
     }
 }
 

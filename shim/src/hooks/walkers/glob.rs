@@ -4,7 +4,7 @@ use crate::abi::CPath;
 use libc::{c_char, c_int, c_void, size_t};
 
 /// `GLOB_ALTDIRFUNC`, of glibc.
-const ALTDIRFUNC: c_int = 1 << 6;
+const ALTDIRFUNC: c_int = 1 << 9;
 
 /// `glob_t`.
 #[repr(C)]
