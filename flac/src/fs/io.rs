@@ -46,9 +46,7 @@ impl Fs {
     #[expect(unsafe_code, reason = "the caller vouches for its buffers")]
     #[inline]
     unsafe fn read_vectors(&self, open: &OpenSlot, to: &[IoVec], at: u64, flags: i32) -> Result<usize> {
-        if at > MAX_SIZE {
-            return Err(Error::Os(libc::EINVAL));
-        }
+        check_range(to, at)?;
         let slot = open.inode.load(Relaxed);
         let mut done = 0;
         for v in to {
@@ -136,10 +134,8 @@ impl Fs {
     #[expect(unsafe_code, reason = "the caller vouches for its buffers")]
     #[inline]
     unsafe fn write_vectors(&self, open: &OpenSlot, from: &[IoVec], at: At) -> Result<(usize, u64)> {
-        if let At::Offset(at) = at
-            && at > MAX_SIZE
-        {
-            return Err(Error::Os(libc::EINVAL));
+        if let At::Offset(at) = at {
+            check_range(from, at)?;
         }
         let slot = open.inode.load(Relaxed);
         // Several vectors that append must land together: they are gathered.
@@ -213,5 +209,15 @@ impl Fs {
         let target = u64::try_from(target).map_err(|_| Error::Os(libc::EINVAL))?;
         open.offset.store(target, Relaxed);
         Ok(target)
+    }
+}
+
+/// `EINVAL` if the vectors reach beyond the largest offset, as the kernel has it.
+#[inline]
+fn check_range(vectors: &[IoVec], at: u64) -> Result<()> {
+    let len = vectors.iter().fold(0u64, |sum, v| sum.saturating_add(v.iov_len as u64));
+    match at.checked_add(len) {
+        Some(end) if end <= MAX_SIZE => Ok(()),
+        _ => Err(Error::Os(libc::EINVAL)),
     }
 }

@@ -208,6 +208,35 @@ impl Fs {
     }
 
     unsafe fn map_shared(&self, slot: SlotNo, at: usize, first: PageNo, pages: u64, prot: i32) -> Result<()> {
+        self.with_frames(|| self.begin_shared(slot))?;
+        // SAFETY: the reserved range.
+        let result = unsafe { self.map_frames(slot, at, first, pages, prot) };
+        self.inodes.slot(slot).shared_maps.fetch_sub(1, AcqRel);
+        result
+    }
+
+    /// Counts a shared mapping of the file. The first one gives every page that a copy-on-write view can see a frame of its own: from then on
+    /// pages are written where they are, and no view is made of them.
+    fn begin_shared(&self, slot: SlotNo) -> Result<()> {
+        let s = self.inodes.slot(slot);
+        let _write = self.inodes.lock(slot);
+        if s.shared_maps.load(Relaxed) == 0 {
+            let mut seen = Vec::new();
+            self.inodes.table(slot).for_each(PageNo::new(0), PageNo::new(u64::MAX), &mut |page, cell| {
+                let entry = Entry::from_raw(cell.load(Relaxed));
+                if entry.dram().is_some_and(|frame| !self.frames.is_exclusive(frame)) {
+                    seen.push((page, entry));
+                }
+            });
+            for (page, entry) in seen {
+                self.renew(slot, page, entry)?;
+            }
+        }
+        s.shared_maps.fetch_add(1, AcqRel);
+        Ok(())
+    }
+
+    unsafe fn map_frames(&self, slot: SlotNo, at: usize, first: PageNo, pages: u64, prot: i32) -> Result<()> {
         let s = self.inodes.slot(slot);
         let mut done = 0;
         while done < pages {
@@ -235,18 +264,16 @@ impl Fs {
         Ok(())
     }
 
-    /// Gives every page of the range a frame that no copy-on-write view sees, moving them together where they lie scattered. Returns the
-    /// first run: (frame, pages). Needs the inode's lock.
+    /// Gives every hole in the range a frame. Returns the first run of frames that follow each other: (frame, pages). Needs the inode's lock.
     fn own_frames(&self, slot: SlotNo, page: PageNo, most: u64) -> Result<(FrameNo, u32)> {
-        let mapped = self.inodes.slot(slot).shared_maps.load(Relaxed) != 0;
         let mut start = None;
         let mut count = 0;
         for i in 0..most {
             let entry = self.resident(slot, page.plus(i))?;
             let frame = match entry.dram() {
-                // Already mapped by somebody: it must stay where it is.
-                Some(frame) if mapped || self.frames.is_exclusive(frame) => frame,
-                _ => self.renew(slot, page.plus(i), entry)?,
+                // No view sees it (`begin_shared`), but another shared mapping may: it stays where it is.
+                Some(frame) => frame,
+                None => self.renew(slot, page.plus(i), entry)?,
             };
             match start {
                 None => start = Some(frame),

@@ -116,8 +116,8 @@ impl Fs {
         Ok(())
     }
 
-    /// `fallocate` with its `mode` bits: 0, `FALLOC_FL_KEEP_SIZE`, `FALLOC_FL_PUNCH_HOLE`, `FALLOC_FL_ZERO_RANGE`. Space is
-    /// checked, not set aside: `ENOSPC` here if there is too little now. Others: `EOPNOTSUPP`.
+    /// `fallocate` with its `mode` bits: 0, `FALLOC_FL_KEEP_SIZE`, `FALLOC_FL_PUNCH_HOLE`, `FALLOC_FL_ZERO_RANGE`. With
+    /// mode 0 and KEEP_SIZE space is set aside for every page: `ENOSPC` here, never later. Others: `EOPNOTSUPP`.
     pub fn allocate(&self, ino: Ino, mode: i32, offset: u64, len: u64) -> Result<()> {
         let keep = mode & libc::FALLOC_FL_KEEP_SIZE != 0;
         let what = mode & !libc::FALLOC_FL_KEEP_SIZE;
@@ -143,10 +143,10 @@ impl Fs {
             libc::S_IFDIR => return Err(Error::Os(libc::EISDIR)),
             _ => return Err(Error::Os(libc::ENODEV)),
         }
-        if what == 0 && self.space.total_and_free().1 * (PAGE as u64) < (end - offset) {
-            return Err(Error::NoSpace);
-        }
         let _write = self.inodes.lock(slot);
+        if what == 0 {
+            self.fill_holes(slot, PageNo::of(offset), PageNo::new(end.div_ceil(PAGE as u64)))?;
+        }
         if what != 0 {
             self.punch_range(slot, offset, end.min(s.size.load(Relaxed).next_multiple_of(PAGE as u64)))?;
         }
@@ -155,6 +155,37 @@ impl Fs {
         }
         touch(&[&s.mtime, &s.ctime]);
         s.flags.fetch_or(flag::DIRTY, AcqRel);
+        Ok(())
+    }
+
+    /// Gives the holes of [from, to) pages of zeros: one frame that all of them share until they are written. All or nothing. Needs the inode's lock.
+    fn fill_holes(&self, slot: SlotNo, from: PageNo, to: PageNo) -> Result<()> {
+        let free = self.space.total_and_free().1;
+        if to.get() - from.get() > free + self.inodes.slot(slot).pages.load(Relaxed) {
+            return Err(Error::NoSpace);
+        }
+        let zeros = self.frames.alloc().ok_or(Error::NoFrames)?;
+        // SAFETY: a fresh frame, ours alone.
+        unsafe { std::ptr::write_bytes(self.region.dram.at(zeros), 0, PAGE) };
+        let result = self.fill_with(slot, from, to, zeros);
+        self.frames.put(zeros);
+        result
+    }
+
+    fn fill_with(&self, slot: SlotNo, from: PageNo, to: PageNo, zeros: crate::units::FrameNo) -> Result<()> {
+        let mapped = self.inodes.slot(slot).shared_maps.load(Relaxed) != 0;
+        for page in (from.get()..to.get()).map(PageNo::new) {
+            let cell = self.cell(slot, page)?;
+            if !Entry::from_raw(cell.load(Relaxed)).is_hole() || mapped {
+                continue;
+            }
+            if !self.space.reserve(1) {
+                return Err(Error::NoSpace);
+            }
+            self.frames.get(zeros);
+            cell.store(Entry::written(zeros).raw(), Release);
+            self.inodes.slot(slot).pages.fetch_add(1, Relaxed);
+        }
         Ok(())
     }
 

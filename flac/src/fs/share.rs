@@ -107,6 +107,10 @@ impl Fs {
     unsafe fn attach_run(&self, slot: SlotNo, addr: usize, page: PageNo, most: u64) -> Result<u64> {
         let (first, pages) = self.with_frames(|| {
             let _write = self.inodes.lock(slot);
+            // A shared mapping may have come: what it shows must not be attached.
+            if self.inodes.slot(slot).shared_maps.load(Relaxed) != 0 {
+                return Ok(None);
+            }
             let run = self.resident_run(slot, page, most)?;
             if let Some((first, pages)) = run {
                 self.frames.get_run(first, pages);
@@ -226,7 +230,11 @@ impl Fs {
         let whole = if tail { len.div_ceil(page) } else { len / page };
         let mapped = [from, to].iter().any(|i| self.inodes.slot(*i).shared_maps.load(Relaxed) != 0);
         if aligned && whole > 0 && from != to && !mapped {
-            return self.with_frames(|| self.share_pages(from, from_at, to, to_at, len, whole.min(BLOCK_FRAMES as u64)));
+            let pages = whole.min(BLOCK_FRAMES as u64);
+            let shared = self.with_frames(|| self.share_pages(from, from_at, to, to_at, len, pages))?;
+            if shared > 0 {
+                return Ok(shared);
+            }
         }
         let n = len.min(if aligned { PAGE as u64 * 16 } else { page - from_at % page }) as usize;
         let mut buffer = [0u8; PAGE * 16];
@@ -243,6 +251,10 @@ impl Fs {
         let _first: WriteGuard<'_> = self.inodes.lock(from.min(to));
         let _second = self.inodes.lock(from.max(to));
         let s = self.inodes.slot(to);
+        // A shared mapping may have come: its frames must stay its own.
+        if [from, to].iter().any(|i| self.inodes.slot(*i).shared_maps.load(Relaxed) != 0) {
+            return Ok(0);
+        }
         let mut done = 0;
         let mut result = Ok(());
         for i in 0..pages {
