@@ -134,7 +134,9 @@ fn covered(text: &Text) -> bool {
     let path = top().join(&text.name);
     let above = path.ancestors().skip(1).take_while(|dir| *dir != top());
     let heads = above.flat_map(|dir| [dir.join("mod.rs"), dir.join("main.rs"), dir.with_extension("rs")]);
-    heads.into_iter().any(|head| std::fs::read_to_string(head).is_ok_and(|c| c.contains("![expect(unsafe_code") || c.contains("![allow(unsafe_code")))
+    heads
+        .into_iter()
+        .any(|head| std::fs::read_to_string(head).is_ok_and(|c| c.contains("![expect(unsafe_code") || c.contains("![allow(unsafe_code")))
 }
 
 #[test]

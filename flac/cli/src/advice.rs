@@ -25,7 +25,9 @@ pub fn frames(made: Option<bool>) -> Advice {
         }
         (_, Some(true)) if !denied => Advice { huge: true, why: "its tmpfs has huge pages".into(), cure: None },
         (_, _) if !std::path::Path::new(SWITCH).exists() => no("this kernel has no huge pages for tmpfs", None),
-        (_, _) if denied => no("huge pages for tmpfs are denied", Some("echo never | sudo tee /sys/kernel/mm/transparent_hugepage/shmem_enabled")),
+        (_, _) if denied => {
+            no("huge pages for tmpfs are denied", Some("echo never | sudo tee /sys/kernel/mm/transparent_hugepage/shmem_enabled"))
+        }
         (Place::Huge(_), _) => no("the cache was made before the tmpfs with huge pages was mounted", Some("flac stop")),
         (Place::Plain, _) => {
             let why = format!("no tmpfs with huge pages is mounted on {HUGE_DIR} (or this user may not write there)");

@@ -51,6 +51,9 @@ pub fn library() -> Result<PathBuf, Failure> {
     let places = [dir.join(LIBRARY), dir.join("../lib").join(LIBRARY), dir.join("../lib/flac").join(LIBRARY)];
     let found = places.iter().find(|path| path.is_file()).and_then(|path| path.canonicalize().ok());
     found.ok_or_else(|| {
-        Failure::new(format!("{LIBRARY} is neither in {} nor in ../lib beside it: build it with `cargo build --release -p flac-shim`", dir.display()))
+        Failure::new(format!(
+            "{LIBRARY} is neither in {} nor in ../lib beside it: build it with `cargo build --release -p flac-shim`",
+            dir.display()
+        ))
     })
 }

@@ -7,7 +7,7 @@ use flac::fs::names::{Last, Resolved};
 use flac::units::Ino;
 use flac::{Error, Fs};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use rustix::process as process;
+use rustix::process;
 use std::io::IsTerminal;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};

@@ -110,7 +110,9 @@ fn mkfs_does_not_write_over_a_pool_unless_forced() {
 #[test]
 fn wrong_usage_has_status_2() {
     let place = Place::empty();
-    for arguments in [&["mkfs", "--size", "lots"][..], &["mkfs", "--size", "-1G"], &["frobnicate"], &["export"], &["fsck", "--repair", "yes"]] {
+    for arguments in
+        [&["mkfs", "--size", "lots"][..], &["mkfs", "--size", "-1G"], &["frobnicate"], &["export"], &["fsck", "--repair", "yes"]]
+    {
         assert_eq!(place.flac(arguments).status.code(), Some(2), "{arguments:?}");
     }
     assert!(!place.pool().exists());
@@ -194,7 +196,9 @@ fn a_damaged_pool_is_refused_and_left_alone() {
     type Damage = fn(&Place);
     let damages: [(&str, Damage); 4] = [
         ("both superblocks", |p| [20, 4116].into_iter().for_each(|at| p.flip("superblock", at))),
-        ("short log", |p| std::fs::File::options().write(true).open(p.pool().join("log.1")).and_then(|f| f.set_len(4000)).expect("a shorter log")),
+        ("short log", |p| {
+            std::fs::File::options().write(true).open(p.pool().join("log.1")).and_then(|f| f.set_len(4000)).expect("a shorter log")
+        }),
         ("log header", |p| ["log.0", "log.1"].into_iter().for_each(|log| p.flip(log, 30))),
         ("no frames", |p| std::fs::remove_file(p.pool().join("frames")).expect("it goes")),
     ];

@@ -54,7 +54,13 @@ fn size_of_tree(dir: &Path) -> u64 {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
     let sizes = entries.filter_map(|entry| {
         let meta = entry.metadata().ok()?;
-        Some(if meta.is_dir() { size_of_tree(&entry.path()) } else if meta.is_file() { meta.len() } else { 0 })
+        Some(if meta.is_dir() {
+            size_of_tree(&entry.path())
+        } else if meta.is_file() {
+            meta.len()
+        } else {
+            0
+        })
     });
     sizes.sum()
 }

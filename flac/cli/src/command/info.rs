@@ -91,10 +91,13 @@ fn as_text(facts: &Facts) -> String {
     }
     let state = if facts.dirty { "changes wait for a sync" } else { "nothing waits for a sync" };
     line("log", format!("{} records, {}; {state}", facts.log.last, size(facts.log.log_bytes)));
-    line("checkpoints", match facts.log.checkpoints.last() {
-        Some((generation, bytes)) => format!("newest: {generation}, {}", size(*bytes)),
-        None => "none yet".into(),
-    });
+    line(
+        "checkpoints",
+        match facts.log.checkpoints.last() {
+            Some((generation, bytes)) => format!("newest: {generation}, {}", size(*bytes)),
+            None => "none yet".into(),
+        },
+    );
     text
 }
 

@@ -14,7 +14,10 @@ const DEFAULT_MOST: u64 = 1 << 40;
 pub fn run(pool: &Path, wanted: &Mkfs) -> Outcome {
     if pool.join("superblock").exists() {
         if !wanted.force {
-            return Err(Failure::new(format!("{} holds a pool already: choose another directory, or destroy that pool with --force", pool.display())));
+            return Err(Failure::new(format!(
+                "{} holds a pool already: choose another directory, or destroy that pool with --force",
+                pool.display()
+            )));
         }
         destroy(pool)?;
     }
@@ -46,7 +49,11 @@ fn default_size(pool: &Path) -> Result<u64, Failure> {
     let half = stat.f_bavail * stat.f_frsize / 2;
     let size = half.min(DEFAULT_MOST) >> 20 << 20;
     if size < 64 << 20 {
-        return Err(Failure::new(format!("{} has {} free: make room, or choose a size with --size", place.display(), human::size(half * 2))));
+        return Err(Failure::new(format!(
+            "{} has {} free: make room, or choose a size with --size",
+            place.display(),
+            human::size(half * 2)
+        )));
     }
     Ok(size)
 }
