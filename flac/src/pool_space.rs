@@ -41,6 +41,14 @@ impl PoolSpace {
         true
     }
 
+    /// Frames that are used or promised.
+    #[inline]
+    pub fn needed(&self) -> u64 {
+        let c = self.0.counters();
+        let used = (self.0.geometry().pool_frames as u64).saturating_sub(c.pool_free.load(Relaxed));
+        used + c.pool_reserved.load(Relaxed)
+    }
+
     /// Takes promises back.
     pub fn unreserve(&self, count: u64) {
         self.0.counters().pool_reserved.fetch_sub(count, AcqRel);
@@ -51,13 +59,15 @@ impl PoolSpace {
         let c = self.0.counters();
         let _lock = c.pool_lock.lock(procs);
         let total = self.0.geometry().pool_frames;
-        let hint = c.pool_hint.load(Relaxed) as u32 % total.max(1);
-        let first = self.find_free(hint, total).or_else(|| self.find_free(0, hint))?;
+        // The lowest free frames first: the pool's file stays as short as its content allows.
+        let hint = c.pool_hint.load(Acquire);
+        let first = self.find_free(hint as u32, total).or_else(|| self.find_free(0, hint as u32))?;
         let mut count = 0;
         while count < want && first + count < total && self.take(first + count) {
             count += 1;
         }
-        c.pool_hint.store((first + count) as u64, Relaxed);
+        // Unless a frame below was freed meanwhile.
+        let _ = c.pool_hint.compare_exchange(hint, (first + count) as u64, AcqRel, Relaxed);
         c.pool_free.fetch_sub(count as u64, AcqRel);
         c.pool_reserved.fetch_sub(count as u64, AcqRel);
         Some((PoolFrame::new(first), count))
@@ -100,6 +110,7 @@ impl PoolSpace {
             freed += (self.0.pool_bits()[f as usize / 64].fetch_and(!bit, AcqRel) & bit != 0) as u64;
         }
         self.0.counters().pool_free.fetch_add(freed, AcqRel);
+        self.0.counters().pool_hint.fetch_min(first.get() as u64, AcqRel);
     }
 
     /// Frees a run once the log is durable up to `seq`. `false` if the waiting list is full: sync the log and call [`PoolSpace::settle`], then again.

@@ -289,7 +289,7 @@ impl Fs {
     fn renew(&self, slot: SlotNo, page: PageNo, entry: Entry) -> Result<FrameNo> {
         let cell = self.cell(slot, page)?;
         let was_dirty = entry.is_dirty() && entry.dram().is_some();
-        if !was_dirty && !self.space.reserve(1) {
+        if !was_dirty && !self.reserve(1) {
             return Err(Error::NoSpace);
         }
         let frame = self.frame_for(slot, page, true).inspect_err(|_| self.space.unreserve(!was_dirty as u64))?;

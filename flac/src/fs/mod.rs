@@ -61,6 +61,19 @@ impl Fs {
         self.root.as_deref()
     }
 
+    /// Promises pool space to `count` dirty pages, on the underlying file system, too; `false` if there is none.
+    #[inline]
+    pub(crate) fn reserve(&self, count: u64) -> bool {
+        if !self.space.reserve(count) {
+            return false;
+        }
+        if self.pool.promise(self.space.needed()).is_err() {
+            self.space.unreserve(count);
+            return false;
+        }
+        true
+    }
+
     /// Gives pool frames back that record `seq` freed.
     pub(crate) fn pool_free(&self, runs: &[(PoolFrame, u32)], seq: Seq) {
         for (first, count) in runs {

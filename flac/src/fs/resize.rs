@@ -92,7 +92,7 @@ impl Fs {
         let Some(old) = entry.dram() else { return Ok(()) };
         let cell = self.cell(slot, page)?;
         let in_place = self.frames.is_exclusive(old) || self.inodes.slot(slot).shared_maps.load(Relaxed) != 0;
-        if !entry.is_dirty() && !self.space.reserve(1) {
+        if !entry.is_dirty() && !self.reserve(1) {
             return Err(Error::NoSpace);
         }
         let frame = match in_place {
@@ -179,7 +179,7 @@ impl Fs {
             if !Entry::from_raw(cell.load(Relaxed)).is_hole() || mapped {
                 continue;
             }
-            if !self.space.reserve(1) {
+            if !self.reserve(1) {
                 return Err(Error::NoSpace);
             }
             self.frames.get(zeros);

@@ -285,7 +285,7 @@ impl Fs {
             self.punch(to, cell, old);
             return Ok(());
         };
-        if !was_dirty && !self.space.reserve(1) {
+        if !was_dirty && !self.reserve(1) {
             return Err(Error::NoSpace);
         }
         self.frames.get(frame);

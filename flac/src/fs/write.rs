@@ -194,7 +194,7 @@ impl Fs {
                 break;
             }
         }
-        if result.is_ok() && plan.reserved > 0 && !self.space.reserve(plan.reserved) {
+        if result.is_ok() && plan.reserved > 0 && !self.reserve(plan.reserved) {
             plan.reserved = 0;
             result = Err(Error::NoSpace);
         } else if result.is_err() {

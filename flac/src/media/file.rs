@@ -92,6 +92,11 @@ impl File {
         self.with(|fd| Ok(rustix::fs::fstat(fd)?.st_size as u64))
     }
 
+    /// Sets space aside for [`offset`, `offset + len`) without changing the file's size.
+    pub(crate) fn set_aside(&self, offset: u64, len: u64) -> rustix::io::Result<()> {
+        self.with(|fd| rustix::fs::fallocate(fd, rustix::fs::FallocateFlags::KEEP_SIZE, offset, len))
+    }
+
     /// Reads until `to` is full or the file ends; how much was read.
     pub(crate) fn read_at(&self, to: &mut [u8], offset: u64) -> rustix::io::Result<usize> {
         self.with(|fd| {

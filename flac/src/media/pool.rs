@@ -32,7 +32,12 @@ pub struct Pool {
     one_flush: bool,
     /// Bytes of `frames` known to be written once and durable in size: [`layout::encode_grown`].
     grown: AtomicU64,
+    /// Bytes of `frames` for which this process knows that the file system has set space aside.
+    promised: AtomicU64,
 }
+
+/// Space is set aside in steps of this size: a call of the file system for each 64 MiB written costs nothing that can be measured.
+const PROMISE: u64 = 64 << 20;
 
 impl Pool {
     /// Opens the pool in `dir`.
@@ -79,6 +84,7 @@ impl Pool {
             direct,
             one_flush,
             grown,
+            promised: AtomicU64::new(0),
         };
         let len = pool
             .cached
@@ -247,6 +253,29 @@ impl Pool {
         self.marks.unlock();
         self.grown.fetch_max(grown?, Ordering::AcqRel);
         Ok(())
+    }
+
+    /// Sets space aside for the first `frames` frames, so that a later flush does not find the disk full.
+    ///
+    /// # Errors
+    /// `NoSpace` when the underlying file system is full.
+    pub fn promise(&self, frames: u64) -> Result<()> {
+        let need = (frames * PAGE as u64).min(self.capacity());
+        let known = self.promised.load(Ordering::Relaxed);
+        // On a tmpfs setting aside is allocating: memory for what may never be flushed.
+        if need <= known || self.medium == Medium::Memory {
+            return Ok(());
+        }
+        let to = need.next_multiple_of(PROMISE).min(self.capacity());
+        match self.cached.set_aside(known, to - known) {
+            // Not every file system can; then a full disk shows at the flush.
+            Ok(()) | Err(Errno::OPNOTSUPP) => {
+                self.promised.fetch_max(to, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(Errno::NOSPC | Errno::DQUOT) => Err(Error::NoSpace),
+            Err(e) => Err(Error::io("setting space aside for the pool")(e)),
+        }
     }
 
     /// Lets the file reach `need` bytes, durably. How long it is then.

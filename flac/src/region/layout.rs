@@ -52,7 +52,7 @@ pub struct Counters {
     pub pool_free: AtomicU64,
     /// Pool frames promised to dirty pages.
     pub pool_reserved: AtomicU64,
-    /// Where the last pool allocation ended.
+    /// No pool frame below this is free.
     pub pool_hint: AtomicU64,
     /// Free frames of the DRAM tier.
     pub dram_free: AtomicU64,
