@@ -3,6 +3,7 @@
 //! The first comment line says which promise the case tests. Then, each optional:
 //! `# needs: PROGRAM...` (skipped by name where one is missing), `# limit: SECONDS`, `# roots: both` (also with a FLAC_ROOT that
 //! exists in the kernel), `# digest-skip: GLOB...` (contents and times of such files are not compared), and
+//! `# differs: REASON` (FLAC is known to do otherwise: reported, not counted; a case that has become the same fails until the line goes),
 //! `# tmpfs-only: REASON` (the result on another kernel file system differs), and `# expect: TEXT` (self-tests: what is reported).
 
 use std::path::{Path, PathBuf};
@@ -27,6 +28,8 @@ pub struct Case {
     pub digest_skip: String,
     /// What the verdict must say, in a self-test.
     pub expect: String,
+    /// Why FLAC is known to differ.
+    pub differs: Option<String>,
     /// Why the result on a kernel file system other than tmpfs differs, if it does.
     pub tmpfs_only: Option<String>,
 }
@@ -44,6 +47,7 @@ impl Case {
             both_roots: false,
             digest_skip: String::new(),
             expect: String::new(),
+            differs: None,
             tmpfs_only: None,
         };
         for line in text.lines().map_while(|line| line.strip_prefix("# ")) {
@@ -53,6 +57,7 @@ impl Case {
                 Some(("roots", "both")) => case.both_roots = true,
                 Some(("digest-skip", globs)) => globs.clone_into(&mut case.digest_skip),
                 Some(("expect", text)) => text.clone_into(&mut case.expect),
+                Some(("differs", reason)) => case.differs = Some(reason.to_owned()),
                 Some(("tmpfs-only", reason)) => case.tmpfs_only = Some(reason.to_owned()),
                 _ if case.promise.is_empty() => line.clone_into(&mut case.promise),
                 _ => {}

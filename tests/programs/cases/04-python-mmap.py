@@ -83,8 +83,6 @@ p.flush()
 q = mmap.mmap(p.fileno(), 0, mmap.MAP_PRIVATE)
 q[0] = 1
 print(q[0], get("priv")[0], q[1])
-os.pwrite(p.fileno(), b"new", 16_384)
-print(q[16_384:16_387])
 pid = os.fork()
 if pid == 0:
     q[1] = 2
