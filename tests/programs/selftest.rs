@@ -16,7 +16,7 @@ pub fn run() -> usize {
         let noticed = match judge(&case, &Side::Tmpfs, &Side::Kernel) {
             Verdict::Same { .. } => false,
             Verdict::Failed(how) => how.contains(&case.expect),
-            Verdict::Skipped(why) => panic!("selftest {}: {why}", case.name),
+            Verdict::Known(why) | Verdict::Skipped(why) => panic!("selftest {}: {why}", case.name),
         };
         let right = noticed != case.name.starts_with("same");
         println!("test selftest {} ... {}", case.name, if right { "ok" } else { "FAILED" });
