@@ -243,29 +243,39 @@ pub fn forget_own(fd: c_int) {
     }
 }
 
-/// Where numbers of our own begin: near the end of what the process may use, away from what programs expect to be free.
-fn own_base() -> c_int {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(1 << 16).min(1 << 16);
-    limit.saturating_sub(2 * OWN as u64).max(limit / 2) as c_int
-}
+/// Where numbers of our own begin, the first that the limit on open files allows; `flac` does the same. Low enough for small tables (the kernel's, and
+/// the holds that a fork copies), high enough to be out of the way of programs that expect the lowest free number.
+const FLOORS: [c_int; 2] = [900, 200];
+/// How many numbers from each floor on are looked at.
+const SPAN: usize = 24;
 
 /// Runs `f`, and remembers the descriptors that it opens at the numbers where `flac` keeps its own.
 pub fn noting_own<R>(f: impl FnOnce() -> R) -> R {
-    // `flac` takes the first free numbers from the first of these that the limit on open files allows.
-    const FLOORS: [c_int; 2] = [900, 200];
-    const SPAN: c_int = 24;
-    let is_open = |fd| borrow(fd).is_ok_and(|fd| rustix::io::fcntl_getfd(fd).is_ok());
-    let numbers = || FLOORS.into_iter().flat_map(|floor| floor..floor + SPAN);
-    let before: u64 = numbers().enumerate().filter(|(_, fd)| is_open(*fd)).fold(0, |set, (i, _)| set | 1 << i);
+    let before = open_above_floors();
     let result = f();
-    numbers().enumerate().filter(|(i, fd)| before & 1 << i == 0 && is_open(*fd)).for_each(|(_, fd)| note_own(fd));
+    let after = open_above_floors();
+    for (i, (before, after)) in before.into_iter().zip(after).enumerate() {
+        if after && !before {
+            note_own(FLOORS[i / SPAN] + (i % SPAN) as c_int);
+        }
+    }
     result
+}
+
+/// Which of those numbers are open: one system call for all.
+fn open_above_floors() -> [bool; 2 * SPAN] {
+    let mut all: [libc::pollfd; 2 * SPAN] =
+        std::array::from_fn(|i| libc::pollfd { fd: FLOORS[i / SPAN] + (i % SPAN) as c_int, events: 0, revents: 0 });
+    #[expect(unsafe_code, reason = "poll takes numbers that are not open")]
+    // SAFETY: an array of that length.
+    let polled = unsafe { libc::poll(all.as_mut_ptr(), all.len() as libc::nfds_t, 0) };
+    all.map(|p| polled >= 0 && p.revents & libc::POLLNVAL == 0)
 }
 
 /// What a function of libc that makes descriptors returned to code of our own: moved to a high number and remembered.
 pub fn claim(fd: c_int) -> c_int {
     let Ok(low) = borrow(fd) else { return fd };
-    match rustix::io::fcntl_dupfd_cloexec(low, own_base()) {
+    match above_floors(low) {
         Ok(high) => {
             drop(take(fd));
             note_own(high.as_raw_fd());
@@ -276,6 +286,11 @@ pub fn claim(fd: c_int) -> c_int {
             fd
         }
     }
+}
+
+/// A duplicate with a number of our own.
+fn above_floors(fd: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
+    rustix::io::fcntl_dupfd_cloexec(fd, FLOORS[0]).or_else(|_| rustix::io::fcntl_dupfd_cloexec(fd, FLOORS[1]))
 }
 
 /// Owns a descriptor that C gave away.
