@@ -61,7 +61,8 @@ pub fn set(signal: c_int, action: &sigaction) -> sigaction {
 
 /// Whether the action is a function, not SIG_DFL or SIG_IGN.
 fn is_handler(action: &sigaction) -> bool {
-    !matches!(action.sa_sigaction, libc::SIG_DFL | libc::SIG_IGN)
+    // What libc itself saved and puts back may be ours: it stands for what the program had asked for before.
+    !matches!(action.sa_sigaction, libc::SIG_DFL | libc::SIG_IGN) && action.sa_sigaction != arrive as *const () as usize
 }
 
 /// Makes faults on the program's memory end copies instead of the program. Called when the `Fs` is opened, under the guard.

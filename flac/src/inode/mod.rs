@@ -256,11 +256,6 @@ impl Inodes {
         self.remove(slot, ino, &|_| true)
     }
 
-    /// Whether somebody holds the inode, so that it must stay when its last name goes.
-    pub fn is_held(&self, ino: Ino) -> bool {
-        self.find(ino).is_some_and(|slot| self.slot(slot).opens.load(Acquire) != 0)
-    }
-
     /// Numbers of all slots in use.
     pub fn all(&self) -> impl Iterator<Item = SlotNo> + '_ {
         (0..self.control.counters().used_inodes.load(Acquire)).filter(|i| self.slot(*i).ino.load(Acquire) != 0)
