@@ -138,10 +138,6 @@ impl<T: Copy> In<T> {
         // SAFETY: not null, aligned; the program vouches for `n` values that stay during the call.
         Ok(unsafe { std::slice::from_raw_parts(self.0, n) })
     }
-    /// A value of our own.
-    pub fn of(value: &T) -> Self {
-        Self(value)
-    }
     /// What an untyped argument points to.
     pub fn at(pointer: *const c_void) -> Self {
         Self(pointer.cast())
@@ -149,10 +145,6 @@ impl<T: Copy> In<T> {
     /// The pointer, as a word for a system call.
     pub fn addr(self) -> usize {
         self.0.expose_provenance()
-    }
-    /// Whether there is none.
-    pub fn is_null(self) -> bool {
-        self.0.is_null()
     }
 }
 
@@ -176,10 +168,6 @@ impl<T: Copy> Out<T> {
         // SAFETY: as above; the program has put a value there, which the calls that use this prescribe.
         (!self.0.is_null()).then(|| unsafe { self.0.read_unaligned() })
     }
-    /// A place of our own.
-    pub fn of(place: &mut T) -> Self {
-        Self(place)
-    }
     /// What an untyped argument points to.
     pub fn at(pointer: *mut c_void) -> Self {
         Self(pointer.cast())
@@ -191,10 +179,6 @@ impl<T: Copy> Out<T> {
     /// Whether there is none.
     pub fn is_null(self) -> bool {
         self.0.is_null()
-    }
-    /// The pointer.
-    pub fn ptr(self) -> *mut T {
-        self.0
     }
 }
 

@@ -6,10 +6,10 @@ use crate::{config, fds, space};
 use flac::Fs;
 use flac::fs::names::{Last, Resolved};
 use flac::units::Ino;
-use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
 use rustix::fs::{Mode, OFlags};
 use std::os::fd::IntoRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
 /// Not looked at yet, or it changed behind our back.

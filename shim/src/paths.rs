@@ -30,6 +30,7 @@ pub enum Place<'a> {
 }
 
 /// Where a path leads.
+#[expect(clippy::large_enum_variant, reason = "lives on the stack for one call; a box would cost an allocation a call")]
 pub enum Walked {
     /// To a name in FLAC, which exists or not ([`Resolved::Found`] or [`Resolved::Missing`], never `Outside`).
     Flac(&'static Fs, Resolved),
@@ -173,7 +174,13 @@ pub fn place(dirfd: c_int, path: &[u8], last: Last) -> Answer<Place<'_>> {
             }
         }
     } else {
-        let base = if dirfd == libc::AT_FDCWD { cwd::inode() } else if fds::maybe(dirfd) { fds::inode(dirfd) } else { Err(Escape::NotOurs) };
+        let base = if dirfd == libc::AT_FDCWD {
+            cwd::inode()
+        } else if fds::maybe(dirfd) {
+            fds::inode(dirfd)
+        } else {
+            Err(Escape::NotOurs)
+        };
         match base {
             Ok((fs, ino)) => return Ok(Place::Flac(fs, ino, Cow::Borrowed(path))),
             Err(Escape::NotOurs) => {}

@@ -51,4 +51,3 @@ pub unsafe fn system_call(n: libc::c_long, words: [usize; 6]) -> libc::c_long {
     // SAFETY: as the caller says.
     unsafe { function(n, a, b, c, d, e, f) }
 }
-

@@ -61,6 +61,8 @@ fn open() -> Answer<&'static Fs> {
             fds::reconcile(fs);
             crate::signals::catch_faults();
             STATE.store(OPEN, Ordering::Release);
+            let frames = if fs.has_huge_frames() { "huge" } else { "small" };
+            log::info(format_args!("process {pid} uses {} in {}, {frames} frames", wanted.pool.display(), fs.run_dir().display()));
             Ok(fs)
         }
         Err(e) => {

@@ -161,9 +161,7 @@ impl Bounce {
     pub fn new(at: u64) -> Answer<Self> {
         use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
         // SAFETY: a new mapping anywhere.
-        let start = unsafe {
-            mmap_anonymous(std::ptr::null_mut(), Self::MAPPED, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)
-        }?;
+        let start = unsafe { mmap_anonymous(std::ptr::null_mut(), Self::MAPPED, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE) }?;
         Ok(Self { start, skip: (at as usize + 64) % flac::units::PAGE })
     }
     /// Its first `len` bytes, at most [`Bounce::SIZE`].

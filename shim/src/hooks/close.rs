@@ -35,7 +35,10 @@ hook! {
     /// `closefrom(3)`; ours stay open.
     fn closefrom(first: c_int) -> () {
         let first = first.max(0).cast_unsigned();
-        close_between(first, c_uint::MAX, |a, b| Ok(close_all(a, b)))
+        close_between(first, c_uint::MAX, |a, b| {
+            close_all(a, b);
+            Ok(())
+        })
     }
 }
 

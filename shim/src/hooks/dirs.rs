@@ -116,7 +116,14 @@ type Compare = Option<unsafe extern "C" fn(*const libc::c_void, *const libc::c_v
 
 /// Reads a FLAC directory into an array of records from `malloc`.
 #[allow(unsafe_code, reason = "the program's functions, and memory that it frees")]
-fn scan(dirfd: c_int, path: CPath, list: Out<*mut libc::c_void>, filter: Filter, compare: Compare, theirs: impl Fn(CPath) -> c_int) -> Answer<c_int> {
+fn scan(
+    dirfd: c_int,
+    path: CPath,
+    list: Out<*mut libc::c_void>,
+    filter: Filter,
+    compare: Compare,
+    theirs: impl Fn(CPath) -> c_int,
+) -> Answer<c_int> {
     let kernel = std::cell::Cell::new(0);
     let stream = streams::open(dirfd, path, |path| {
         kernel.set(theirs(path));

@@ -17,7 +17,13 @@ fn look(dirfd: c_int, path: CPath, flags: c_int) -> Answer<WalkedAttr> {
     }
     let last = if flags & AT_SYMLINK_NOFOLLOW != 0 { Last::Keep } else { Last::Follow };
     if flags & AT_EMPTY_PATH != 0 && path.is_null_or_empty() {
-        let (fs, ino) = if dirfd == AT_FDCWD { cwd::inode()? } else if fds::maybe(dirfd) { fds::inode(dirfd)? } else { return Err(Escape::NotOurs) };
+        let (fs, ino) = if dirfd == AT_FDCWD {
+            cwd::inode()?
+        } else if fds::maybe(dirfd) {
+            fds::inode(dirfd)?
+        } else {
+            return Err(Escape::NotOurs);
+        };
         return Ok(WalkedAttr::Flac(fs, fs.attr(ino)?));
     }
     paths::walk_attr(dirfd, path, last)

@@ -1,7 +1,7 @@
 //! syscall(2): file calls made by number go to the same hooks as those made by name.
 #![expect(unsafe_code, reason = "a function of words")]
 
-use super::{access, close, copy, dirs, directory, durability, fsinfo, io, map, names, open, position, resize, stat, times, watch, xattr};
+use super::{access, close, copy, directory, dirs, durability, entries, fsinfo, io, map, names, open, position, resize, stat, times, watch, xattr};
 use crate::abi::{CPath, In, Out, OutBytes, fail};
 use crate::boundary::{self, Answer, CReturn, Escape, Mapped};
 use crate::{config, creds, files, paths};
@@ -197,13 +197,13 @@ fn by_path(n: c_long, w: &Words) -> Option<c_long> {
         libc::SYS_statfs => call!(w, fsinfo::statfs, _ _),
         libc::SYS_fstatfs => call!(w, fsinfo::fstatfs, _ _),
         libc::SYS_linkat => call!(w, names::linkat, _ _ _ _ _),
-        libc::SYS_unlinkat => call!(w, names::unlinkat, _ _ _),
+        libc::SYS_unlinkat => call!(w, entries::unlinkat, _ _ _),
         libc::SYS_renameat2 => call!(w, names::renameat2, _ _ _ _ _),
         libc::SYS_renameat => call!(w, names::renameat, _ _ _ _),
-        libc::SYS_symlinkat => call!(w, names::symlinkat, _ _ _),
-        libc::SYS_readlinkat => call!(w, names::readlinkat, _ _ _ _),
-        libc::SYS_mkdirat => call!(w, names::mkdirat, _ _ _),
-        libc::SYS_mknodat => call!(w, names::mknodat, _ _ _ _),
+        libc::SYS_symlinkat => call!(w, entries::symlinkat, _ _ _),
+        libc::SYS_readlinkat => call!(w, entries::readlinkat, _ _ _ _),
+        libc::SYS_mkdirat => call!(w, entries::mkdirat, _ _ _),
+        libc::SYS_mknodat => call!(w, entries::mknodat, _ _ _ _),
         libc::SYS_getdents64 => call!(w, dirs::getdents64, _ _ _),
         libc::SYS_chdir => call!(w, directory::chdir, _),
         libc::SYS_fchdir => call!(w, directory::fchdir, _),
@@ -244,13 +244,13 @@ fn by_old_number(n: c_long, w: &Words) -> Option<c_long> {
         libc::SYS_utimes => call!(w, times::utimes, _ _),
         libc::SYS_futimesat => call!(w, times::futimesat, _ _ _),
         libc::SYS_link => call!(w, names::link, _ _),
-        libc::SYS_unlink => call!(w, names::unlink, _),
+        libc::SYS_unlink => call!(w, entries::unlink, _),
         libc::SYS_rename => call!(w, names::rename, _ _),
-        libc::SYS_symlink => call!(w, names::symlink, _ _),
-        libc::SYS_readlink => call!(w, names::readlink, _ _ _),
-        libc::SYS_mkdir => call!(w, names::mkdir, _ _),
-        libc::SYS_rmdir => call!(w, names::rmdir, _),
-        libc::SYS_mknod => call!(w, names::mknod, _ _ _),
+        libc::SYS_symlink => call!(w, entries::symlink, _ _),
+        libc::SYS_readlink => call!(w, entries::readlink, _ _ _),
+        libc::SYS_mkdir => call!(w, entries::mkdir, _ _),
+        libc::SYS_rmdir => call!(w, entries::rmdir, _),
+        libc::SYS_mknod => call!(w, entries::mknod, _ _ _),
         _ => None,
     }
 }
@@ -287,7 +287,9 @@ unsafe extern "C-unwind" fn openat2(dirfd: c_int, path: CPath, how: In<How>, siz
     const HARMLESS: u64 = 0x03;
     let kernel = |dirfd: c_int, path: CPath| {
         // SAFETY: the program's arguments.
-        unsafe { crate::real::system_call(libc::SYS_openat2, [dirfd as usize, path.ptr().expose_provenance(), how.addr(), size, 0, 0]) as c_int }
+        unsafe {
+            crate::real::system_call(libc::SYS_openat2, [dirfd as usize, path.ptr().expose_provenance(), how.addr(), size, 0, 0]) as c_int
+        }
     };
     boundary::cross(
         || -> Answer<c_int> {

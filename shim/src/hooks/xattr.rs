@@ -29,12 +29,7 @@ fn give(value: &[u8], to: OutBytes, room: size_t) -> Answer<ssize_t> {
 }
 
 /// Calls `f` with the inode at a path of FLAC's.
-fn at<R: crate::boundary::CReturn>(
-    path: CPath,
-    flags: c_int,
-    theirs: impl Fn(CPath) -> R,
-    f: impl Fn(&Fs, Ino) -> Answer<R>,
-) -> Answer<R> {
+fn at<R: crate::boundary::CReturn>(path: CPath, flags: c_int, theirs: impl Fn(CPath) -> R, f: impl Fn(&Fs, Ino) -> Answer<R>) -> Answer<R> {
     match named(AT_FDCWD, path, flags)? {
         Named::Kernel(path) => checked(theirs(CPath::of(&path))),
         Named::Flac(fs, ino, _) => f(fs, ino),
