@@ -52,8 +52,6 @@ pub struct Settings {
     pub exec: Option<(i32, u32)>,
     /// `root` exists in the kernel's tree, where ours covers it.
     pub covered: bool,
-    /// A variable has a bad value: no FLAC path can be used.
-    bad: bool,
 }
 
 impl Settings {
@@ -66,7 +64,6 @@ impl Settings {
             stats: Bytes::new(),
             exec: None,
             covered: false,
-            bad: false,
         }
     }
 }
@@ -220,8 +217,8 @@ impl<'a> Environment<'a> {
             Ok(()) => ON,
             Err((name, value, cure)) => {
                 log::fatal(format_args!("{name}={} {cure}", Shown(value)));
-                s.bad = true;
-                BAD
+                // Without a root no path is FLAC's.
+                if s.root.get().is_empty() { OFF } else { BAD }
             }
         }
     }

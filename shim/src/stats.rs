@@ -10,21 +10,15 @@ use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 pub enum Counter {
     /// Files opened.
     Opens,
-    /// Calls that read.
-    Reads,
     /// Bytes read.
     BytesRead,
-    /// Calls that write.
-    Writes,
     /// Bytes written.
     BytesWritten,
-    /// Calls that make durable.
-    Syncs,
     /// Calls that FLAC refused.
     Refused,
 }
 
-const NAMES: [&str; 7] = ["opens", "reads", "bytes_read", "writes", "bytes_written", "syncs", "refused"];
+const NAMES: [&str; 4] = ["opens", "bytes_read", "bytes_written", "refused"];
 static COUNTERS: [AtomicU64; NAMES.len()] = [const { AtomicU64::new(0) }; NAMES.len()];
 
 /// Adds `n`.

@@ -27,7 +27,6 @@ pub fn read(fs: &Fs, id: OpenId, to: &[IoVec], at: Option<u64>) -> Answer<usize>
         // SAFETY: the buffers are the program's, as it gave them to the call that we answer, or this crate's own.
         Ok(unsafe { fs.read(id, to, at) }?)
     })?;
-    stats::add(Counter::Reads, 1);
     stats::add(Counter::BytesRead, n as u64);
     Ok(n)
 }
@@ -66,7 +65,6 @@ pub fn write(fs: &Fs, id: OpenId, from: &[IoVec], at: Option<u64>) -> Answer<usi
         None if at.is_none_or(|at| at < LARGEST) => write_now(fs, id, from, at)?,
         limit => write_below(fs, id, from, at, flags, limit.unwrap_or(LARGEST))?,
     };
-    stats::add(Counter::Writes, 1);
     stats::add(Counter::BytesWritten, n as u64);
     if flags & libc::O_DSYNC != 0 {
         sync(fs, id)?;
@@ -116,7 +114,6 @@ pub fn append(fs: &Fs, id: OpenId, from: &[IoVec]) -> Answer<usize> {
 
 /// Makes the file behind `id` durable.
 pub fn sync(fs: &Fs, id: OpenId) -> Answer<()> {
-    stats::add(Counter::Syncs, 1);
     Ok(fs.sync(fs.open_ino(id))?)
 }
 

@@ -52,10 +52,11 @@ fn the_pool_has_a_default() {
 
 #[test]
 fn bad_values_are_found() {
-    for bad in [&b"FLAC_ROOT=relative"[..], b"FLAC_DRAM=lots", b"FLAC_ATTACH=maybe", b"FLAC_LOG=loud"] {
+    for bad in [&b"FLAC_DRAM=lots"[..], b"FLAC_ATTACH=maybe", b"FLAC_LOG=loud"] {
         assert_eq!(settled(&[bad, b"FLAC_ROOT=/flac", b"HOME=/h"]).0, BAD, "{}", Shown(bad));
     }
     assert_eq!(settled(&[b"FLAC_ROOT=/flac"]).0, BAD, "no pool and no HOME");
+    assert_eq!(settled(&[b"FLAC_ROOT=relative", b"HOME=/h"]).0, OFF, "no path is FLAC's");
 }
 
 #[test]
