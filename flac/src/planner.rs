@@ -21,25 +21,57 @@ pub struct Transfer {
     pub again: bool,
 }
 
-/// The planner's memory in `OpenSlot::habit`: low 8 bits how often attaching turned out badly, above them how many transfers to copy before trying again.
-const BAD: u32 = 0xff;
+/// The planner's memory of an open file, packed into `OpenSlot::habit`: how bad attaching is here (0 to 5), how many attaches in a row went well, and how many transfers
+/// to copy before attaching is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Habit {
+    level: u32,
+    good: u32,
+    wait: u32,
+}
+
+/// After 4^level copies a bad habit is tried again: at the highest level a bad attach (1,060 us) among 1,024 copies (72 us) costs 1.4 %.
+const WORST: u32 = 5;
+/// So many attaches that went well (60 us gained by each) forgive one level.
+const FORGIVE: u32 = 8;
+
+impl Habit {
+    fn unpack(word: u32) -> Self {
+        Habit { level: word & 0xf, good: word >> 4 & 0xff, wait: word >> 12 }
+    }
+    fn pack(self) -> u32 {
+        self.level | self.good << 4 | self.wait << 12
+    }
+    fn went_badly(&mut self) {
+        self.level = (self.level + 1).min(WORST);
+        self.good = 0;
+        self.wait = 1 << (2 * self.level);
+    }
+    fn went_well(&mut self) {
+        self.good += 1;
+        if self.good >= FORGIVE {
+            self.good = 0;
+            self.level = self.level.saturating_sub(1);
+        }
+    }
+}
 
 /// Whether to attach. Updates the open file's habit.
 pub fn attach_pays(open: &OpenSlot, t: &Transfer) -> bool {
-    let mut habit = open.habit.load(Relaxed);
-    if t.again
-        && let Some(b) = t.buffer
-        && turned_out_badly(t, b)
-    {
-        let bad = (habit & BAD).min(7) + 1;
-        habit = bad | (8 << bad) << 8;
+    let mut habit = Habit::unpack(open.habit.load(Relaxed));
+    if let (true, Some(b)) = (t.again, t.buffer) {
+        if turned_out_badly(t, b) {
+            habit.went_badly();
+        } else if habit.wait == 0 {
+            habit.went_well();
+        }
     }
-    let wait = habit >> 8;
-    if wait > 0 {
-        open.habit.store(habit - (1 << 8), Relaxed);
+    let waiting = habit.wait > 0;
+    habit.wait = habit.wait.saturating_sub(1);
+    open.habit.store(habit.pack(), Relaxed);
+    if waiting {
         return false;
     }
-    open.habit.store(habit, Relaxed);
     if t.huge && t.bytes >= BLOCK {
         return true;
     }
@@ -56,4 +88,45 @@ fn turned_out_badly(t: &Transfer, b: Touched) -> bool {
     // An overwritten page costs a fault with a copy, 2 us; a page read through a 4 KiB entry half a microsecond; a copied page 0.14 us.
     let cost = b.own * 14 + if t.huge { 0 } else { b.read * 3 };
     cost > pages
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reads(open: &OpenSlot, count: usize, after_attach: Touched) -> usize {
+        let mut attached = false;
+        let mut attaches = 0;
+        for _ in 0..count {
+            // The last transfer's buffer counts as attached until a copy replaced it.
+            let t = Transfer { bytes: BLOCK, huge: true, buffer: Some(after_attach), again: attached };
+            attached = attach_pays(open, &t);
+            attaches += attached as usize;
+        }
+        attaches
+    }
+
+    fn open() -> OpenSlot {
+        OpenSlot::default()
+    }
+
+    #[test]
+    fn who_overwrites_the_buffer_is_copied_to() {
+        let overwritten = Touched { read: 0, own: BLOCK / PAGE };
+        assert!(reads(&open(), 5_000, overwritten) <= 10);
+    }
+
+    #[test]
+    fn who_only_reads_gets_every_transfer_attached() {
+        assert_eq!(reads(&open(), 1000, Touched { read: BLOCK / PAGE, own: 0 }), 1000);
+    }
+
+    #[test]
+    fn one_slip_is_forgiven() {
+        let open = open();
+        for _ in 0..20 {
+            reads(&open, 2, Touched { read: 0, own: BLOCK / PAGE });
+            assert!(reads(&open, 60, Touched::default()) >= 30);
+        }
+    }
 }

@@ -38,6 +38,7 @@ impl Fs {
         let pages = len / PAGE;
         if (pages as u64) < RUN_MIN || !self.attach_pays(open, addr, pages, offset) {
             self.detach(addr, pages * PAGE)?;
+            open.last_pages.store(0, Relaxed);
             return Ok(0);
         }
         let mut done = 0;

@@ -138,6 +138,7 @@ pub struct LedgerEntry {
 
 /// An open file (POSIX: open file description).
 #[repr(C)]
+#[derive(Default)]
 pub struct OpenSlot {
     /// Holds of all processes; 0 is a free slot.
     pub refs: AtomicU32,
