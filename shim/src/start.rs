@@ -4,7 +4,7 @@
 #![expect(unsafe_code, reason = "sections that the loader calls, the environment")]
 
 use crate::config;
-use crate::hooks::process::{fork, image, leave};
+use crate::hooks::process::{fork, image, leave, libraries};
 use crate::stdio::{last, standard};
 use libc::{c_char, c_int};
 use std::ffi::CStr;
@@ -31,6 +31,7 @@ extern "C" fn start(_argc: c_int, _argv: *const *const c_char, envp: *mut *mut c
     last::post();
     standard::replace();
     remove(envp, b"FLAC_EXEC=");
+    take_back(envp);
     image::take_name();
     if config::settings().is_some_and(|s| s.exec.is_some_and(|(pid, _)| pid == rustix::process::getpid().as_raw_nonzero().get())) {
         // The old image's holds are ours to give up. What is wrong is said when a path is used.
@@ -54,6 +55,28 @@ fn remove(envp: *mut *mut c_char, name: &[u8]) {
             if entry.is_null() {
                 return;
             }
+        }
+    }
+}
+
+/// Takes what exec has added to `LD_LIBRARY_PATH` out of it again.
+fn take_back(envp: *mut *mut c_char) {
+    for i in 0.. {
+        // SAFETY: as in `remove`.
+        let entry = unsafe { *envp.add(i) };
+        if entry.is_null() {
+            return;
+        }
+        // SAFETY: a C string of the environment.
+        let Some(value) = unsafe { CStr::from_ptr(entry) }.to_bytes().strip_prefix(libraries::VARIABLE) else { continue };
+        let ours = libraries::clean_up(value);
+        if ours > 0 && ours == value.len() {
+            return remove(envp, libraries::VARIABLE);
+        }
+        // SAFETY: moves the rest of the value, with its NUL, to where the value begins.
+        unsafe {
+            let start = entry.add(libraries::VARIABLE.len());
+            std::ptr::copy(start.add(ours), start, value.len() - ours + 1);
         }
     }
 }

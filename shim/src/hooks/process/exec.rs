@@ -1,7 +1,8 @@
 //! The exec family. All of it ends in one system call, made here, with `FLAC_EXEC` in the new environment: the new image finds its process slot by it.
 #![expect(unsafe_code, reason = "C arrays of strings, execve")]
 
-use super::image;
+use super::libraries::{self, Ready, VARIABLE};
+use super::{image, needed};
 use crate::abi::{CPath, fail};
 use crate::boundary::{Answer, CReturn, Escape};
 use crate::paths::{self, Walked};
@@ -48,25 +49,30 @@ impl Strings {
     }
 }
 
-/// The environment for a new image of this process: with `FLAC_EXEC` if there is something to hand over and the image will be ours.
+/// The environment for a new image of this process, if the image will be ours: with `FLAC_EXEC`, and with the libraries that were made ready.
 struct NewEnvironment {
     list: Vec<*const c_char>,
-    _exec: CString,
+    _ours: [CString; 2],
 }
 
 impl NewEnvironment {
-    fn of(envp: Strings) -> Option<Self> {
+    fn of(call: &Call<'_>, libraries: Option<&Ready>) -> Option<Self> {
         let (pid, token) = space::exec_token()?;
-        let mut list = envp.list();
+        let mut list = call.envp.list();
         // SAFETY: the program vouches for its strings.
-        let has = |name: &[u8]| list.iter().any(|s| unsafe { CStr::from_ptr(*s) }.to_bytes().starts_with(name));
-        if !has(b"FLAC_ROOT=") || !has(b"LD_PRELOAD=") {
+        let is = |s: *const c_char, name: &[u8]| unsafe { CStr::from_ptr(s) }.to_bytes().starts_with(name);
+        if !list.iter().any(|s| is(*s, b"FLAC_ROOT=")) || !list.iter().any(|s| is(*s, b"LD_PRELOAD=")) {
             return None;
         }
         let exec = CString::new(format!("FLAC_EXEC={pid}:{token}")).ok()?;
         list.push(exec.as_ptr());
+        let path = libraries.and_then(|l| l.variable(&call.library_path())).unwrap_or_default();
+        if !path.is_empty() {
+            list.retain(|s| !is(*s, VARIABLE));
+            list.push(path.as_ptr());
+        }
         list.push(std::ptr::null());
-        Some(Self { list, _exec: exec })
+        Some(Self { list, _ours: [exec, path] })
     }
 }
 
@@ -87,11 +93,17 @@ impl Call<'_> {
     fn new(argv: Strings, envp: Strings) -> Self {
         Self { argv, envp, script: None, depth: 0 }
     }
+    /// The value of `LD_LIBRARY_PATH` in the new environment.
+    pub fn library_path(&self) -> Vec<u8> {
+        // SAFETY: the program vouches for its strings.
+        let entries = self.envp.list().into_iter().map(|s| unsafe { CStr::from_ptr(s) }.to_bytes());
+        entries.filter_map(|e| e.strip_prefix(VARIABLE)).next().unwrap_or_default().to_vec()
+    }
 }
 
 /// The kernel's exec of a path, or of the descriptor `fd` if the path is empty. Returns the errno.
-pub fn kernel(fd: c_int, path: &CStr, flags: c_int, call: &Call<'_>) -> Escape {
-    let new = NewEnvironment::of(call.envp);
+pub fn kernel(fd: c_int, path: &CStr, flags: c_int, call: &Call<'_>, libraries: Option<&Ready>) -> Escape {
+    let new = NewEnvironment::of(call, libraries);
     let (argv, envp) = (call.argv.0, new.as_ref().map_or(call.envp.0, |new| new.list.as_ptr()));
     // SAFETY: C strings and arrays that end with null.
     unsafe {
@@ -126,7 +138,12 @@ pub fn run(dirfd: c_int, path: CPath, flags: c_int, call: &Call<'_>) -> Escape {
 
 /// A program of the kernel's. It says ENOENT for a script whose interpreter is in FLAC, too.
 fn kernel_or_script(dirfd: c_int, path: &CStr, flags: c_int, call: &Call<'_>) -> Escape {
-    let failed = kernel(dirfd, path, flags, call);
+    let more = call.library_path();
+    let concerned = !more.is_empty() && needed::directories(&more, b"").iter().any(|dir| libraries::leads_into_flac(dir));
+    let needed = concerned.then(|| image::needed_by_kernel_file(path)).flatten();
+    let ready = needed.and_then(|n| libraries::ready(path.to_bytes(), &n, &more));
+    let failed = kernel(dirfd, path, flags, call, ready.as_ref());
+    drop(ready);
     if failed == Escape::Fail(libc::ENOENT) && dirfd == AT_FDCWD {
         if let Some(line) = image::first_line_of_kernel_file(path) {
             return image::run_script(&line, path.to_bytes(), call);
@@ -243,7 +260,7 @@ fn by_descriptor(fd: c_int, call: &Call<'_>) -> Answer<c_int> {
             }
             image::run(fs, ino, name.as_bytes(), call)
         }
-        Err(Escape::NotOurs) => Err(kernel(fd, c"", AT_EMPTY_PATH, call)),
+        Err(Escape::NotOurs) => Err(kernel(fd, c"", AT_EMPTY_PATH, call, None)),
         Err(e) => Err(e),
     }
 }

@@ -27,11 +27,7 @@ static AWAITED: AtomicI32 = AtomicI32::new(-1);
 /// Registers our handler; before any other library can.
 pub fn register() {
     unsafe extern "C" {
-        fn pthread_atfork(
-            prepare: Option<extern "C" fn()>,
-            parent: Option<extern "C" fn()>,
-            child: Option<extern "C" fn()>,
-        ) -> c_int;
+        fn pthread_atfork(prepare: Option<extern "C" fn()>, parent: Option<extern "C" fn()>, child: Option<extern "C" fn()>) -> c_int;
     }
     // SAFETY: a function that lives as long as the library, which is never unloaded.
     unsafe { pthread_atfork(None, None, Some(in_child)) };

@@ -2,6 +2,8 @@
 //! script's path, as the kernel does it.
 
 use super::exec::{self, Call, Strings};
+use super::libraries;
+use super::needed::{self, Needed};
 use crate::abi::{CPath, fail};
 use crate::boundary::{Answer, Escape};
 use crate::{creds, fds};
@@ -37,8 +39,9 @@ pub fn run(fs: &'static Fs, ino: Ino, path: &[u8], call: &Call<'_>) -> Answer<c_
     }
     let name = call.script.unwrap_or(path).rsplit(|b| *b == b'/').next().unwrap_or(path);
     let copy = file.copy(attr.size, name)?;
+    let libraries = needed::of(|to, at| file.read(to, at).ok()).and_then(|n| libraries::ready(path, &n, &call.library_path()));
     drop(file);
-    Err(exec::kernel(copy.as_raw_fd(), c"", AT_EMPTY_PATH, call))
+    Err(exec::kernel(copy.as_raw_fd(), c"", AT_EMPTY_PATH, call, libraries.as_ref()))
 }
 
 /// Whether `ino` begins as scripts do.
@@ -95,6 +98,13 @@ fn script_line(head: &[u8]) -> Option<Answer<Line>> {
         rest[rest.iter().position(|b| !blank(b)).unwrap_or(0)..].to_vec()
     });
     Some(Ok(Line { interpreter, argument }))
+}
+
+/// What a program of the kernel's needs.
+pub fn needed_by_kernel_file(path: &CStr) -> Option<Needed> {
+    use rustix::fs::{Mode, OFlags};
+    let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    needed::of(|to, at| rustix::io::pread(&file, to, at).ok())
 }
 
 /// The first line of a script of the kernel's.
@@ -179,6 +189,12 @@ pub fn take_name() {
     if let Some(name) = name.and_then(|n| CString::new(&n[..n.len().min(15)]).ok()) {
         let _ = rustix::thread::set_name(&name);
     }
+}
+
+/// What the file `ino` needs, if it is a program or library.
+pub fn needed(fs: &'static Fs, ino: Ino) -> Option<Needed> {
+    let file = File::open(fs, ino).ok()?;
+    needed::of(|to, at| file.read(to, at).ok())
 }
 
 /// A memfd with the content of the library `ino`.

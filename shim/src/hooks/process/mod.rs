@@ -4,6 +4,8 @@ pub mod exec;
 pub mod fork;
 pub mod image;
 pub mod leave;
+pub mod libraries;
 pub mod library;
+mod needed;
 pub mod shell;
 pub mod spawn;
