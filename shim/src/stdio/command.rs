@@ -76,7 +76,11 @@ fn start(command: CPath, reads: bool, cloexec: bool, place: &Command) -> Stream 
     unsafe {
         libc::close(childs);
         if pid < 0 {
-            if stream.is_null() { libc::close(mine) } else { libc::fclose(stream.libc()) };
+            if stream.is_null() {
+                libc::close(mine)
+            } else {
+                libc::fclose(stream.libc())
+            };
             boundary::set_errno(errno);
             return Stream::NULL;
         }

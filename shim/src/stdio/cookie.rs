@@ -66,6 +66,7 @@ pub fn make(fd: c_int, mode: Mode) -> Answer<Stream> {
     }
     stream.set_cookie(stream.0.cast());
     stream.set_fileno(fd);
+    stream.lock_as_libc_does();
     Ok(stream)
 }
 

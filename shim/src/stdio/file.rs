@@ -29,6 +29,8 @@ pub mod flag {
     pub const CURRENTLY_PUTTING: i32 = 0x800;
     /// Opened for appending.
     pub const IS_APPENDING: i32 = 0x1000;
+    /// In `_flags2`: every character is read and written under the stream's lock.
+    pub const NEED_LOCK: i32 = 0x80;
     /// The word's upper half.
     pub const MAGIC: i32 = 0xfbad_0000_u32.cast_signed();
     /// Where it stands.
@@ -150,6 +152,18 @@ impl Stream {
     /// Sets some flags and clears others.
     pub fn change_flags(self, set: c_int, clear: c_int) {
         self.set_flags(self.flags() & !clear | set);
+    }
+    /// While the process has one thread, no lock is taken for each character, as on libc's own streams. libc changes that when it makes a thread.
+    pub fn lock_as_libc_does(self) {
+        unsafe extern "C" {
+            static __libc_single_threaded: c_char;
+        }
+        // SAFETY: libc's variable; the stream is new, nobody else knows it.
+        unsafe {
+            if __libc_single_threaded != 0 {
+                (*self.0).flags2 &= !flag::NEED_LOCK;
+            }
+        }
     }
     /// Whether nothing was read or written yet, nor the orientation chosen.
     pub fn is_fresh(self) -> bool {

@@ -5,7 +5,7 @@
 #![expect(unsafe_code, reason = "libc's variables and functions on streams")]
 
 use super::cookie;
-use super::file::{Stream, __fpurge, File, flag, stderr, stdin, stdout};
+use super::file::{__fpurge, File, Stream, flag, stderr, stdin, stdout};
 use super::mode::Mode;
 use crate::{boundary, log};
 use libc::{c_char, c_int};
