@@ -44,22 +44,12 @@ fn drive(options: &Options) -> Result<bool, String> {
         results.push(result);
     }
     if let Some(directory) = &options.out {
-        report::write(directory, &results)
-            .map_err(|error| format!("{}: {error}", directory.display()))?;
+        report::write(directory, &results).map_err(|error| format!("{}: {error}", directory.display()))?;
     }
-    let passed = results
-        .iter()
-        .filter(|result| result.passed() == Some(true))
-        .count();
-    let failed = results
-        .iter()
-        .filter(|result| result.passed() == Some(false))
-        .count();
+    let passed = results.iter().filter(|result| result.passed() == Some(true)).count();
+    let failed = results.iter().filter(|result| result.passed() == Some(false)).count();
     let broken: Vec<&String> = results.iter().flat_map(|result| &result.errors).collect();
     broken.iter().for_each(|error| println!("error: {error}"));
-    println!(
-        "{passed} targets met, {failed} missed, {} errors",
-        broken.len()
-    );
+    println!("{passed} targets met, {failed} missed, {} errors", broken.len());
     Ok(failed == 0 && broken.is_empty())
 }

@@ -38,8 +38,7 @@ impl Outcome {
 
     /// Whether the target is met; `None` where there is none. A row without a FLAC time misses its target.
     pub fn passed(&self) -> Option<bool> {
-        self.target
-            .map(|target| target.is_met_by(self).unwrap_or(false))
+        self.target.map(|target| target.is_met_by(self).unwrap_or(false))
     }
 }
 
@@ -53,12 +52,7 @@ struct Worker {
 
 /// Measures one row.
 pub fn measure(bench: &Bench, options: &Options, row: Row, target: Option<Target>) -> Outcome {
-    let mut outcome = Outcome {
-        row,
-        target,
-        times: Vec::new(),
-        errors: Vec::new(),
-    };
+    let mut outcome = Outcome { row, target, times: Vec::new(), errors: Vec::new() };
     let mut workers = Vec::new();
     for system in bench.systems(&outcome.row) {
         match start(bench, options, &outcome.row, system) {
@@ -66,18 +60,12 @@ pub fn measure(bench: &Bench, options: &Options, row: Row, target: Option<Target
             Err(message) => outcome.errors.push(fault(&outcome.row, system, &message)),
         }
     }
-    let rounds = if options.test {
-        1
-    } else {
-        options.rounds.max(1)
-    };
+    let rounds = if options.test { 1 } else { options.rounds.max(1) };
     for _ in 0..rounds {
         workers.retain_mut(|worker| match worker.round() {
             Ok(()) => true,
             Err(message) => {
-                outcome
-                    .errors
-                    .push(fault(&outcome.row, worker.system, &message));
+                outcome.errors.push(fault(&outcome.row, worker.system, &message));
                 worker.end();
                 false
             }
@@ -86,9 +74,7 @@ pub fn measure(bench: &Bench, options: &Options, row: Row, target: Option<Target
     for mut worker in workers {
         match worker.finish() {
             Ok(()) => outcome.times.push((worker.system, worker.rounds)),
-            Err(message) => outcome
-                .errors
-                .push(fault(&outcome.row, worker.system, &message)),
+            Err(message) => outcome.errors.push(fault(&outcome.row, worker.system, &message)),
         }
     }
     outcome
@@ -112,13 +98,7 @@ fn start(bench: &Bench, options: &Options, row: &Row, system: System) -> Result<
     let mut child = command.spawn().map_err(|error| error.to_string())?;
     let orders = child.stdin.take();
     let answers = BufReader::new(child.stdout.take().ok_or("no output")?);
-    let mut worker = Worker {
-        system,
-        child,
-        orders,
-        answers,
-        rounds: Vec::new(),
-    };
+    let mut worker = Worker { system, child, orders, answers, rounds: Vec::new() };
     match worker.answer() {
         Ok(line) if line == "ready" => Ok(worker),
         Ok(line) => {
@@ -132,9 +112,7 @@ fn start(bench: &Bench, options: &Options, row: &Row, system: System) -> Result<
 impl Worker {
     fn round(&mut self) -> Result<(), String> {
         let orders = self.orders.as_mut().ok_or("no input")?;
-        orders
-            .write_all(b"go\n")
-            .map_err(|error| error.to_string())?;
+        orders.write_all(b"go\n").map_err(|error| error.to_string())?;
         let line = self.answer()?;
         self.rounds.push(line.parse().map_err(|_| line)?);
         Ok(())
@@ -155,18 +133,11 @@ impl Worker {
         self.orders = None;
         let line = self.answer()?;
         let ended = self.end();
-        if line == "verified" {
-            Ok(())
-        } else {
-            Err(format!("{line} {ended}"))
-        }
+        if line == "verified" { Ok(()) } else { Err(format!("{line} {ended}")) }
     }
 
     fn end(&mut self) -> String {
         self.orders = None;
-        self.child.wait().map_or_else(
-            |error| error.to_string(),
-            |status| format!("the worker ended: {status}"),
-        )
+        self.child.wait().map_or_else(|error| error.to_string(), |status| format!("the worker ended: {status}"))
     }
 }

@@ -21,12 +21,8 @@ impl Target {
     pub fn is_met_by(self, outcome: &Outcome) -> Option<bool> {
         Some(match self {
             Target::Times(factor, other) => outcome.speedup(other)? >= factor,
-            Target::AddsAtMost(nanoseconds) => {
-                outcome.median(System::Flac)? - outcome.median(System::Tmpfs)? <= nanoseconds
-            }
-            Target::PreloadWithin(factor) => {
-                outcome.median(System::Preload)? <= factor * outcome.median(System::Tmpfs)?
-            }
+            Target::AddsAtMost(nanoseconds) => outcome.median(System::Flac)? - outcome.median(System::Tmpfs)? <= nanoseconds,
+            Target::PreloadWithin(factor) => outcome.median(System::Preload)? <= factor * outcome.median(System::Tmpfs)?,
         })
     }
 
@@ -56,10 +52,7 @@ const MIB: usize = 1 << 20;
 
 fn issue2() -> Plan {
     let tmpfs = |factor| Some(Target::Times(factor, System::Tmpfs));
-    let touching = |touch| Row {
-        touch,
-        ..Row::new(Io::Read, 2 * MIB)
-    };
+    let touching = |touch| Row { touch, ..Row::new(Io::Read, 2 * MIB) };
     let mut rows = vec![
         (Row::new(Io::Read, 64), tmpfs(5.0)),
         (Row::new(Io::Read, 4 * KIB), tmpfs(2.0)),
@@ -75,10 +68,7 @@ fn issue2() -> Plan {
     }
     rows.push((Row::new(Io::True, 1), Some(Target::PreloadWithin(1.02))));
     rows.push((Row::new(Io::True, 1), Some(Target::AddsAtMost(300_000.0))));
-    let durable = Row {
-        fsync: true,
-        ..Row::new(Io::Append, 4 * KIB)
-    };
+    let durable = Row { fsync: true, ..Row::new(Io::Append, 4 * KIB) };
     rows.push((durable, Some(Target::Times(1.0, System::Disk))));
     rows.extend([Io::Open, Io::Stat, Io::Create, Io::Unlink].map(|io| (Row::new(io, 1), None)));
     rows
@@ -90,25 +80,11 @@ fn trial() -> Plan {
     for io in [Io::Read, Io::Overwrite, Io::Append, Io::Rw] {
         rows.extend([64, 4 * KIB, 2 * MIB].map(|size| Row::new(io, size)));
         let page = Touch::Page;
-        rows.push(Row {
-            pattern: Pattern::Random,
-            touch: page,
-            ..Row::new(io, 64 * KIB)
-        });
-        rows.push(Row {
-            buffer: Source::Fresh,
-            touch: Touch::All,
-            ..Row::new(io, 2 * MIB)
-        });
-        rows.push(Row {
-            threads: 2,
-            ..Row::new(io, 4 * KIB)
-        });
+        rows.push(Row { pattern: Pattern::Random, touch: page, ..Row::new(io, 64 * KIB) });
+        rows.push(Row { buffer: Source::Fresh, touch: Touch::All, ..Row::new(io, 2 * MIB) });
+        rows.push(Row { threads: 2, ..Row::new(io, 4 * KIB) });
     }
-    rows.push(Row {
-        fsync: true,
-        ..Row::new(Io::Append, 4 * KIB)
-    });
+    rows.push(Row { fsync: true, ..Row::new(Io::Append, 4 * KIB) });
     let others = [Io::Open, Io::Stat, Io::Create, Io::Unlink, Io::True];
     rows.extend(others.map(|io| Row::new(io, 1)));
     rows.push(Row::new(Io::Cp, 4 * MIB));
@@ -124,15 +100,7 @@ fn product(options: &Options) -> Plan {
                     for &touch in &options.touch {
                         for &threads in &options.threads {
                             let fsync = options.fsync;
-                            rows.push(Row {
-                                io,
-                                size,
-                                pattern,
-                                buffer,
-                                touch,
-                                threads,
-                                fsync,
-                            });
+                            rows.push(Row { io, size, pattern, buffer, touch, threads, fsync });
                         }
                     }
                 }

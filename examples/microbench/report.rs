@@ -22,23 +22,12 @@ pub fn line(outcome: &Outcome) -> String {
     for system in SHOWN {
         let _ = write!(text, "{:>20}", time(outcome, system));
     }
-    for (system, width) in [
-        (System::Tmpfs, 13),
-        (System::HugeTmpfs, 11),
-        (System::Disk, 11),
-    ] {
-        let ratio = outcome
-            .speedup(system)
-            .map_or("-".to_owned(), |ratio| format!("{ratio:.2}x"));
+    for (system, width) in [(System::Tmpfs, 13), (System::HugeTmpfs, 11), (System::Disk, 11)] {
+        let ratio = outcome.speedup(system).map_or("-".to_owned(), |ratio| format!("{ratio:.2}x"));
         let _ = write!(text, "{ratio:>width$}");
     }
     if let (Some(target), Some(passed)) = (outcome.target, outcome.passed()) {
-        let _ = write!(
-            text,
-            "  {} {}",
-            if passed { "PASS" } else { "FAIL" },
-            target.name()
-        );
+        let _ = write!(text, "  {} {}", if passed { "PASS" } else { "FAIL" }, target.name());
     }
     if let Some(preload) = outcome.median(System::Preload) {
         let _ = write!(text, " (preload alone: {:.3} us)", preload / 1e3);
@@ -59,10 +48,7 @@ fn time(outcome: &Outcome, system: System) -> String {
 
 /// Megabytes (10^6) a second.
 fn rate(outcome: &Outcome, nanoseconds: f64) -> Option<f64> {
-    outcome
-        .row
-        .moves_bytes()
-        .then(|| outcome.row.size as f64 * 1e3 / nanoseconds)
+    outcome.row.moves_bytes().then(|| outcome.row.size as f64 * 1e3 / nanoseconds)
 }
 
 /// Writes `results.csv` and `results.json`.
@@ -79,22 +65,15 @@ fn csv(outcomes: &[Outcome]) -> String {
     let mut text = "row,system,median_us,mb_per_s,speedup_of_flac,target,passed\n".to_owned();
     for outcome in outcomes {
         let target = outcome.target.map_or(String::new(), |target| target.name());
-        let passed = outcome
-            .passed()
-            .map_or(String::new(), |passed| passed.to_string());
+        let passed = outcome.passed().map_or(String::new(), |passed| passed.to_string());
         for (system, _) in &outcome.times {
             let Some(median) = outcome.median(*system) else {
                 continue;
             };
             let rate = rate(outcome, median).map_or(String::new(), |rate| format!("{rate:.1}"));
-            let ratio = outcome
-                .speedup(*system)
-                .map_or(String::new(), |ratio| format!("{ratio:.3}"));
+            let ratio = outcome.speedup(*system).map_or(String::new(), |ratio| format!("{ratio:.3}"));
             let (row, name, micros) = (outcome.row.name(), system.name(), median / 1e3);
-            let _ = writeln!(
-                text,
-                "{row},{name},{micros:.4},{rate},{ratio},{target},{passed}"
-            );
+            let _ = writeln!(text, "{row},{name},{micros:.4},{rate},{ratio},{target},{passed}");
         }
     }
     text
@@ -117,17 +96,9 @@ fn json_row(outcome: &Outcome) -> String {
             format!(r#"    "{name}": {{"median_ns": {median:.1}, "rounds_ns": [{rounds}]}}"#)
         })
         .collect();
-    let target = outcome.target.map_or("null".to_owned(), |target| {
-        format!(r#""{}""#, target.name())
-    });
-    let passed = outcome
-        .passed()
-        .map_or("null".to_owned(), |passed| passed.to_string());
-    let errors: Vec<String> = outcome
-        .errors
-        .iter()
-        .map(|error| format!("{error:?}"))
-        .collect();
+    let target = outcome.target.map_or("null".to_owned(), |target| format!(r#""{}""#, target.name()));
+    let passed = outcome.passed().map_or("null".to_owned(), |passed| passed.to_string());
+    let errors: Vec<String> = outcome.errors.iter().map(|error| format!("{error:?}")).collect();
     format!(
         "  {{\"row\": \"{}\", \"bytes\": {}, \"target\": {target}, \"passed\": {passed}, \"errors\": [{}], \"systems\": {{\n{}\n  }}}}",
         outcome.row.name(),

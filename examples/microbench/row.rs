@@ -77,26 +77,14 @@ pub struct Row {
 }
 
 fn word(value: impl ValueEnum) -> String {
-    value
-        .to_possible_value()
-        .expect("no value is hidden")
-        .get_name()
-        .to_owned()
+    value.to_possible_value().expect("no value is hidden").get_name().to_owned()
 }
 
 impl Row {
     /// A row with the usual parameters.
     pub fn new(io: Io, size: usize) -> Row {
         let (pattern, buffer, touch) = (Pattern::Sequential, Source::Warm, Touch::None);
-        Row {
-            io,
-            size,
-            pattern,
-            buffer,
-            touch,
-            threads: 1,
-            fsync: false,
-        }
+        Row { io, size, pattern, buffer, touch, threads: 1, fsync: false }
     }
 
     /// The options that make a worker measure this row.
@@ -117,10 +105,7 @@ impl Row {
 
     /// Whether bytes are moved, so that a rate makes sense.
     pub fn moves_bytes(&self) -> bool {
-        matches!(
-            self.io,
-            Io::Read | Io::Overwrite | Io::Append | Io::Rw | Io::Cp
-        )
+        matches!(self.io, Io::Read | Io::Overwrite | Io::Append | Io::Rw | Io::Cp)
     }
 
     /// Its name in tables.

@@ -54,34 +54,21 @@ impl Bench {
     /// # Errors
     /// What could not be made, and why.
     pub fn prepare(options: &Options) -> Result<Bench, String> {
-        let disk = options
-            .disk
-            .clone()
-            .unwrap_or_else(|| target_directory().join("tmp"));
+        let disk = options.disk.clone().unwrap_or_else(|| target_directory().join("tmp"));
         std::fs::create_dir_all(&disk).map_err(|error| format!("{}: {error}", disk.display()))?;
         let (disk, memory) = (temporary_in(&disk)?, temporary_in(Path::new("/dev/shm"))?);
         let huge = match &options.huge {
             _ if options.no_huge => None,
             Some(directory) => Some(Huge::Directory(temporary_in(directory)?)),
-            None if crate::worker::may_mount() => {
-                Some(Huge::MountByWorker(temporary_in(memory.path())?))
-            }
+            None if crate::worker::may_mount() => Some(Huge::MountByWorker(temporary_in(memory.path())?)),
             None => None,
         };
         let (root, pool) = (disk.path().join("flac"), disk.path().join("pool"));
         std::fs::create_dir(&root).map_err(|error| format!("{}: {error}", root.display()))?;
         let size = if options.test { 512 << 20 } else { 8 << 30 };
-        flac::media::Pool::create(&pool, &flac::media::PoolOptions { size })
-            .map_err(|error| error.to_string())?;
+        flac::media::Pool::create(&pool, &flac::media::PoolOptions { size }).map_err(|error| error.to_string())?;
         let shim = options.shim.clone().map_or_else(build_shim, Ok)?;
-        Ok(Bench {
-            disk,
-            memory,
-            huge,
-            shim,
-            root,
-            pool,
-        })
+        Ok(Bench { disk, memory, huge, shim, root, pool })
     }
 
     /// The competitors of a row, FLAC first.
@@ -116,16 +103,10 @@ impl Bench {
                 None => self.memory.path(),
             },
         };
-        command
-            .arg("--dir")
-            .arg(parent.join(format!("row-{number}-{}", system.name())));
+        command.arg("--dir").arg(parent.join(format!("row-{number}-{}", system.name())));
         let variables = self.variables(system);
         if starts_programs_only {
-            command.args(
-                variables
-                    .iter()
-                    .map(|(name, value)| format!("--child-env={name}={value}")),
-            );
+            command.args(variables.iter().map(|(name, value)| format!("--child-env={name}={value}")));
         } else {
             command.envs(variables);
             if system == System::Flac {
@@ -152,10 +133,7 @@ impl Bench {
 impl Drop for Bench {
     fn drop(&mut self) {
         let mut stop = Command::new(profile_directory().join("flac"));
-        let stopped = stop
-            .args(["stop", "--discard", "--pool"])
-            .arg(&self.pool)
-            .output();
+        let stopped = stop.args(["stop", "--discard", "--pool"]).arg(&self.pool).output();
         if !stopped.is_ok_and(|output| output.status.success()) {
             eprintln!("microbench: `flac stop` failed: the cache stays in memory");
         }
@@ -164,33 +142,22 @@ impl Drop for Bench {
 
 /// Device and inode of a directory.
 pub fn identity(path: &Path) -> String {
-    path.metadata().map_or_else(
-        |error| error.to_string(),
-        |found| format!("{}:{}", found.dev(), found.ino()),
-    )
+    path.metadata().map_or_else(|error| error.to_string(), |found| format!("{}:{}", found.dev(), found.ino()))
 }
 
 fn temporary_in(parent: &Path) -> Result<TempDir, String> {
-    let made = tempfile::Builder::new()
-        .prefix("flac-microbench-")
-        .tempdir_in(parent);
+    let made = tempfile::Builder::new().prefix("flac-microbench-").tempdir_in(parent);
     made.map_err(|error| format!("{}: {error}", parent.display()))
 }
 
 /// `target/release` or `target/debug`: two levels above this program, which is in `examples`.
 fn profile_directory() -> PathBuf {
     let program = std::env::current_exe().expect("the path of this program");
-    program
-        .ancestors()
-        .nth(2)
-        .expect("a target directory")
-        .to_owned()
+    program.ancestors().nth(2).expect("a target directory").to_owned()
 }
 
 fn target_directory() -> PathBuf {
-    profile_directory()
-        .parent()
-        .map_or_else(std::env::temp_dir, Path::to_owned)
+    profile_directory().parent().map_or_else(std::env::temp_dir, Path::to_owned)
 }
 
 fn build_shim() -> Result<PathBuf, String> {
@@ -201,24 +168,10 @@ fn build_shim() -> Result<PathBuf, String> {
     };
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
-    build.current_dir(env!("CARGO_MANIFEST_DIR")).args([
-        "build",
-        "-q",
-        "-p",
-        "flac-shim",
-        "-p",
-        "flac-cli",
-        "--profile",
-        profile,
-    ]);
-    let output = build
-        .output()
-        .map_err(|error| format!("cargo build: {error}"))?;
+    build.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "-q", "-p", "flac-shim", "-p", "flac-cli", "--profile", profile]);
+    let output = build.output().map_err(|error| format!("cargo build: {error}"))?;
     if !output.status.success() {
-        return Err(format!(
-            "cargo build -p flac-shim failed:\n{}",
-            String::from_utf8_lossy(&output.stderr)
-        ));
+        return Err(format!("cargo build -p flac-shim failed:\n{}", String::from_utf8_lossy(&output.stderr)));
     }
     Ok(directory.join("libflacshim.so"))
 }

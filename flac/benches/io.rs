@@ -77,7 +77,7 @@ fn main() {
     };
     median("create + unlink", create, 2_000);
     fs.exit();
-    if let Some(dram) = std::fs::read_link(fs.run_dir().join("dram")).ok() {
+    if let Ok(dram) = std::fs::read_link(fs.run_dir().join("dram")) {
         let _ = std::fs::remove_file(dram);
     }
     let _ = std::fs::remove_dir_all(fs.run_dir());

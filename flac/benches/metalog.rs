@@ -29,13 +29,8 @@ fn measure(what: &str, n: usize, mut f: impl FnMut(usize)) -> f64 {
 fn change(meta: &Meta, i: usize) -> flac::units::Seq {
     let mut txn = meta.begin().expect("a transaction");
     let ino = (i as u64).to_be_bytes();
-    txn.put(&[&b"i"[..], &ino].concat(), &[1; 80])
-        .expect("a put");
-    txn.put(
-        &[&b"d"[..], &[0; 8], format!("name{i}").as_bytes()].concat(),
-        &ino,
-    )
-    .expect("a put");
+    txn.put(&[&b"i"[..], &ino].concat(), &[1; 80]).expect("a put");
+    txn.put(&[&b"d"[..], &[0; 8], format!("name{i}").as_bytes()].concat(), &ino).expect("a put");
     txn.put(b"parent", &ino).expect("a put");
     let seq = txn.commit().expect("a commit");
     if meta.checkpoint_due() {
@@ -50,16 +45,10 @@ fn open(pool: &Path, run: &Path) -> Meta {
 }
 
 fn main() {
-    let scale = if std::env::args().any(|a| a == "--test") {
-        100
-    } else {
-        1
-    };
+    let scale = if std::env::args().any(|a| a == "--test") { 100 } else { 1 };
     let base = std::env::var_os("FLAC_BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
     let disk = tempfile::tempdir_in(base).expect("a directory on the disk");
-    let memory = tempfile::tempdir_in("/dev/shm")
-        .or_else(|_| tempfile::tempdir())
-        .expect("a directory in memory");
+    let memory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a directory in memory");
     let (pool, run) = (disk.path().join("pool"), memory.path().join("run"));
     std::fs::create_dir(&run).expect("a run directory");
     Pool::create(&pool, &PoolOptions { size: 1 << 30 }).expect("a pool");
@@ -73,18 +62,10 @@ fn main() {
     measure("snapshot + get", reads, |i| {
         let txn = meta.read().expect("a snapshot");
         let ino = (i % (5 * changes)) as u64;
-        assert!(
-            black_box(txn.get(&[&b"i"[..], &ino.to_be_bytes()].concat()))
-                .expect("a get")
-                .is_some()
-        );
+        assert!(black_box(txn.get(&[&b"i"[..], &ino.to_be_bytes()].concat())).expect("a get").is_some());
     });
     measure("snapshot + get of the same key", reads, |_| {
-        assert!(
-            black_box(meta.read().expect("a snapshot").get(b"parent"))
-                .expect("a get")
-                .is_some()
-        );
+        assert!(black_box(meta.read().expect("a snapshot").get(b"parent")).expect("a get").is_some());
     });
     measure("last_seq", reads, |_| {
         black_box(meta.last_seq());
@@ -101,69 +82,31 @@ fn main() {
                 appended.sync_all().expect("a sync");
             },
             &mut |i| {
-                std::os::unix::fs::FileExt::write_all_at(
-                    &overwritten,
-                    &[7; 256],
-                    (i * 256) as u64 % (4 << 20),
-                )
-                .expect("a write");
+                std::os::unix::fs::FileExt::write_all_at(&overwritten, &[7; 256], (i * 256) as u64 % (4 << 20)).expect("a write");
                 overwritten.sync_data().expect("a sync");
             },
         ],
     );
-    println!(
-        "{:<58} {durable:>10.2} us",
-        "begin + 3 puts + commit + sync"
-    );
-    println!(
-        "{:<58} {fsync:>10.2} us",
-        "append of 256 bytes to a file + fsync"
-    );
-    println!(
-        "{:<58} {fdatasync:>10.2} us",
-        "overwrite of 256 bytes + fdatasync"
-    );
-    println!(
-        "{:<58} {:>10.1} x",
-        "durable change against append + fsync",
-        fsync / durable
-    );
+    println!("{:<58} {durable:>10.2} us", "begin + 3 puts + commit + sync");
+    println!("{:<58} {fsync:>10.2} us", "append of 256 bytes to a file + fsync");
+    println!("{:<58} {fdatasync:>10.2} us", "overwrite of 256 bytes + fdatasync");
+    println!("{:<58} {:>10.1} x", "durable change against append + fsync", fsync / durable);
 
     let begun = Instant::now();
     meta.checkpoint().expect("a checkpoint");
-    println!(
-        "{:<58} {:>10.0} us",
-        format!("checkpoint of {} keys", changes * 10),
-        begun.elapsed().as_secs_f64() * 1e6
-    );
+    println!("{:<58} {:>10.0} us", format!("checkpoint of {} keys", changes * 10), begun.elapsed().as_secs_f64() * 1e6);
     let last = meta.last_seq();
     drop(meta);
     let begun = Instant::now();
     let meta = open(&pool, &run);
-    println!(
-        "{:<58} {:>10.0} us",
-        "joining a live metalog",
-        begun.elapsed().as_secs_f64() * 1e6
-    );
+    println!("{:<58} {:>10.0} us", "joining a live metalog", begun.elapsed().as_secs_f64() * 1e6);
     assert_eq!(meta.last_seq(), last);
     drop(meta);
-    std::fs::remove_dir_all(&run)
-        .and_then(|()| std::fs::create_dir(&run))
-        .expect("an empty run directory");
+    std::fs::remove_dir_all(&run).and_then(|()| std::fs::create_dir(&run)).expect("an empty run directory");
     let begun = Instant::now();
     let meta = open(&pool, &run);
-    println!(
-        "{:<58} {:>10.0} us",
-        "recovery after a reboot",
-        begun.elapsed().as_secs_f64() * 1e6
-    );
-    assert!(
-        meta.read()
-            .expect("a snapshot")
-            .get(b"parent")
-            .expect("a get")
-            .is_some()
-    );
+    println!("{:<58} {:>10.0} us", "recovery after a reboot", begun.elapsed().as_secs_f64() * 1e6);
+    assert!(meta.read().expect("a snapshot").get(b"parent").expect("a get").is_some());
 }
 
 /// Runs the three in turn `n` times, because a disk has moods; the median microseconds of each.
@@ -184,10 +127,7 @@ fn interleave(n: usize, mut fs: [&mut dyn FnMut(usize); 3]) -> [f64; 3] {
 
 fn overwritten(path: &Path) -> std::fs::File {
     std::fs::write(path, vec![0; 4 << 20]).expect("a file");
-    let file = std::fs::File::options()
-        .write(true)
-        .open(path)
-        .expect("a file");
+    let file = std::fs::File::options().write(true).open(path).expect("a file");
     file.sync_all().expect("a sync");
     file
 }

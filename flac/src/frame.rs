@@ -170,7 +170,7 @@ impl Frames {
         let mut at = first.get();
         let end = at + pages;
         while at < end {
-            if at % BLOCK_FRAMES as u32 == 0 && end - at >= BLOCK_FRAMES as u32 {
+            if at.is_multiple_of(BLOCK_FRAMES as u32) && end - at >= BLOCK_FRAMES as u32 {
                 block(self, at / BLOCK_FRAMES as u32);
                 at += BLOCK_FRAMES as u32;
             } else {

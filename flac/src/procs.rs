@@ -1,7 +1,7 @@
 //! The process table: who uses the region, what each holds, and who is dead. Knows no file: a hold is a number of an open-file slot.
 
-use crate::region::{Control, HoldWord, PROCS, ProcSlot};
 use crate::error::{Error, Result};
+use crate::region::{Control, HoldWord, PROCS, ProcSlot};
 use crate::sync::{AtomicU32, Liveness, Ordering::*};
 
 /// This process's place in the process table.

@@ -65,7 +65,7 @@ impl Entry {
     }
     /// With `frame` as DRAM half, newer than the log.
     pub fn written(frame: FrameNo) -> Self {
-        Entry(frame.get() as u64 + 1 | Self::DIRTY)
+        Entry((frame.get() as u64 + 1) | Self::DIRTY)
     }
     /// A hole newer than the log.
     pub fn punched() -> Self {

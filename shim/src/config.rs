@@ -56,15 +56,7 @@ pub struct Settings {
 
 impl Settings {
     const fn new() -> Self {
-        Self {
-            root: Bytes::new(),
-            pool: Bytes::new(),
-            dram: None,
-            attach: true,
-            stats: Bytes::new(),
-            exec: None,
-            covered: false,
-        }
+        Self { root: Bytes::new(), pool: Bytes::new(), dram: None, attach: true, stats: Bytes::new(), exec: None, covered: false }
     }
 }
 

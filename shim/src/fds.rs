@@ -65,12 +65,11 @@ pub fn note_flac(fd: c_int) {
 #[inline]
 pub fn open_file(fd: c_int) -> Answer<(&'static Fs, OpenId)> {
     let kind = kind(fd).ok_or(Escape::NotOurs)?;
-    if kind.load(Ordering::Relaxed) == FLAC {
-        if let Some(fs) = space::opened() {
-            if let Some(id) = fs.held(fd as usize) {
-                return Ok((fs, id));
-            }
-        }
+    if kind.load(Ordering::Relaxed) == FLAC
+        && let Some(fs) = space::opened()
+        && let Some(id) = fs.held(fd as usize)
+    {
+        return Ok((fs, id));
     }
     look(fd)
 }
@@ -160,12 +159,11 @@ pub fn open(fs: &'static Fs, ino: Ino, flags: c_int) -> Answer<c_int> {
 
 /// Before the kernel closes `fd`, or puts something else there: gives up the hold.
 pub fn release(fd: c_int) {
-    if let Some(kind) = kind(fd) {
-        if kind.swap(UNKNOWN, Ordering::Relaxed) == FLAC {
-            if let Some(fs) = space::opened() {
-                fs.release(fd as usize);
-            }
-        }
+    if let Some(kind) = kind(fd)
+        && kind.swap(UNKNOWN, Ordering::Relaxed) == FLAC
+        && let Some(fs) = space::opened()
+    {
+        fs.release(fd as usize);
     }
 }
 

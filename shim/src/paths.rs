@@ -166,12 +166,11 @@ pub fn place(dirfd: c_int, path: &[u8], last: Last) -> Answer<Place<'_>> {
         if let Some(rest) = below(config::root(), path) {
             return Ok(Place::Flac(space::fs()?, Ino::ROOT, Cow::Borrowed(rest)));
         }
-        if matches!(path.get(1), Some(b'd' | b'p')) {
-            if let Some(special) = special::parse(path) {
-                if let Some(place) = special::place(&special, last)? {
-                    return Ok(place);
-                }
-            }
+        if matches!(path.get(1), Some(b'd' | b'p'))
+            && let Some(special) = special::parse(path)
+            && let Some(place) = special::place(&special, last)?
+        {
+            return Ok(place);
         }
     } else {
         let base = if dirfd == libc::AT_FDCWD {

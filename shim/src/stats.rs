@@ -34,12 +34,12 @@ const HIGH: i32 = 600;
 
 /// Before the program begins.
 pub fn start() {
-    if config::settings().is_some_and(|s| s.stats.get() == b"stderr") {
-        if let Ok(kept) = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stderr(), HIGH) {
-            let kept = std::os::fd::IntoRawFd::into_raw_fd(kept);
-            crate::fds::note_own(kept);
-            STDERR.store(kept, Ordering::Relaxed);
-        }
+    if config::settings().is_some_and(|s| s.stats.get() == b"stderr")
+        && let Ok(kept) = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stderr(), HIGH)
+    {
+        let kept = std::os::fd::IntoRawFd::into_raw_fd(kept);
+        crate::fds::note_own(kept);
+        STDERR.store(kept, Ordering::Relaxed);
     }
 }
 

@@ -70,13 +70,10 @@ impl VaList {
                 list.general += 8;
                 list.general_top.offset(list.general as isize - 8)
             });
-            let at = from_register.map_or_else(
-                || {
-                    list.stack = list.stack.add(1);
-                    list.stack.sub(1).cast::<u8>()
-                },
-                |register| register,
-            );
+            let at = from_register.unwrap_or_else(|| {
+                list.stack = list.stack.add(1);
+                list.stack.sub(1).cast::<u8>()
+            });
             at.cast::<*mut T>().read()
         }
     }

@@ -62,8 +62,8 @@ fn an_attached_buffer_and_the_file_are_independent() {
     }
     let attached = space.fs.stats.list().iter().find(|(name, _)| *name == "bytes attached").unwrap().1;
     assert!(attached > 0 || !space.fs.has_huge_frames(), "nothing was attached");
-    // SAFETY: allocated above with this layout; the views on it are forgotten first.
     space.fs.unmapped(buffer.as_ptr() as usize, 8 << 20);
+    // SAFETY: allocated above with this layout; the views on it were forgotten.
     unsafe { std::alloc::dealloc(buffer.as_mut_ptr(), layout) };
 }
 

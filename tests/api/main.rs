@@ -9,7 +9,6 @@ use flac::fs::open::OpenId;
 use flac::media::{Pool, PoolOptions};
 use flac::units::Ino;
 use flac::{Config, Fs, Result};
-use std::sync::OnceLock;
 
 const ROOT: Creds<'static> = Creds { uid: 0, gid: 0, groups: &[], umask: 0o022 };
 
@@ -35,7 +34,7 @@ impl Space {
     /// As after a reboot: everything volatile is gone.
     fn reboot(mut self) -> Self {
         self.fs.exit();
-        std::fs::remove_dir_all(self.fs.run_dir()).expect("the run directory goes");
+        remove_volatile(&self.fs);
         let fs = Fs::open(&Config::new(self.dir.path())).expect("the pool opens again");
         std::mem::forget(std::mem::replace(&mut self.fs, fs));
         self
@@ -70,14 +69,20 @@ impl Space {
 impl Drop for Space {
     fn drop(&mut self) {
         self.fs.exit();
-        let _ = std::fs::remove_dir_all(self.fs.run_dir());
+        remove_volatile(&self.fs);
     }
+}
+
+/// What a reboot takes: the run directory, and the tier's file where that lies on a tmpfs of its own.
+fn remove_volatile(fs: &Fs) {
+    if let Ok(dram) = std::fs::read_link(fs.run_dir().join("dram")) {
+        let _ = std::fs::remove_file(dram);
+    }
+    std::fs::remove_dir_all(fs.run_dir()).expect("the run directory goes");
 }
 
 /// Bytes that tell their position.
 fn pattern(len: usize, seed: u64) -> Vec<u8> {
-    static ONCE: OnceLock<()> = OnceLock::new();
-    ONCE.get_or_init(|| ());
     let mut x = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     (0..len)
         .map(|_| {

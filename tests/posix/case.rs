@@ -29,11 +29,7 @@ impl From<Errno> for Stop {
     #[track_caller]
     fn from(errno: Errno) -> Stop {
         let place = Location::caller();
-        Stop::Failed(format!(
-            "{}:{}: unexpected {errno:?}",
-            place.file(),
-            place.line()
-        ))
+        Stop::Failed(format!("{}:{}: unexpected {errno:?}", place.file(), place.line()))
     }
 }
 
@@ -47,11 +43,7 @@ macro_rules! fails {
     ($errno:ident, $call:expr $(,)?) => {
         match $call {
             Err(errno) => assert_eq!(errno, $crate::sys::$errno, "{}", stringify!($call)),
-            Ok(_) => panic!(
-                "{} succeeded instead of {}",
-                stringify!($call),
-                stringify!($errno)
-            ),
+            Ok(_) => panic!("{} succeeded instead of {}", stringify!($call), stringify!($errno)),
         }
     };
 }
@@ -160,25 +152,15 @@ pub fn run(arguments: &[String]) -> ExitCode {
         eprintln!("--case NAME DIR ROOT OUTSIDE [KERNEL_ROOT_ID]");
         return ExitCode::FAILURE;
     };
-    let Some((_, body)) = crate::cases::all()
-        .into_iter()
-        .find(|(known, _)| known == name)
-    else {
+    let Some((_, body)) = crate::cases::all().into_iter().find(|(known, _)| known == name) else {
         eprintln!("no case is called {name}");
         return ExitCode::FAILURE;
     };
-    if rest
-        .first()
-        .is_some_and(|kernel| *kernel == identity(Path::new(root)))
-    {
+    if rest.first().is_some_and(|kernel| *kernel == identity(Path::new(root))) {
         eprintln!("{root} is the kernel's directory: the shim does not serve it");
         return ExitCode::from(NOT_SERVED);
     }
-    let dir = Dir {
-        path: path.into(),
-        root: root.into(),
-        outside: outside.into(),
-    };
+    let dir = Dir { path: path.into(), root: root.into(), outside: outside.into() };
     match enter(&dir).map_err(Stop::from).and_then(|()| body(&dir)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Stop::Skipped(reason)) => {
@@ -194,10 +176,7 @@ pub fn run(arguments: &[String]) -> ExitCode {
 
 /// Device and inode of a directory, as text.
 pub fn identity(path: &Path) -> String {
-    sys::stat(path).map_or_else(
-        |errno| format!("{errno:?}"),
-        |stat| format!("{}:{}", stat.st_dev, stat.st_ino),
-    )
+    sys::stat(path).map_or_else(|errno| format!("{errno:?}"), |stat| format!("{}:{}", stat.st_dev, stat.st_ino))
 }
 
 fn enter(dir: &Dir) -> sys::Sys<()> {

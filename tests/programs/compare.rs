@@ -83,11 +83,9 @@ pub fn judge(case: &Case, reference: &Side, subject: &Side) -> Verdict {
     if expected.end != found.end {
         differences.push_str(&format!("  ended: {reference}: {}; {subject}: {}\n", expected.end, found.end));
     }
-    for (what, want, have) in [
-        ("stdout", &expected.stdout, &found.stdout),
-        ("stderr", &expected.stderr, &found.stderr),
-        ("tree", &expected.tree, &found.tree),
-    ] {
+    for (what, want, have) in
+        [("stdout", &expected.stdout, &found.stdout), ("stderr", &expected.stderr, &found.stderr), ("tree", &expected.tree, &found.tree)]
+    {
         differences.push_str(&first_difference(what, want, have).unwrap_or_default());
     }
     if differences.is_empty() {
@@ -140,4 +138,3 @@ fn keep(case: &Case, results: [(&str, &Trace); 2]) -> PathBuf {
     }
     dir
 }
-

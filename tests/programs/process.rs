@@ -99,9 +99,8 @@ fn wait(child: &mut Child, deadline: Instant) -> End {
 /// Whether less than a tenth of the memory is available.
 fn memory_is_low() -> bool {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let kilobytes = |name: &str| -> Option<u64> {
-        text.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
-    };
+    let kilobytes =
+        |name: &str| -> Option<u64> { text.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok() };
     let (available, total) = (kilobytes("MemAvailable:"), kilobytes("MemTotal:"));
     available.zip(total).is_some_and(|(available, total)| available < total / 10)
 }

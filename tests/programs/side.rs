@@ -183,9 +183,7 @@ impl Stage {
 fn script(case: &Case) -> String {
     let run = match case.path.extension() {
         Some(ext) if ext == "py" => "exec python3 \"$CASE\"",
-        _ if std::env::var_os("FLAC_TEST_TRACE").is_some() => {
-            "exec 19>&1; BASH_XTRACEFD=19; PS4='+ line $LINENO: '; set -x; . \"$CASE\""
-        }
+        _ if std::env::var_os("FLAC_TEST_TRACE").is_some() => "exec 19>&1; BASH_XTRACEFD=19; PS4='+ line $LINENO: '; set -x; . \"$CASE\"",
         _ => ". \"$CASE\"",
     };
     format!("umask 022; mkdir -p \"$ROOT/case\" \"$HOME\" \"$TMPDIR\" && cd \"$ROOT/case\" && {{ {run}; }}")

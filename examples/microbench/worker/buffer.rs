@@ -30,12 +30,7 @@ impl Buffer {
         let skip = mapping.addr().next_multiple_of(HUGE) - mapping.addr();
         // SAFETY: `skip` < HUGE, so `length` bytes after it lie inside the mapping.
         let start = unsafe { mapping.cast::<u8>().add(skip) };
-        Buffer {
-            mapping,
-            mapped,
-            start,
-            length,
-        }
+        Buffer { mapping, mapped, start, length }
     }
 
     /// Memory that was written before.
@@ -49,14 +44,10 @@ impl Buffer {
     pub fn look(&self, touch: Touch) {
         let sum = match touch {
             Touch::None => 0,
-            Touch::Page => self
-                .iter()
-                .step_by(PAGE)
-                .fold(0_u64, |sum, byte| sum.wrapping_add(u64::from(*byte))),
+            Touch::Page => self.iter().step_by(PAGE).fold(0_u64, |sum, byte| sum.wrapping_add(u64::from(*byte))),
             Touch::All => {
                 let word = |bytes: &[u8]| u64::from_ne_bytes(bytes.try_into().expect("8 bytes"));
-                self.chunks_exact(8)
-                    .fold(0_u64, |sum, bytes| sum.wrapping_add(word(bytes)))
+                self.chunks_exact(8).fold(0_u64, |sum, bytes| sum.wrapping_add(word(bytes)))
             }
         };
         std::hint::black_box(sum);

@@ -12,10 +12,7 @@ pub fn fill(bytes: &mut [u8], offset: u64, salt: u64) {
 /// # Errors
 /// The first place that differs.
 pub fn check(bytes: &[u8], offset: u64, salt: u64) -> Result<(), String> {
-    match (offset..)
-        .zip(bytes)
-        .find(|(place, byte)| **byte != byte_at(*place, salt))
-    {
+    match (offset..).zip(bytes).find(|(place, byte)| **byte != byte_at(*place, salt)) {
         None => Ok(()),
         Some((place, byte)) => Err(format!("wrong byte {byte} at offset {place}")),
     }

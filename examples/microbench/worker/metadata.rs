@@ -18,14 +18,8 @@ impl Names {
     /// Makes a directory with the files that the operation needs.
     pub fn new(task: &Task) -> Result<Names, String> {
         let count = if task.small { 50 } else { 500 };
-        let names: Vec<PathBuf> = (0..count)
-            .map(|number| task.dir.join(format!("name-{number}")))
-            .collect();
-        let names = Names {
-            io: task.row.io,
-            dir: task.dir.clone(),
-            names,
-        };
+        let names: Vec<PathBuf> = (0..count).map(|number| task.dir.join(format!("name-{number}"))).collect();
+        let names = Names { io: task.row.io, dir: task.dir.clone(), names };
         if names.io != Io::Create {
             names.create_all()?;
         }
@@ -33,32 +27,18 @@ impl Names {
     }
 
     fn create_all(&self) -> Result<(), String> {
-        self.names
-            .iter()
-            .try_for_each(|name| File::create(name).map(drop))
-            .map_err(|error| error.to_string())
+        self.names.iter().try_for_each(|name| File::create(name).map(drop)).map_err(|error| error.to_string())
     }
 
     fn remove_all(&self) -> Result<(), String> {
-        self.names
-            .iter()
-            .try_for_each(std::fs::remove_file)
-            .map_err(|error| error.to_string())
+        self.names.iter().try_for_each(std::fs::remove_file).map_err(|error| error.to_string())
     }
 
     fn all(&self) -> Result<(), String> {
         let text = |error: std::io::Error| error.to_string();
         match self.io {
-            Io::Open => self
-                .names
-                .iter()
-                .try_for_each(|name| File::open(name).map(drop))
-                .map_err(text),
-            Io::Stat => self
-                .names
-                .iter()
-                .try_for_each(|name| name.metadata().map(drop))
-                .map_err(text),
+            Io::Open => self.names.iter().try_for_each(|name| File::open(name).map(drop)).map_err(text),
+            Io::Stat => self.names.iter().try_for_each(|name| name.metadata().map(drop)).map_err(text),
             Io::Unlink => self.remove_all(),
             _ => self.create_all(),
         }
@@ -74,9 +54,7 @@ impl Names {
     }
 
     fn present(&self) -> Result<usize, String> {
-        std::fs::read_dir(&self.dir)
-            .map(Iterator::count)
-            .map_err(|error| error.to_string())
+        std::fs::read_dir(&self.dir).map(Iterator::count).map_err(|error| error.to_string())
     }
 }
 
@@ -95,17 +73,9 @@ impl Work for Names {
 
     fn verify(&mut self) -> Result<(), String> {
         self.all()?;
-        let expected = if self.io == Io::Unlink {
-            0
-        } else {
-            self.names.len()
-        };
+        let expected = if self.io == Io::Unlink { 0 } else { self.names.len() };
         let present = self.present()?;
         self.undo()?;
-        if present == expected {
-            Ok(())
-        } else {
-            Err(format!("{present} names instead of {expected}"))
-        }
+        if present == expected { Ok(()) } else { Err(format!("{present} names instead of {expected}")) }
     }
 }

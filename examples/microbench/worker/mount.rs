@@ -21,20 +21,12 @@ pub fn huge_tmpfs(directory: &Path) -> Result<(), String> {
     refused("unshare", unsafe { libc::unshare(libc::CLONE_NEWNS) })?;
     let (none, flags) = (std::ptr::null(), libc::MS_REC | libc::MS_PRIVATE);
     // SAFETY: C strings or null.
-    refused("mount", unsafe {
-        libc::mount(none, c"/".as_ptr(), none, flags, std::ptr::null())
-    })?;
+    refused("mount", unsafe { libc::mount(none, c"/".as_ptr(), none, flags, std::ptr::null()) })?;
     let (kind, options) = (c"tmpfs".as_ptr(), c"huge=always".as_ptr().cast());
     // SAFETY: C strings.
-    refused("mount of a huge tmpfs", unsafe {
-        libc::mount(kind, path.as_ptr(), kind, 0, options)
-    })
+    refused("mount of a huge tmpfs", unsafe { libc::mount(kind, path.as_ptr(), kind, 0, options) })
 }
 
 fn refused(call: &str, result: i32) -> Result<(), String> {
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(format!("{call}: {}", std::io::Error::last_os_error()))
-    }
+    if result == 0 { Ok(()) } else { Err(format!("{call}: {}", std::io::Error::last_os_error())) }
 }

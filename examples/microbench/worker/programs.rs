@@ -21,10 +21,7 @@ pub struct Programs {
 impl Programs {
     /// Makes the file that `cp` copies.
     pub fn new(task: &Task) -> Result<Programs, String> {
-        let split = |text: &String| {
-            text.split_once('=')
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        };
+        let split = |text: &String| text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
         let programs = Programs {
             io: task.row.io,
             source: task.dir.join("source"),
@@ -32,9 +29,7 @@ impl Programs {
             variables: task.child_env.iter().filter_map(split).collect(),
         };
         if programs.io == Io::Cp {
-            programs
-                .write_source(task.row.size)
-                .map_err(|error| error.to_string())?;
+            programs.write_source(task.row.size).map_err(|error| error.to_string())?;
         }
         Ok(programs)
     }
@@ -55,17 +50,11 @@ impl Programs {
         if self.io == Io::Cp {
             command.arg(&self.source).arg(&self.target);
         }
-        command
-            .envs(self.variables.iter().cloned())
-            .stdin(Stdio::null());
+        command.envs(self.variables.iter().cloned()).stdin(Stdio::null());
         let start = Instant::now();
         let status = command.status().map_err(|error| error.to_string())?;
         let time = start.elapsed();
-        if status.success() {
-            Ok(time)
-        } else {
-            Err(format!("{command:?}: {status}"))
-        }
+        if status.success() { Ok(time) } else { Err(format!("{command:?}: {status}")) }
     }
 
     /// Whether a program that gets `FLAC_ROOT` sees something else there than the kernel's directory.
@@ -74,10 +63,7 @@ impl Programs {
             return Ok(());
         };
         let mut command = Command::new("stat");
-        command
-            .args(["-c", "%d:%i", root])
-            .envs(self.variables.iter().cloned())
-            .stdin(Stdio::null());
+        command.args(["-c", "%d:%i", root]).envs(self.variables.iter().cloned()).stdin(Stdio::null());
         let output = command.output().map_err(|error| error.to_string())?;
         let kernel = crate::system::identity(root.as_ref());
         if String::from_utf8_lossy(&output.stdout).trim() == kernel {

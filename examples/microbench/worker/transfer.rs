@@ -33,9 +33,7 @@ impl Transfers {
     /// Makes the files and warms everything.
     pub fn new(task: &Task) -> Result<Transfers, String> {
         let lane = |number| Lane::new(task, number);
-        let lanes = (0..task.row.threads.max(1))
-            .map(lane)
-            .collect::<Result<_, _>>();
+        let lanes = (0..task.row.threads.max(1)).map(lane).collect::<Result<_, _>>();
         Ok(Transfers { lanes: lanes? })
     }
 }
@@ -45,16 +43,9 @@ impl Work for Transfers {
         let start = Instant::now();
         let results: Vec<Result<(u64, Duration), String>> = std::thread::scope(|scope| {
             let (first, others) = self.lanes.split_first_mut().expect("at least one lane");
-            let others: Vec<_> = others
-                .iter_mut()
-                .map(|lane| scope.spawn(move || lane.round(start, budget)))
-                .collect();
+            let others: Vec<_> = others.iter_mut().map(|lane| scope.spawn(move || lane.round(start, budget))).collect();
             let mut results = vec![first.round(start, budget)];
-            results.extend(
-                others
-                    .into_iter()
-                    .map(|thread| thread.join().expect("no panic in a lane")),
-            );
+            results.extend(others.into_iter().map(|thread| thread.join().expect("no panic in a lane")));
             results
         });
         let (mut operations, mut longest) = (0, Duration::ZERO);
@@ -67,10 +58,7 @@ impl Work for Transfers {
     }
 
     fn verify(&mut self) -> Result<(), String> {
-        self.lanes.iter_mut().try_for_each(|lane| {
-            lane.verify()
-                .map_err(|message| format!("{}: {message}", lane.path.display()))
-        })
+        self.lanes.iter_mut().try_for_each(|lane| lane.verify().map_err(|message| format!("{}: {message}", lane.path.display())))
     }
 }
 
@@ -78,15 +66,8 @@ impl Lane {
     fn new(task: &Task, number: usize) -> Result<Lane, String> {
         let row = task.row.clone();
         let size = row.size as u64;
-        let (least, operations) = if task.small {
-            (1 << 20, 4)
-        } else {
-            (64 << 20, 8)
-        };
-        let length = (size * operations)
-            .clamp(least, least.max(256 << 20))
-            .max(size)
-            .next_multiple_of(size);
+        let (least, operations) = if task.small { (1 << 20, 4) } else { (64 << 20, 8) };
+        let length = (size * operations).clamp(least, least.max(256 << 20)).max(size).next_multiple_of(size);
         let path = task.dir.join(format!("data-{number}"));
         let text = |error: std::io::Error| error.to_string();
         let file = OpenOptions::new()
@@ -96,15 +77,7 @@ impl Lane {
             .create(true)
             .open(&path)
             .map_err(text)?;
-        let mut lane = Lane {
-            buffer: Buffer::warm(row.size),
-            row,
-            path,
-            file,
-            length,
-            next: 0,
-            state: 88_172_645_463_325_252,
-        };
+        let mut lane = Lane { buffer: Buffer::warm(row.size), row, path, file, length, next: 0, state: 88_172_645_463_325_252 };
         lane.write_content().map_err(text)?;
         lane.pass().map_err(text)?;
         Ok(lane)
@@ -114,8 +87,7 @@ impl Lane {
         let mut chunk = vec![0; 1 << 20];
         let mut offset = 0;
         while self.row.io != Io::Append && offset < self.length {
-            let length =
-                usize::try_from((self.length - offset).min(1 << 20)).expect("at most 1 MiB");
+            let length = usize::try_from((self.length - offset).min(1 << 20)).expect("at most 1 MiB");
             data::fill(&mut chunk[..length], offset, 0);
             self.file.write_all_at(&chunk[..length], offset)?;
             offset += length as u64;
@@ -189,11 +161,7 @@ impl Lane {
                 self.write()?;
             }
         }
-        if self.row.fsync {
-            self.file.sync_all()
-        } else {
-            Ok(())
-        }
+        if self.row.fsync { self.file.sync_all() } else { Ok(()) }
     }
 
     /// Reads the next place, which it returns.
@@ -241,8 +209,7 @@ impl Lane {
         let size = self.row.size as u64;
         let places = [0, self.length / size / 2 * size, self.length - size];
         for (salt, place) in (7..).zip(places) {
-            self.verify_at(place, salt)
-                .map_err(|error| error.to_string())??;
+            self.verify_at(place, salt).map_err(|error| error.to_string())??;
         }
         self.wrap().map_err(|error| error.to_string())
     }

@@ -70,11 +70,10 @@ fn remove_if(first: bool, pool: &Path) {
     if !first {
         return;
     }
-    if let Ok(Some(state)) = Volatile::of(pool) {
-        if let Ok(lock) = state.lock() {
-            if state.mapped_by().is_empty() {
-                let _ = state.remove(lock);
-            }
-        }
+    if let Ok(Some(state)) = Volatile::of(pool)
+        && let Ok(lock) = state.lock()
+        && state.mapped_by().is_empty()
+    {
+        let _ = state.remove(lock);
     }
 }

@@ -20,10 +20,7 @@ impl Time {
     /// The clock that the kernel stamps files with, so that times here and on other file systems compare as they happened.
     pub fn now() -> Self {
         let t = clock_gettime(ClockId::RealtimeCoarse);
-        Self {
-            sec: t.tv_sec as i64,
-            nsec: t.tv_nsec as u32,
-        }
+        Self { sec: t.tv_sec as i64, nsec: t.tv_nsec as u32 }
     }
 }
 
@@ -88,11 +85,7 @@ impl Attr {
     }
     /// As [`Attr::permits`], as a result: `EACCES`.
     pub fn check(&self, want: i32, who: &Creds<'_>) -> Result<()> {
-        if self.permits(want, who) {
-            Ok(())
-        } else {
-            Err(Error::Os(libc::EACCES))
-        }
+        if self.permits(want, who) { Ok(()) } else { Err(Error::Os(libc::EACCES)) }
     }
     /// The mode without the set-id bits that a change of owner or content by `who` clears.
     pub fn mode_without_set_ids(&self, who: &Creds<'_>) -> u32 {
@@ -100,13 +93,8 @@ impl Attr {
             return self.mode;
         }
         let mode = self.mode & !libc::S_ISUID;
-        let keeps_group =
-            self.mode & libc::S_IXGRP == 0 && (who.is_root() || who.in_group(self.gid));
-        if keeps_group {
-            mode
-        } else {
-            mode & !libc::S_ISGID
-        }
+        let keeps_group = self.mode & libc::S_IXGRP == 0 && (who.is_root() || who.in_group(self.gid));
+        if keeps_group { mode } else { mode & !libc::S_ISGID }
     }
 }
 
@@ -154,9 +142,7 @@ impl SetAttr {
     fn check(&self, attr: &Attr, who: &Creds<'_>) -> Result<()> {
         let owner = attr.owned_by(who);
         let chown = self.uid.is_none_or(|uid| owner && uid == attr.uid);
-        let chgrp = self
-            .gid
-            .is_none_or(|gid| owner && (gid == attr.gid || who.in_group(gid)));
+        let chgrp = self.gid.is_none_or(|gid| owner && (gid == attr.gid || who.in_group(gid)));
         let chmod = self.mode.is_none() || owner;
         if !(who.is_root() || chown && chgrp && chmod) {
             return Err(Error::Os(libc::EPERM));
@@ -231,23 +217,9 @@ impl Fs {
 
     /// Changes owner and group as `chown` does: even if neither is given, set-id bits of what is no directory are cleared and ctime becomes now.
     /// Errors as of [`Fs::set_attr`].
-    pub fn chown(
-        &self,
-        ino: Ino,
-        uid: Option<u32>,
-        gid: Option<u32>,
-        who: &Creds<'_>,
-    ) -> Result<()> {
+    pub fn chown(&self, ino: Ino, uid: Option<u32>, gid: Option<u32>, who: &Creds<'_>) -> Result<()> {
         if uid.is_some() || gid.is_some() {
-            return self.set_attr(
-                ino,
-                &SetAttr {
-                    uid,
-                    gid,
-                    ..Default::default()
-                },
-                who,
-            );
+            return self.set_attr(ino, &SetAttr { uid, gid, ..Default::default() }, who);
         }
         let mut op = Change::begin(self)?;
         let mut inode = op.inode(ino)?;

@@ -279,6 +279,6 @@ impl Fs {
         if let Some(slot) = view.inode.checked_sub(1) {
             self.unhold_inode(slot);
         }
-        debug_assert!(view.addr % PAGE == 0);
+        debug_assert!(view.addr.is_multiple_of(PAGE));
     }
 }

@@ -5,10 +5,7 @@
 use crate::error::Result;
 use crate::fs::Fs;
 use crate::fs::names::{DIRENT_SIZE, live_dir_links};
-use crate::fs::record::{
-    self, Dirent, Extent, Inode, View, XATTRS, decode_extents, decode_place, extent_start, key_ino,
-    key_name,
-};
+use crate::fs::record::{self, Dirent, Extent, Inode, View, XATTRS, decode_extents, decode_place, extent_start, key_ino, key_name};
 use crate::media::Pool;
 use crate::units::{Ino, PAGE, PageNo, PoolFrame};
 use std::collections::{HashMap, HashSet};
@@ -86,23 +83,11 @@ impl<V: View> Check<'_, V> {
         self.scan(b'I', |check, key, value| {
             let ino = key_ino(key)?;
             let inode = Inode::decode(ino, value)?;
-            let seen = Seen {
-                inode,
-                names: 0,
-                entries: 0,
-                subdirs: 0,
-                orphan: false,
-                pages: 0,
-                attached: false,
-            };
+            let seen = Seen { inode, names: 0, entries: 0, subdirs: 0, orphan: false, pages: 0, attached: false };
             check.inodes.insert(ino, seen);
             Ok(())
         })?;
-        if self
-            .inodes
-            .get(&Ino::ROOT)
-            .is_none_or(|root| !root.inode.attr.is_dir())
-        {
+        if self.inodes.get(&Ino::ROOT).is_none_or(|root| !root.inode.attr.is_dir()) {
             self.find("there is no root directory".into());
         }
         Ok(())
@@ -112,25 +97,14 @@ impl<V: View> Check<'_, V> {
     fn owner(&mut self, what: &str, key: &[u8]) -> Result<Option<&mut Seen>> {
         let ino = key_ino(key)?;
         if !self.inodes.contains_key(&ino) {
-            self.find(format!(
-                "{what} of inode {}, which does not exist",
-                ino.get()
-            ));
+            self.find(format!("{what} of inode {}, which does not exist", ino.get()));
         }
         Ok(self.inodes.get_mut(&ino))
     }
 
     fn entry(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
-        let (dir, name, entry) = (
-            key_ino(key)?,
-            key_name(&(key, value)),
-            Dirent::decode(value)?,
-        );
-        let shown = format!(
-            "entry \"{}\" of directory {}",
-            name.escape_ascii(),
-            dir.get()
-        );
+        let (dir, name, entry) = (key_ino(key)?, key_name(&(key, value)), Dirent::decode(value)?);
+        let shown = format!("entry \"{}\" of directory {}", name.escape_ascii(), dir.get());
         if matches!(name, b"" | b"." | b"..") || name.iter().any(|c| matches!(c, 0 | b'/')) {
             self.find(format!("{shown}: is no valid name"));
         }
@@ -143,25 +117,16 @@ impl<V: View> Check<'_, V> {
             None => self.find(format!("{shown}: that directory does not exist")),
         }
         match self.inodes.get_mut(&entry.ino) {
-            None => self.find(format!(
-                "{shown}: points at inode {}, which does not exist",
-                entry.ino.get()
-            )),
+            None => self.find(format!("{shown}: points at inode {}, which does not exist", entry.ino.get())),
             Some(seen) => {
                 seen.names += 1;
                 if seen.inode.attr.kind() != entry.kind() {
-                    self.find(format!(
-                        "{shown}: says another type than inode {}",
-                        entry.ino.get()
-                    ));
+                    self.find(format!("{shown}: says another type than inode {}", entry.ino.get()));
                 }
             }
         }
         if entry.is_dir() && record::place(self.view, entry.ino)? != Some((dir, name)) {
-            self.find(format!(
-                "{shown}: directory {} does not say that it is there",
-                entry.ino.get()
-            ));
+            self.find(format!("{shown}: directory {} does not say that it is there", entry.ino.get()));
         }
         Ok(())
     }
@@ -175,17 +140,11 @@ impl<V: View> Check<'_, V> {
         seen.attached = true;
         let attr = seen.inode.attr;
         if !attr.is_dir() {
-            self.find(format!(
-                "inode {}: has a place but is no directory",
-                ino.get()
-            ));
+            self.find(format!("inode {}: has a place but is no directory", ino.get()));
         }
         let there = Dirent::load(self.view, parent, name)?.is_some_and(|entry| entry.ino == ino);
         if attr.nlink != 0 && !there {
-            self.find(format!(
-                "directory {}: is not where it says that it is",
-                ino.get()
-            ));
+            self.find(format!("directory {}: is not where it says that it is", ino.get()));
         }
         Ok(())
     }
@@ -197,10 +156,7 @@ impl<V: View> Check<'_, V> {
         seen.orphan = true;
         if seen.inode.attr.nlink != 0 {
             let ino = key_ino(key)?;
-            self.find(format!(
-                "inode {}: is noted as an orphan but has a name",
-                ino.get()
-            ));
+            self.find(format!("inode {}: is noted as an orphan but has a name", ino.get()));
         }
         Ok(())
     }
@@ -212,10 +168,7 @@ impl<V: View> Check<'_, V> {
         seen.attached = true;
         let attr = seen.inode.attr;
         if attr.kind() != libc::S_IFLNK || attr.size != value.len() as u64 {
-            self.find(format!(
-                "inode {}: has a link's target of another length, or is no link",
-                attr.ino.get()
-            ));
+            self.find(format!("inode {}: has a link's target of another length, or is no link", attr.ino.get()));
         }
         Ok(())
     }
@@ -227,10 +180,7 @@ impl<V: View> Check<'_, V> {
         };
         if seen.inode.flags & XATTRS == 0 {
             let ino = seen.inode.attr.ino;
-            self.find(format!(
-                "inode {}: has attribute {name} but does not say so",
-                ino.get()
-            ));
+            self.find(format!("inode {}: has attribute {name} but does not say so", ino.get()));
         }
         Ok(())
     }
@@ -251,11 +201,7 @@ impl<V: View> Check<'_, V> {
             let Some(extent) = extent else { continue };
             let page = first.plus(n as u64);
             if page.start() >= attr.size {
-                self.find(format!(
-                    "inode {ino}: page {} lies beyond the size {}",
-                    page.get(),
-                    attr.size
-                ));
+                self.find(format!("inode {ino}: page {} lies beyond the size {}", page.get(), attr.size));
             }
             self.frame(ino, page, *extent)?;
         }
@@ -265,28 +211,19 @@ impl<V: View> Check<'_, V> {
     fn frame(&mut self, ino: u64, page: PageNo, extent: Extent) -> Result<()> {
         let frame = extent.frame.get();
         if frame >= self.pool.frames() {
-            self.find(format!(
-                "inode {ino}: page {} lies in frame {frame}, beyond the pool",
-                page.get()
-            ));
+            self.find(format!("inode {ino}: page {} lies in frame {frame}, beyond the pool", page.get()));
             return Ok(());
         }
         let (word, bit) = (&mut self.used[frame as usize / 64], 1 << (frame % 64));
         let twice = *word & bit != 0;
         *word |= bit;
         if twice {
-            self.find(format!(
-                "inode {ino}: page {} lies in frame {frame}, which another page uses too",
-                page.get()
-            ));
+            self.find(format!("inode {ino}: page {} lies in frame {frame}, which another page uses too", page.get()));
         }
         if self.data {
             self.pool.read(PoolFrame::new(frame), &mut self.page)?;
             if crc32c::crc32c(&self.page) != extent.crc {
-                self.find(format!(
-                    "inode {ino}: page {} in frame {frame} fails its checksum",
-                    page.get()
-                ));
+                self.find(format!("inode {ino}: page {} in frame {frame} fails its checksum", page.get()));
             }
         }
         Ok(())
@@ -297,8 +234,7 @@ impl<V: View> Check<'_, V> {
         let mut findings = Vec::new();
         for (ino, seen) in &self.inodes {
             let attr = &seen.inode.attr;
-            let mut say =
-                |finding: String| findings.push(format!("inode {}: {finding}", ino.get()));
+            let mut say = |finding: String| findings.push(format!("inode {}: {finding}", ino.get()));
             let links = match attr.is_dir() {
                 true if attr.nlink != 0 => live_dir_links(seen.subdirs),
                 _ => seen.names,
@@ -314,19 +250,13 @@ impl<V: View> Check<'_, V> {
                 say("has no name and is not noted as an orphan".into());
             }
             if attr.is_dir() && attr.size != (seen.entries + 2) * DIRENT_SIZE {
-                say(format!(
-                    "is a directory of size {} with {} entries",
-                    attr.size, seen.entries
-                ));
+                say(format!("is a directory of size {} with {} entries", attr.size, seen.entries));
             }
             if (named || attr.kind() == libc::S_IFLNK) && !seen.attached {
                 say("is a link without target or a directory without place".into());
             }
             if attr.is_file() && attr.pages != seen.pages {
-                say(format!(
-                    "counts {} pages but has {}",
-                    attr.pages, seen.pages
-                ));
+                say(format!("counts {} pages but has {}", attr.pages, seen.pages));
             }
         }
         findings.sort();
@@ -335,12 +265,7 @@ impl<V: View> Check<'_, V> {
 
     /// Every directory leads up to the root.
     fn reach(&mut self) -> Result<()> {
-        let dirs: Vec<Ino> = self
-            .inodes
-            .values()
-            .filter(|s| s.inode.attr.is_dir() && !s.orphan)
-            .map(|s| s.inode.attr.ino)
-            .collect();
+        let dirs: Vec<Ino> = self.inodes.values().filter(|s| s.inode.attr.is_dir() && !s.orphan).map(|s| s.inode.attr.ino).collect();
         // Directories known to lead to the root, or known not to and reported.
         let mut known = HashSet::from([Ino::ROOT]);
         for dir in dirs {
@@ -351,10 +276,7 @@ impl<V: View> Check<'_, V> {
                 match record::place(self.view, at)? {
                     // Met again on its own way up: a circle.
                     Some((parent, _)) if path.contains(&parent) => {
-                        self.find(format!(
-                            "directory {}: lies in itself, not below the root",
-                            parent.get()
-                        ));
+                        self.find(format!("directory {}: lies in itself, not below the root", parent.get()));
                         break;
                     }
                     Some((parent, _)) => at = parent,

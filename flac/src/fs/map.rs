@@ -33,7 +33,7 @@ impl Fs {
     /// # Safety
     /// As for `mmap`.
     pub unsafe fn map(&self, ino: Ino, addr: usize, len: usize, prot: i32, flags: i32, offset: u64) -> Result<usize> {
-        if len == 0 || offset % PAGE as u64 != 0 {
+        if len == 0 || !offset.is_multiple_of(PAGE as u64) {
             return Err(Error::Os(libc::EINVAL));
         }
         let len = len.checked_next_multiple_of(PAGE).ok_or(Error::Os(libc::ENOMEM))?;

@@ -60,6 +60,7 @@ impl Fs {
     }
 
     /// The bytes of frames that were just taken for pages not yet in any table: nobody else knows them.
+    #[allow(clippy::mut_from_ref, reason = "the bytes are the frames', not a part of `self`")]
     pub(super) fn fresh_bytes(&self, first: FrameNo, count: usize) -> &mut [u8] {
         debug_assert!(first.get() as usize + count <= self.frames.total() as usize);
         // SAFETY: the frames lie in the tier and were handed out by the allocator to this caller alone.

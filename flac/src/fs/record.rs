@@ -104,9 +104,7 @@ pub fn extent_key(ino: Ino, page: PageNo) -> [u8; 17] {
 /// The first page of the chunk whose extents have the key `key`.
 pub fn extent_start(key: &[u8]) -> Result<PageNo> {
     match key.last_chunk() {
-        Some(chunk) if key.len() == 17 => Ok(PageNo::new(
-            u64::from_be_bytes(*chunk) * EXTENT_PAGES as u64,
-        )),
+        Some(chunk) if key.len() == 17 => Ok(PageNo::new(u64::from_be_bytes(*chunk) * EXTENT_PAGES as u64)),
         _ => Err(bad("the key of an extent record")),
     }
 }
@@ -134,10 +132,7 @@ impl NameKey {
         Self::new(xattr_prefix(ino), name)
     }
     fn new(prefix: [u8; 9], name: &[u8]) -> Self {
-        let mut key = Self {
-            len: 9 + name.len(),
-            bytes: [0; 9 + NAME_MAX],
-        };
+        let mut key = Self { len: 9 + name.len(), bytes: [0; 9 + NAME_MAX] };
         key.bytes[..9].copy_from_slice(&prefix);
         key.bytes[9..key.len].copy_from_slice(name);
         key
@@ -160,10 +155,7 @@ pub struct Dirent {
 impl Dirent {
     /// The entry for an inode of this mode.
     pub fn new(ino: Ino, mode: u32) -> Self {
-        Self {
-            ino,
-            dtype: ((mode & libc::S_IFMT) >> 12) as u8,
-        }
+        Self { ino, dtype: ((mode & libc::S_IFMT) >> 12) as u8 }
     }
     /// The type as `S_IFMT` bits.
     pub fn kind(self) -> u32 {
@@ -183,18 +175,13 @@ impl Dirent {
     /// From the record.
     pub fn decode(value: &[u8]) -> Result<Self> {
         match value {
-            [ino @ .., dtype] if ino.len() == 8 => Ok(Self {
-                ino: Ino::new(u64_at(ino, 0)),
-                dtype: *dtype,
-            }),
+            [ino @ .., dtype] if ino.len() == 8 => Ok(Self { ino: Ino::new(u64_at(ino, 0)), dtype: *dtype }),
             _ => Err(bad("a directory entry")),
         }
     }
     /// The entry `name` of `dir`, if there is one.
     pub fn load(view: &impl View, dir: Ino, name: &[u8]) -> Result<Option<Self>> {
-        view.get(NameKey::dirent(dir, name).bytes())?
-            .map(Self::decode)
-            .transpose()
+        view.get(NameKey::dirent(dir, name).bytes())?.map(Self::decode).transpose()
     }
 }
 
@@ -226,9 +213,7 @@ pub struct Inode {
 impl Inode {
     /// The inode `ino`, if there is one.
     pub fn load(view: &impl View, ino: Ino) -> Result<Option<Self>> {
-        view.get(&inode_key(ino))?
-            .map(|value| Self::decode(ino, value))
-            .transpose()
+        view.get(&inode_key(ino))?.map(|value| Self::decode(ino, value)).transpose()
     }
 
     /// From the record.
@@ -237,10 +222,7 @@ impl Inode {
         if v[0] != VERSION {
             return Err(bad("an inode record"));
         }
-        let time = |at: usize| Time {
-            sec: u64_at(v, at) as i64,
-            nsec: u32_at(v, at + 8),
-        };
+        let time = |at: usize| Time { sec: u64_at(v, at) as i64, nsec: u32_at(v, at + 8) };
         let attr = Attr {
             ino,
             mode: u32_at(v, 4),
@@ -298,28 +280,19 @@ pub struct Extent {
 
 /// The pages of an extent record, in order; `None` is a hole. Pages behind the end of the record are holes.
 pub fn decode_extents(value: &[u8]) -> Result<impl ExactSizeIterator<Item = Option<Extent>> + '_> {
-    if value.len() % ENTRY != 0 || value.len() > EXTENT_PAGES * ENTRY {
+    if !value.len().is_multiple_of(ENTRY) || value.len() > EXTENT_PAGES * ENTRY {
         return Err(bad("an extent record"));
     }
     Ok(value.chunks_exact(ENTRY).map(|entry| {
         let frame = u32_at(entry, 0).checked_sub(1)?;
-        Some(Extent {
-            frame: PoolFrame::new(frame),
-            crc: u32_at(entry, 4),
-        })
+        Some(Extent { frame: PoolFrame::new(frame), crc: u32_at(entry, 4) })
     }))
 }
 
 /// The extent record of at most [`EXTENT_PAGES`] pages; empty if all are holes: such a record is deleted, not written.
 pub fn encode_extents(pages: &[Option<Extent>]) -> Vec<u8> {
-    assert!(
-        pages.len() <= EXTENT_PAGES,
-        "an extent record describes at most {EXTENT_PAGES} pages"
-    );
-    let used = pages
-        .iter()
-        .rposition(Option::is_some)
-        .map_or(0, |last| last + 1);
+    assert!(pages.len() <= EXTENT_PAGES, "an extent record describes at most {EXTENT_PAGES} pages");
+    let used = pages.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
     let mut value = Vec::with_capacity(used * ENTRY);
     for page in &pages[..used] {
         let (frame, crc) = page.map_or((0, 0), |e| (e.frame.get() + 1, e.crc));
@@ -335,9 +308,7 @@ pub fn key_name<'k>((key, _): &Pair<'k>) -> &'k [u8] {
 }
 
 fn bad(what: &str) -> Error {
-    Error::Corrupt(format!(
-        "{what} of the metadata has a wrong length or version: run `flac fsck`"
-    ))
+    Error::Corrupt(format!("{what} of the metadata has a wrong length or version: run `flac fsck`"))
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
@@ -354,10 +325,7 @@ mod tests {
 
     #[test]
     fn an_inode_record_decodes_to_what_was_encoded() {
-        let time = |sec| Time {
-            sec,
-            nsec: 999_999_999,
-        };
+        let time = |sec| Time { sec, nsec: 999_999_999 };
         let attr = Attr {
             ino: Ino::new(7),
             mode: libc::S_IFREG | 0o4755,
@@ -372,29 +340,18 @@ mod tests {
             ctime: time(0),
             btime: time(i64::MIN),
         };
-        let inode = Inode {
-            attr,
-            flags: XATTRS,
-        };
+        let inode = Inode { attr, flags: XATTRS };
         assert_eq!(Inode::decode(attr.ino, &inode.encode()), Ok(inode));
         assert!(Inode::decode(attr.ino, &inode.encode()[1..]).is_err());
     }
 
     #[test]
     fn extents_end_at_the_last_page_that_is_no_hole() {
-        let extent = |n| {
-            Some(Extent {
-                frame: PoolFrame::new(n),
-                crc: n ^ 0xffff,
-            })
-        };
+        let extent = |n| Some(Extent { frame: PoolFrame::new(n), crc: n ^ 0xffff });
         let pages = [None, extent(0), None, extent(u32::MAX - 1), None];
         let value = encode_extents(&pages);
         assert_eq!(value.len(), 4 * ENTRY);
-        assert_eq!(
-            decode_extents(&value).unwrap().collect::<Vec<_>>(),
-            pages[..4]
-        );
+        assert_eq!(decode_extents(&value).unwrap().collect::<Vec<_>>(), pages[..4]);
         assert!(encode_extents(&[None; 64]).is_empty());
         assert!(decode_extents(&value[1..]).is_err());
     }
@@ -405,9 +362,6 @@ mod tests {
         assert!(key(1, b"zz") < key(2, b"a"));
         assert!(key(255, b"") < key(256, b""));
         assert!(key(1, b"a") < key(1, b"a\0"));
-        assert_eq!(
-            extent_start(&extent_key(Ino::new(1), PageNo::new(129))),
-            Ok(PageNo::new(128))
-        );
+        assert_eq!(extent_start(&extent_key(Ino::new(1), PageNo::new(129))), Ok(PageNo::new(128)));
     }
 }

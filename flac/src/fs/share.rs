@@ -31,7 +31,7 @@ impl Fs {
             return Ok(0);
         }
         let len = len.min((size - offset) as usize);
-        if addr % PAGE != 0 {
+        if !addr.is_multiple_of(PAGE) {
             // SAFETY: the head of the program's buffer, up to its first whole page.
             return unsafe { self.read_at(slot, None, to, (PAGE - addr % PAGE).min(len), offset) };
         }
@@ -61,7 +61,13 @@ impl Fs {
         let ours = vma.inode == 0 || vma.inode == self.region.dram.inode();
         let here = &raw const bytes as usize;
         let on_stack = here >= vma.start && here < vma.end;
-        if !vma.private_rw || !ours || on_stack || vma.page_size != PAGE as u64 || !self.is_one_range(&vma, addr, bytes) || self.in_arena(addr) {
+        if !vma.private_rw
+            || !ours
+            || on_stack
+            || vma.page_size != PAGE as u64
+            || !self.is_one_range(&vma, addr, bytes)
+            || self.in_arena(addr)
+        {
             return false;
         }
         let last = open.last_addr.load(Relaxed) as usize;
@@ -106,19 +112,20 @@ impl Fs {
 
     /// Attaches the pages from `page` on whose frames follow each other; returns how many, 0 if there is nothing to attach.
     unsafe fn attach_run(&self, slot: SlotNo, addr: usize, page: PageNo, most: u64) -> Result<u64> {
-        let (first, pages) = self.with_frames(|| {
-            let _write = self.inodes.lock(slot);
-            // A shared mapping may have come: what it shows must not be attached.
-            if self.inodes.slot(slot).shared_maps.load(Relaxed) != 0 {
-                return Ok(None);
-            }
-            let run = self.resident_run(slot, page, most)?;
-            if let Some((first, pages)) = run {
-                self.frames.get_run(first, pages);
-            }
-            Ok(run)
-        })?
-        .unwrap_or((FrameNo::new(0), 0));
+        let (first, pages) = self
+            .with_frames(|| {
+                let _write = self.inodes.lock(slot);
+                // A shared mapping may have come: what it shows must not be attached.
+                if self.inodes.slot(slot).shared_maps.load(Relaxed) != 0 {
+                    return Ok(None);
+                }
+                let run = self.resident_run(slot, page, most)?;
+                if let Some((first, pages)) = run {
+                    self.frames.get_run(first, pages);
+                }
+                Ok(run)
+            })?
+            .unwrap_or((FrameNo::new(0), 0));
         if pages == 0 {
             return Ok(0);
         }
@@ -224,7 +231,7 @@ impl Fs {
             return Ok(0);
         }
         let page = PAGE as u64;
-        let aligned = from_at % page == 0 && to_at % page == 0;
+        let aligned = from_at.is_multiple_of(page) && to_at.is_multiple_of(page);
         // The last page of the source may be shared whole if the target ends there, too: what lies behind the end is zeros.
         let to_size = self.inodes.slot(to).size.load(Acquire);
         let tail = from_at + len == size && to_at + len >= to_size;

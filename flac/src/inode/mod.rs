@@ -7,8 +7,8 @@ mod guard;
 
 pub use guard::{ReadGuard, WriteGuard};
 
-use crate::fs::attr::{Attr, Time};
 use crate::frame::Frames;
+use crate::fs::attr::{Attr, Time};
 use crate::procs::Procs;
 use crate::region::{Control, InodeSlot, TimeCell};
 use crate::sync::{Ordering::*, RobustLock};

@@ -62,11 +62,7 @@ impl Env {
             writers: AtomicUsize::new(0),
             _guard: guard,
         };
-        let flags = lmdb::MDB_NOSYNC
-            | lmdb::MDB_WRITEMAP
-            | lmdb::MDB_NOTLS
-            | lmdb::MDB_NOMETASYNC
-            | lmdb::MDB_NOMEMINIT;
+        let flags = lmdb::MDB_NOSYNC | lmdb::MDB_WRITEMAP | lmdb::MDB_NOTLS | lmdb::MDB_NOMETASYNC | lmdb::MDB_NOMEMINIT;
         // SAFETY: `raw` was created above and is not open yet.
         let opened = unsafe {
             check(lmdb::mdb_env_set_mapsize(raw, map_size))
@@ -157,11 +153,7 @@ impl Env {
         extern "C" fn visit(line: *const c_char, found: *mut c_void) -> c_int {
             // SAFETY: LMDB passes a terminated string and the pointer given below.
             let (line, found) = unsafe { (CStr::from_ptr(line), &mut *found.cast::<(i32, u32)>()) };
-            let pid = line
-                .to_str()
-                .ok()
-                .and_then(|l| l.split_whitespace().next())
-                .and_then(|w| w.parse::<i32>().ok());
+            let pid = line.to_str().ok().and_then(|l| l.split_whitespace().next()).and_then(|w| w.parse::<i32>().ok());
             found.1 += u32::from(pid == Some(found.0));
             0
         }
@@ -222,10 +214,7 @@ pub(super) struct EnvCell {
 impl EnvCell {
     /// A place with an open environment.
     pub(super) fn new(env: Env) -> Self {
-        Self {
-            env: AtomicPtr::new(Box::into_raw(Box::new(env))),
-            opening: AtomicU32::new(0),
-        }
+        Self { env: AtomicPtr::new(Box::into_raw(Box::new(env))), opening: AtomicU32::new(0) }
     }
 
     /// The environment, opened with `open` if there is none.
@@ -235,19 +224,12 @@ impl EnvCell {
             // SAFETY: an environment is freed only by `abandon_after_fork`, whose caller holds no reference, and by dropping `self`.
             return Ok(unsafe { &*env });
         }
-        while self
-            .opening
-            .compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed)
-            .is_err()
-        {
+        while self.opening.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_err() {
             pause();
         }
         let mut result = Ok(());
         if self.env.load(Ordering::Acquire).is_null() {
-            result = open().map(|env| {
-                self.env
-                    .store(Box::into_raw(Box::new(env)), Ordering::Release)
-            });
+            result = open().map(|env| self.env.store(Box::into_raw(Box::new(env)), Ordering::Release));
         }
         self.opening.store(0, Ordering::Release);
         result?;
@@ -258,9 +240,7 @@ impl EnvCell {
     /// Withdraws `env`, in which a thread died while writing. It stays in memory for those who still read.
     pub(super) fn retire(&self, env: &Env) {
         let old = ptr::from_ref(env).cast_mut();
-        let _ =
-            self.env
-                .compare_exchange(old, ptr::null_mut(), Ordering::AcqRel, Ordering::Relaxed);
+        let _ = self.env.compare_exchange(old, ptr::null_mut(), Ordering::AcqRel, Ordering::Relaxed);
     }
 
     /// In a forked child, where no transaction of the parent may be in use: leaves the parent's environment.
@@ -287,8 +267,7 @@ impl Drop for EnvCell {
 /// Makes the two files with the permissions their directory suggests: LMDB's would be the creator's alone.
 fn make_files(dir: &Path) -> Result<()> {
     for name in ["data.mdb", "lock.mdb"] {
-        crate::media::file::File::create_new(&dir.join(name))
-            .map_err(Error::io("making the metadata KV"))?;
+        crate::media::file::File::create_new(&dir.join(name)).map_err(Error::io("making the metadata KV"))?;
     }
     Ok(())
 }
@@ -299,8 +278,7 @@ fn make_files(dir: &Path) -> Result<()> {
 /// that a process loses as soon as anything in it closes a descriptor of the file, and that a forked child never has: so the file could be wiped
 /// under the feet of living users. Locks of open file descriptions have neither weakness, and conflict with LMDB's even within one process.
 fn guard_lock_file(path: &Path, lock: bool) -> Result<Fd> {
-    let guard = Fd::open(path, OFlags::RDWR, Mode::empty())
-        .map_err(Error::io("opening the metadata KV"))?;
+    let guard = Fd::open(path, OFlags::RDWR, Mode::empty()).map_err(Error::io("opening the metadata KV"))?;
     if lock {
         // SAFETY: plain numbers, valid when zero.
         let mut region: libc::flock = unsafe { std::mem::zeroed() };
@@ -310,12 +288,7 @@ fn guard_lock_file(path: &Path, lock: bool) -> Result<Fd> {
         // SAFETY: an open descriptor and a valid structure. (rustix has no locks of open file descriptions. LMDB calls `fcntl` too, so
         // whoever interposes it lets these calls pass.)
         if unsafe { libc::fcntl(guard.raw(), libc::F_OFD_SETLKW, &region) } != 0 {
-            return Err(Error::Io(
-                "locking the metadata KV",
-                std::io::Error::last_os_error()
-                    .raw_os_error()
-                    .unwrap_or(libc::EIO),
-            ));
+            return Err(Error::Io("locking the metadata KV", std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)));
         }
     }
     Ok(guard)

@@ -35,10 +35,7 @@ impl Kv {
     /// Opens the KV in the directory `dir`, or makes it there: then the caller sees to it that nobody else does. `map_size` bounds it
     /// (address space; the file is sparse) and is the same for all users.
     pub fn open(dir: &Path, map_size: usize) -> Result<Kv> {
-        let fresh = matches!(
-            rustix::fs::stat(dir.join("data.mdb")),
-            Err(rustix::io::Errno::NOENT)
-        );
+        let fresh = matches!(rustix::fs::stat(dir.join("data.mdb")), Err(rustix::io::Errno::NOENT));
         let mut env = Env::open(dir, map_size, fresh)?;
         if env.has_own_readers() {
             // Closing frees all entries of this process.
@@ -46,12 +43,7 @@ impl Kv {
             env = Env::open(dir, map_size, false)?;
         }
         let space = Space::open(dir, map_size as u64, fresh)?;
-        Ok(Kv {
-            dir: dir.to_owned(),
-            map_size,
-            env: EnvCell::new(env),
-            space,
-        })
+        Ok(Kv { dir: dir.to_owned(), map_size, env: EnvCell::new(env), space })
     }
 
     fn env(&self) -> Result<&Env> {
@@ -78,15 +70,7 @@ impl Kv {
         };
         let env = self.env()?;
         let end = env.info().me_last_pgno as u64 + 1;
-        let mut txn = WriteTxn {
-            kv: self,
-            end,
-            start: txn.tree().0,
-            ops: 0,
-            unchecked: 0,
-            bulk: false,
-            txn,
-        };
+        let mut txn = WriteTxn { kv: self, end, start: txn.tree().0, ops: 0, unchecked: 0, bulk: false, txn };
         txn.make_room(0)?;
         Ok(txn)
     }
@@ -190,7 +174,7 @@ impl WriteTxn<'_> {
     fn count(&mut self, bytes: usize) -> Result<()> {
         self.ops += 1;
         self.unchecked += bytes as u64;
-        if !self.bulk && (self.ops % 32 == 0 || self.unchecked > 64 << 10) {
+        if !self.bulk && (self.ops.is_multiple_of(32) || self.unchecked > 64 << 10) {
             self.make_room(bytes as u64)?;
             self.unchecked = 0;
         }
@@ -218,12 +202,7 @@ pub struct Scan<'t> {
 
 impl<'t> Scan<'t> {
     fn new(txn: &'t Txn<'_>, prefix: &[u8], from: &[u8]) -> Result<Self> {
-        Ok(Scan {
-            cursor: txn.cursor()?,
-            prefix: prefix.to_vec(),
-            from: Some(prefix.max(from).to_vec()),
-            done: false,
-        })
+        Ok(Scan { cursor: txn.cursor()?, prefix: prefix.to_vec(), from: Some(prefix.max(from).to_vec()), done: false })
     }
 }
 

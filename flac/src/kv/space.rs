@@ -22,16 +22,10 @@ impl Space {
     /// For the KV in `dir`; `fresh`: it was just made.
     pub(super) fn open(dir: &Path, map_size: u64, fresh: bool) -> Result<Space> {
         if fresh {
-            let file = File::create_new(&dir.join("space"))
-                .map_err(Error::io("making the metadata KV"))?;
-            file.write_at(&[0; 8], 0)
-                .map_err(Error::io("making the metadata KV"))?;
+            let file = File::create_new(&dir.join("space")).map_err(Error::io("making the metadata KV"))?;
+            file.write_at(&[0; 8], 0).map_err(Error::io("making the metadata KV"))?;
         }
-        Ok(Space {
-            dir: dir.to_owned(),
-            map_size,
-            known: AtomicU64::new(0),
-        })
+        Ok(Space { dir: dir.to_owned(), map_size, known: AtomicU64::new(0) })
     }
 
     /// Makes sure that `bytes` from the start of the file have memory, as far as the map reaches.
@@ -40,9 +34,7 @@ impl Space {
         if bytes <= self.known.load(Ordering::Relaxed) {
             return Ok(());
         }
-        self.extend(bytes).map_err(Error::io(
-            "taking memory for the metadata KV (is the file system of the run directory full?)",
-        ))
+        self.extend(bytes).map_err(Error::io("taking memory for the metadata KV (is the file system of the run directory full?)"))
     }
 
     #[cold]
@@ -53,11 +45,7 @@ impl Space {
         let mut have = u64::from_le_bytes(word);
         if have < bytes {
             let data = File::open_briefly(&self.dir.join("data.mdb"), OFlags::RDWR)?;
-            let take = |upto: u64| {
-                data.with(|fd| {
-                    rustix::fs::fallocate(fd, FallocateFlags::KEEP_SIZE, have, upto - have)
-                })
-            };
+            let take = |upto: u64| data.with(|fd| rustix::fs::fallocate(fd, FallocateFlags::KEEP_SIZE, have, upto - have));
             let generous = bytes.next_multiple_of(STEP).min(self.map_size);
             have = match take(generous) {
                 Ok(()) => generous,

@@ -1,8 +1,5 @@
 //! The KV is an ordered map, whatever forks, dies or closes descriptors around it.
-#![expect(
-    unsafe_code,
-    reason = "forks, and closes descriptors as a careless program does"
-)]
+#![expect(unsafe_code, reason = "forks, and closes descriptors as a careless program does")]
 
 use super::Kv;
 use crate::error::Error;
@@ -26,11 +23,7 @@ fn put(kv: &Kv, key: &[u8], value: &[u8]) {
 }
 
 fn get(kv: &Kv, key: &[u8]) -> Option<Vec<u8>> {
-    kv.read()
-        .expect("a snapshot")
-        .get(key)
-        .expect("a get")
-        .map(<[u8]>::to_vec)
+    kv.read().expect("a snapshot").get(key).expect("a get").map(<[u8]>::to_vec)
 }
 
 #[derive(Debug, Clone)]
@@ -125,10 +118,7 @@ fn a_second_transaction_of_the_same_thread_is_refused_not_waited_for() {
     let dir = temp();
     let kv = Kv::open(dir.path(), MAP).expect("a KV");
     let first = kv.write().expect("a transaction");
-    assert_eq!(
-        kv.write().map(drop).expect_err("refused"),
-        Error::Os(libc::EDEADLK)
-    );
+    assert_eq!(kv.write().map(drop).expect_err("refused"), Error::Os(libc::EDEADLK));
     drop(first);
     put(&kv, b"a", b"1");
 }
@@ -140,10 +130,7 @@ fn more_snapshots_than_are_cached_live_at_once() {
     put(&kv, b"a", b"1");
     for _ in 0..3 {
         let all: Vec<_> = (0..100).map(|_| kv.read().expect("a snapshot")).collect();
-        assert!(
-            all.iter()
-                .all(|s| s.get(b"a").expect("a get") == Some(b"1"))
-        );
+        assert!(all.iter().all(|s| s.get(b"a").expect("a get") == Some(b"1")));
     }
 }
 
@@ -236,12 +223,7 @@ fn a_fork_in_the_midst_of_another_threads_transaction_harms_neither() {
 /// Runs [`child`] in another process.
 fn spawn(role: &str, dir: &Path) -> Child {
     let mut command = Command::new(std::env::current_exe().expect("this binary"));
-    command.args([
-        "--exact",
-        "kv::tests::child",
-        "--nocapture",
-        "--test-threads=1",
-    ]);
+    command.args(["--exact", "kv::tests::child", "--nocapture", "--test-threads=1"]);
     command.env(ROLE, role).env("FLAC_KV_TEST_DIR", dir);
     command.stdout(Stdio::null()).spawn().expect("a child")
 }
@@ -252,11 +234,9 @@ fn child() {
     let (Ok(role), Ok(dir)) = (std::env::var(ROLE), std::env::var("FLAC_KV_TEST_DIR")) else {
         return;
     };
-    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
-        .expect("a death signal");
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).expect("a death signal");
     let dir = Path::new(&dir);
-    let lowest_free =
-        || std::os::fd::AsRawFd::as_raw_fd(&std::fs::File::open("/dev/null").expect("a file"));
+    let lowest_free = || std::os::fd::AsRawFd::as_raw_fd(&std::fs::File::open("/dev/null").expect("a file"));
     let before = lowest_free();
     let kv = Kv::open(dir, MAP).expect("a KV");
     match role.as_str() {
@@ -275,8 +255,7 @@ fn child() {
         "die" => {
             let mut txn = kv.write().expect("a transaction");
             txn.put(b"dead", b"1").expect("a put");
-            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL)
-                .expect("a death");
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL).expect("a death");
         }
         other => panic!("{other}"),
     }
@@ -286,12 +265,7 @@ fn child() {
 fn low_descriptor_numbers_stay_free() {
     let dir = temp();
     drop(Kv::open(dir.path(), MAP).expect("a KV"));
-    assert!(
-        spawn("low descriptors", dir.path())
-            .wait()
-            .expect("an end")
-            .success()
-    );
+    assert!(spawn("low descriptors", dir.path()).wait().expect("an end").success());
 }
 
 #[test]
@@ -305,10 +279,7 @@ fn whoever_opens_does_not_wipe_the_locks_of_a_process_that_closed_all_descriptor
     let begun = Instant::now();
     let kv = Kv::open(dir.path(), MAP).expect("a KV");
     put(&kv, b"other", b"1");
-    assert!(
-        begun.elapsed() > Duration::from_millis(150),
-        "the writer lock was not respected"
-    );
+    assert!(begun.elapsed() > Duration::from_millis(150), "the writer lock was not respected");
     assert!(holder.wait().expect("an end").success());
     assert_eq!(get(&kv, b"holder"), Some(b"2".to_vec()));
 }

@@ -15,17 +15,9 @@ pub(super) fn check(rc: c_int) -> Result<()> {
     let damaged = "the metadata KV in the run directory is damaged: end all programs that use the pool, then remove the run directory";
     match rc {
         lmdb::MDB_SUCCESS => Ok(()),
-        lmdb::MDB_MAP_FULL | lmdb::MDB_TXN_FULL => {
-            Err(Error::Io("the metadata KV is full", libc::ENOSPC))
-        }
-        lmdb::MDB_READERS_FULL => Err(Error::Io(
-            "too many readers of the metadata KV",
-            libc::EAGAIN,
-        )),
-        lmdb::MDB_BAD_VALSIZE => Err(Error::Io(
-            "a key or value is too long for the metadata KV",
-            libc::ENAMETOOLONG,
-        )),
+        lmdb::MDB_MAP_FULL | lmdb::MDB_TXN_FULL => Err(Error::Io("the metadata KV is full", libc::ENOSPC)),
+        lmdb::MDB_READERS_FULL => Err(Error::Io("too many readers of the metadata KV", libc::EAGAIN)),
+        lmdb::MDB_BAD_VALSIZE => Err(Error::Io("a key or value is too long for the metadata KV", libc::ENAMETOOLONG)),
         lmdb::MDB_PANIC => Err(PANIC),
         errno if errno > 0 => Err(Error::Io("the metadata KV", errno)),
         other => Err(Error::Unusable(format!("{damaged} (LMDB error {other})"))),
@@ -33,10 +25,7 @@ pub(super) fn check(rc: c_int) -> Result<()> {
 }
 
 /// What [`check`] makes of an environment that LMDB has given up because a thread of this process died while writing.
-pub(super) const PANIC: Error = Error::Io(
-    "the metadata KV was left by a dead thread",
-    libc::ENOTRECOVERABLE,
-);
+pub(super) const PANIC: Error = Error::Io("the metadata KV was left by a dead thread", libc::ENOTRECOVERABLE);
 
 /// A number that no other live thread has; not 0.
 pub(super) fn this_thread() -> usize {
@@ -65,8 +54,7 @@ pub(super) fn begin_read(env: &Env) -> Result<*mut lmdb::MDB_txn> {
     }
     let mut txn = ptr::null_mut();
     // SAFETY: an open environment and an out-pointer.
-    let mut begin =
-        || unsafe { lmdb::mdb_txn_begin(env.raw, ptr::null_mut(), lmdb::MDB_RDONLY, &mut txn) };
+    let mut begin = || unsafe { lmdb::mdb_txn_begin(env.raw, ptr::null_mut(), lmdb::MDB_RDONLY, &mut txn) };
     let mut rc = begin();
     if rc == lmdb::MDB_READERS_FULL {
         env.clear_dead_readers()?;
@@ -83,10 +71,7 @@ pub(super) fn end_read(env: &Env, txn: *mut lmdb::MDB_txn) {
     let start = this_thread() >> 6;
     for i in 0..env.cache.len() {
         let slot = &env.cache[(start + i) % env.cache.len()];
-        if slot
-            .compare_exchange(ptr::null_mut(), txn, Ordering::AcqRel, Ordering::Relaxed)
-            .is_ok()
-        {
+        if slot.compare_exchange(ptr::null_mut(), txn, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
             return;
         }
     }
@@ -104,11 +89,7 @@ pub(super) struct Txn<'e> {
 impl<'e> Txn<'e> {
     /// A snapshot.
     pub(super) fn read(env: &'e Env) -> Result<Txn<'e>> {
-        Ok(Txn {
-            env,
-            raw: begin_read(env)?,
-            writing: false,
-        })
+        Ok(Txn { env, raw: begin_read(env)?, writing: false })
     }
 
     /// Waits for the writer lock. `EDEADLK` if this very thread holds it.
@@ -119,17 +100,12 @@ impl<'e> Txn<'e> {
         env.writers.fetch_add(1, Ordering::AcqRel);
         let mut raw = ptr::null_mut();
         // SAFETY: an open environment and an out-pointer.
-        if let Err(e) = check(unsafe { lmdb::mdb_txn_begin(env.raw, ptr::null_mut(), 0, &mut raw) })
-        {
+        if let Err(e) = check(unsafe { lmdb::mdb_txn_begin(env.raw, ptr::null_mut(), 0, &mut raw) }) {
             env.writers.fetch_sub(1, Ordering::AcqRel);
             return Err(e);
         }
         env.writer.store(this_thread(), Ordering::Release);
-        Ok(Txn {
-            env,
-            raw,
-            writing: true,
-        })
+        Ok(Txn { env, raw, writing: true })
     }
 
     /// The value of `key`. It lies in the map: pages of a snapshot are not reused while the snapshot is registered, and those a writer
@@ -153,10 +129,7 @@ impl<'e> Txn<'e> {
         let mut raw = ptr::null_mut();
         // SAFETY: a live transaction and an out-pointer.
         check(unsafe { lmdb::mdb_cursor_open(self.raw, MAIN, &mut raw) })?;
-        Ok(Cursor {
-            raw,
-            txn: PhantomData,
-        })
+        Ok(Cursor { raw, txn: PhantomData })
     }
 
     /// Pages of the tree and its depth, this transaction's changes included.
@@ -167,10 +140,7 @@ impl<'e> Txn<'e> {
             lmdb::mdb_stat(self.raw, MAIN, stat.as_mut_ptr());
             stat.assume_init()
         };
-        (
-            (stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages) as u64,
-            u64::from(stat.ms_depth),
-        )
+        ((stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages) as u64, u64::from(stat.ms_depth))
     }
 
     /// Sets `key` to `value`; `append`: the key is greater than all others.
@@ -178,15 +148,7 @@ impl<'e> Txn<'e> {
         let mut key = value_of(key);
         let mut value = value_of(value);
         // SAFETY: a live write transaction; LMDB copies both.
-        check(unsafe {
-            lmdb::mdb_put(
-                self.raw,
-                MAIN,
-                &mut key,
-                &mut value,
-                if append { lmdb::MDB_APPEND } else { 0 },
-            )
-        })
+        check(unsafe { lmdb::mdb_put(self.raw, MAIN, &mut key, &mut value, if append { lmdb::MDB_APPEND } else { 0 }) })
     }
 
     /// Removes `key`; whether it was there.
@@ -277,10 +239,7 @@ impl Drop for Cursor<'_> {
 }
 
 fn value_of(bytes: &[u8]) -> lmdb::MDB_val {
-    lmdb::MDB_val {
-        mv_size: bytes.len(),
-        mv_data: bytes.as_ptr().cast_mut().cast::<c_void>(),
-    }
+    lmdb::MDB_val { mv_size: bytes.len(), mv_data: bytes.as_ptr().cast_mut().cast::<c_void>() }
 }
 
 /// # Safety

@@ -23,14 +23,8 @@ pub(crate) struct Geometry {
 impl Geometry {
     /// Logs of 32 MiB (a sixteenth of small pools, but at least 1 MiB); growth by 8 MiB.
     pub(crate) fn of(size: u64) -> Self {
-        let log_bytes = (size / 16)
-            .clamp(1 << 20, 32 << 20)
-            .next_multiple_of(PAGE as u64);
-        Self {
-            size,
-            log_bytes,
-            grow_bytes: 8 << 20,
-        }
+        let log_bytes = (size / 16).clamp(1 << 20, 32 << 20).next_multiple_of(PAGE as u64);
+        Self { size, log_bytes, grow_bytes: 8 << 20 }
     }
 }
 
@@ -46,23 +40,16 @@ impl Pool {
 
     /// As [`Pool::create`], with everything chosen by the caller.
     pub(crate) fn create_with(dir: &Path, geometry: &Geometry) -> Result<()> {
-        let frames = u32::try_from(geometry.size / PAGE as u64).map_err(|_| {
-            Error::Unusable("a pool holds less than 16 TiB: choose a smaller --size".into())
-        })?;
+        let frames = u32::try_from(geometry.size / PAGE as u64)
+            .map_err(|_| Error::Unusable("a pool holds less than 16 TiB: choose a smaller --size".into()))?;
         if frames < 16 {
-            return Err(Error::Unusable(
-                "a pool holds at least 64 KiB: choose a larger --size".into(),
-            ));
+            return Err(Error::Unusable("a pool holds at least 64 KiB: choose a larger --size".into()));
         }
         make_dirs(dir).map_err(|e| file::unusable(dir, e))?;
         refuse_occupied(dir)?;
         let mut uuid = [0; 16];
-        rustix::rand::getrandom(&mut uuid, rustix::rand::GetRandomFlags::empty())
-            .map_err(Error::io("getrandom"))?;
-        let mut made = Made {
-            dir,
-            names: Vec::new(),
-        };
+        rustix::rand::getrandom(&mut uuid, rustix::rand::GetRandomFlags::empty()).map_err(Error::io("getrandom"))?;
+        let mut made = Made { dir, names: Vec::new() };
         let memory = super::pool::medium_of(dir)? == Medium::Memory;
         let superblock = Superblock {
             version: layout::VERSION,
@@ -74,10 +61,7 @@ impl Pool {
         };
         let files = fill(&mut made, &superblock);
         files.map_err(|e| match e {
-            Errno::NOSPC | Errno::DQUOT => Error::Unusable(format!(
-                "no room for a pool in {}: free some space",
-                dir.display()
-            )),
+            Errno::NOSPC | Errno::DQUOT => Error::Unusable(format!("no room for a pool in {}: free some space", dir.display())),
             e => file::unusable(dir, e),
         })?;
         made.names.clear();
@@ -116,12 +100,7 @@ fn fill(made: &mut Made<'_>, superblock: &Superblock) -> rustix::io::Result<()> 
     let mut salt = [0; 8];
     rustix::rand::getrandom(&mut salt, rustix::rand::GetRandomFlags::empty())?;
     for (generation, name) in [(0, "log.0"), (1, "log.1")] {
-        let header = LogHeader {
-            generation,
-            base: Seq::new(0),
-            salt: u64::from_le_bytes(salt),
-            uuid: superblock.uuid,
-        };
+        let header = LogHeader { generation, base: Seq::new(0), salt: u64::from_le_bytes(salt), uuid: superblock.uuid };
         let log = made.file(name)?;
         write_zeros(&log, superblock.log_bytes)?;
         log.write_at(&header.encode(), 0)?;
@@ -159,12 +138,7 @@ fn make_dirs(dir: &Path) -> rustix::io::Result<()> {
             make_dirs(parent)?;
             make_dirs(dir)
         }
-        Err(Errno::EXIST) => rustix::fs::open(
-            dir,
-            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )
-        .map(drop),
+        Err(Errno::EXIST) => rustix::fs::open(dir, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map(drop),
         other => other,
     }
 }
@@ -178,11 +152,7 @@ fn refuse_occupied(dir: &Path) -> Result<()> {
                 dir.display()
             )));
         }
-        if name == "frames"
-            || name == "superblock.new"
-            || name.starts_with("log.")
-            || name.starts_with("checkpoint.")
-        {
+        if name == "frames" || name == "superblock.new" || name.starts_with("log.") || name.starts_with("checkpoint.") {
             return Err(Error::Unusable(format!(
                 "{} holds a file {name} but no pool: choose another directory, or remove the file",
                 dir.display()

@@ -1,9 +1,6 @@
 //! Descriptors that keep out of the program's way: close-on-exec, with numbers that programs do not use, and never
 //! mistaken for a descriptor of the program that got the same number.
-#![expect(
-    unsafe_code,
-    reason = "the one owner of raw descriptor numbers: std's closes through libc, whose symbols we interpose"
-)]
+#![expect(unsafe_code, reason = "the one owner of raw descriptor numbers: std's closes through libc, whose symbols we interpose")]
 
 use rustix::fd::{AsFd, BorrowedFd, IntoRawFd, RawFd};
 use rustix::fs::{Mode, OFlags};
@@ -27,10 +24,7 @@ impl Fd {
     /// Opens `path` at a high descriptor number.
     pub(crate) fn open(path: &Path, flags: OFlags, mode: Mode) -> Result<Fd> {
         let low = rustix::fs::open(path, flags | OFlags::CLOEXEC, mode)?;
-        let low = Fd {
-            raw: low.into_raw_fd(),
-            id: (0, 0),
-        };
+        let low = Fd { raw: low.into_raw_fd(), id: (0, 0) };
         let stat = rustix::fs::fstat(&low)?;
         let id = (stat.st_dev, stat.st_ino);
         let raw = duplicate_high(&low).unwrap_or(low.raw);
@@ -46,10 +40,7 @@ impl Fd {
     /// Opens `path` for a moment, at whatever number is free.
     pub(crate) fn open_briefly(path: &Path, flags: OFlags) -> Result<Fd> {
         let fd = rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::empty())?;
-        let mut fd = Fd {
-            raw: fd.into_raw_fd(),
-            id: (0, 0),
-        };
+        let mut fd = Fd { raw: fd.into_raw_fd(), id: (0, 0) };
         let stat = rustix::fs::fstat(&fd)?;
         fd.id = (stat.st_dev, stat.st_ino);
         Ok(fd)
@@ -83,11 +74,7 @@ pub(crate) fn refers_to(raw: RawFd, id: FileId) -> bool {
 
 /// A close-on-exec duplicate of `fd` with a high number; `None` where the limit on open files allows none.
 pub(crate) fn duplicate_high(fd: impl AsFd) -> Option<RawFd> {
-    [HIGH_FD, 200].into_iter().find_map(|floor| {
-        rustix::io::fcntl_dupfd_cloexec(&fd, floor)
-            .ok()
-            .map(IntoRawFd::into_raw_fd)
-    })
+    [HIGH_FD, 200].into_iter().find_map(|floor| rustix::io::fcntl_dupfd_cloexec(&fd, floor).ok().map(IntoRawFd::into_raw_fd))
 }
 
 /// Closes descriptor `raw` if it still refers to the file `id`, which is the caller's alone.

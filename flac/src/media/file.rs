@@ -21,36 +21,20 @@ impl File {
     /// Opens an existing file.
     pub(crate) fn open(path: &Path, flags: OFlags) -> rustix::io::Result<File> {
         let fd = Fd::open(path, flags, Mode::empty())?;
-        Ok(File {
-            fd,
-            path: path.to_owned(),
-            flags,
-        })
+        Ok(File { fd, path: path.to_owned(), flags })
     }
 
     /// Opens an existing file for a moment.
     pub(crate) fn open_briefly(path: &Path, flags: OFlags) -> rustix::io::Result<File> {
         let fd = Fd::open_briefly(path, flags)?;
-        Ok(File {
-            fd,
-            path: path.to_owned(),
-            flags,
-        })
+        Ok(File { fd, path: path.to_owned(), flags })
     }
 
     /// Makes a file that did not exist, with the permissions its directory suggests.
     pub(crate) fn create_new(path: &Path) -> rustix::io::Result<File> {
-        let fd = Fd::open(
-            path,
-            OFlags::RDWR | OFlags::CREATE | OFlags::EXCL,
-            Mode::RUSR | Mode::WUSR,
-        )?;
+        let fd = Fd::open(path, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, Mode::RUSR | Mode::WUSR)?;
         inherit_permissions(path, &fd)?;
-        Ok(File {
-            fd,
-            path: path.to_owned(),
-            flags: OFlags::RDWR,
-        })
+        Ok(File { fd, path: path.to_owned(), flags: OFlags::RDWR })
     }
 
     /// Opens a file that holds no data of value (a lock) for a moment, making it if it is missing.
@@ -72,10 +56,7 @@ impl File {
     }
 
     /// Runs `f` on a descriptor that is this file for certain.
-    pub(crate) fn with<R>(
-        &self,
-        f: impl FnOnce(BorrowedFd<'_>) -> rustix::io::Result<R>,
-    ) -> rustix::io::Result<R> {
+    pub(crate) fn with<R>(&self, f: impl FnOnce(BorrowedFd<'_>) -> rustix::io::Result<R>) -> rustix::io::Result<R> {
         use rustix::fd::AsFd;
         if self.fd.is_ours() {
             return f(self.fd.as_fd());
@@ -119,11 +100,7 @@ impl File {
     }
 
     /// Writes all of `from` in order.
-    pub(crate) fn write_vectored_at(
-        &self,
-        from: &[IoSlice<'_>],
-        mut offset: u64,
-    ) -> rustix::io::Result<()> {
+    pub(crate) fn write_vectored_at(&self, from: &[IoSlice<'_>], mut offset: u64) -> rustix::io::Result<()> {
         const IOV_MAX: usize = 1024;
         self.with(|fd| {
             for batch in from.chunks(IOV_MAX) {
@@ -179,10 +156,7 @@ impl File {
 
 /// Sleeps a millisecond.
 pub(crate) fn pause() {
-    let _ = rustix::thread::nanosleep(&rustix::thread::Timespec {
-        tv_sec: 0,
-        tv_nsec: 1_000_000,
-    });
+    let _ = rustix::thread::nanosleep(&rustix::thread::Timespec { tv_sec: 0, tv_nsec: 1_000_000 });
 }
 
 /// Gives a new file read and write permission for those who have it on the directory, so that several users can share a pool.
@@ -241,9 +215,7 @@ impl PageBuffer {
 pub(crate) fn unusable(path: &Path, e: Errno) -> Error {
     let path = path.display();
     Error::Unusable(match e {
-        Errno::NOENT => format!(
-            "{path} does not exist: make a pool with `flac mkfs`, or set FLAC_POOL to where it is"
-        ),
+        Errno::NOENT => format!("{path} does not exist: make a pool with `flac mkfs`, or set FLAC_POOL to where it is"),
         Errno::ROFS => {
             format!("{path} is not writable (read-only file system): mount it read-write")
         }

@@ -25,9 +25,8 @@ pub(crate) const RECORD_HEADER: usize = 48;
 const RECORD_MAGIC: u32 = u32::from_le_bytes(*b"FLR1");
 
 const _: () = assert!(HINT_AT as usize >= HEADER && HINT_AT + 24 <= LOG_START);
-const _: () = assert!(RECORD_HEADER % RECORD_ALIGN == 0 && LOG_START as usize % RECORD_ALIGN == 0);
-const _: () =
-    assert!(GROWN_AT + HEADER as u64 <= SUPERBLOCK_FILE && SUPERBLOCK_COPY as usize >= HEADER);
+const _: () = assert!(RECORD_HEADER.is_multiple_of(RECORD_ALIGN) && (LOG_START as usize).is_multiple_of(RECORD_ALIGN));
+const _: () = assert!(GROWN_AT + HEADER as u64 <= SUPERBLOCK_FILE && SUPERBLOCK_COPY as usize >= HEADER);
 
 /// A pool's universally unique identifier.
 pub(crate) type Uuid = [u8; 16];
@@ -40,11 +39,7 @@ struct Writer {
 
 impl Writer {
     fn new(magic: &[u8; 8]) -> Self {
-        Self {
-            bytes: [0; HEADER],
-            at: 0,
-        }
-        .put(magic)
+        Self { bytes: [0; HEADER], at: 0 }.put(magic)
     }
     fn put(mut self, field: &[u8]) -> Self {
         self.bytes[self.at..self.at + field.len()].copy_from_slice(field);
@@ -75,13 +70,10 @@ impl<'b> Reader<'b> {
     fn new(bytes: &'b [u8], magic: &[u8; 8]) -> Option<Self> {
         let bytes = bytes.get(..HEADER)?;
         let crc = u32::from_le_bytes(bytes[HEADER - 4..].try_into().ok()?);
-        (&bytes[..8] == magic && crc32c::crc32c(&bytes[..HEADER - 4]) == crc)
-            .then_some(Self { bytes, at: 8 })
+        (&bytes[..8] == magic && crc32c::crc32c(&bytes[..HEADER - 4]) == crc).then_some(Self { bytes, at: 8 })
     }
     fn take<const N: usize>(&mut self) -> [u8; N] {
-        let field = self.bytes[self.at..self.at + N]
-            .try_into()
-            .expect("fields lie inside the header");
+        let field = self.bytes[self.at..self.at + N].try_into().expect("fields lie inside the header");
         self.at += N;
         field
     }
@@ -115,29 +107,15 @@ impl Superblock {
 
     /// To bytes.
     pub(crate) fn encode(&self) -> [u8; HEADER] {
-        let w = Writer::new(Self::MAGIC)
-            .u32(self.version)
-            .u32(self.features)
-            .put(&self.uuid);
-        w.u32(self.frames)
-            .u32(0)
-            .u64(self.log_bytes)
-            .u64(self.grow_bytes)
-            .seal()
+        let w = Writer::new(Self::MAGIC).u32(self.version).u32(self.features).put(&self.uuid);
+        w.u32(self.frames).u32(0).u64(self.log_bytes).u64(self.grow_bytes).seal()
     }
     /// From bytes; `None` if they are no superblock or damaged.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut r = Reader::new(bytes, Self::MAGIC)?;
         let (version, features, uuid, frames) = (r.u32(), r.u32(), r.take(), r.u32());
         r.u32();
-        Some(Self {
-            version,
-            features,
-            uuid,
-            frames,
-            log_bytes: r.u64(),
-            grow_bytes: r.u64(),
-        })
+        Some(Self { version, features, uuid, frames, log_bytes: r.u64(), grow_bytes: r.u64() })
     }
     /// Whether `bytes` begin like a superblock, damaged or not.
     pub(crate) fn resembles(bytes: &[u8]) -> bool {
@@ -175,22 +153,12 @@ impl LogHeader {
 
     /// To bytes.
     pub(crate) fn encode(&self) -> [u8; HEADER] {
-        Writer::new(Self::MAGIC)
-            .u64(self.generation)
-            .u64(self.base.get())
-            .u64(self.salt)
-            .put(&self.uuid)
-            .seal()
+        Writer::new(Self::MAGIC).u64(self.generation).u64(self.base.get()).u64(self.salt).put(&self.uuid).seal()
     }
     /// From bytes; `None` if they are no header or damaged.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut r = Reader::new(bytes, Self::MAGIC)?;
-        Some(Self {
-            generation: r.u64(),
-            base: Seq::new(r.u64()),
-            salt: r.u64(),
-            uuid: r.take(),
-        })
+        Some(Self { generation: r.u64(), base: Seq::new(r.u64()), salt: r.u64(), uuid: r.take() })
     }
 }
 
@@ -291,13 +259,7 @@ impl Position {
     /// To bytes.
     pub(crate) fn encode(&self) -> [u8; Self::LEN] {
         let mut bytes = [0; Self::LEN];
-        let words = [
-            self.generation,
-            self.tail,
-            self.seq.get(),
-            self.salt,
-            self.known.get(),
-        ];
+        let words = [self.generation, self.tail, self.seq.get(), self.salt, self.known.get()];
         for (to, word) in bytes.chunks_exact_mut(8).zip(words) {
             to.copy_from_slice(&word.to_le_bytes());
         }
@@ -306,15 +268,8 @@ impl Position {
     /// From bytes.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; Self::LEN] = bytes.try_into().ok()?;
-        let word =
-            |i: usize| u64::from_le_bytes(bytes[i * 8..i * 8 + 8].try_into().expect("8 bytes"));
-        Some(Self {
-            generation: word(0),
-            tail: word(1),
-            seq: Seq::new(word(2)),
-            salt: word(3),
-            known: Seq::new(word(4)),
-        })
+        let word = |i: usize| u64::from_le_bytes(bytes[i * 8..i * 8 + 8].try_into().expect("8 bytes"));
+        Some(Self { generation: word(0), tail: word(1), seq: Seq::new(word(2)), salt: word(3), known: Seq::new(word(4)) })
     }
 }
 
@@ -334,11 +289,7 @@ impl CheckpointHeader {
     pub(crate) fn encode(&self) -> [u8; HEADER] {
         let p = &self.position;
         let w = Writer::new(Self::MAGIC).u32(self.pool).u32(0);
-        w.u64(p.generation)
-            .u64(p.tail)
-            .u64(p.seq.get())
-            .u64(p.salt)
-            .seal()
+        w.u64(p.generation).u64(p.tail).u64(p.seq.get()).u64(p.salt).seal()
     }
     /// From bytes; `None` if they are no header or damaged.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
@@ -346,16 +297,7 @@ impl CheckpointHeader {
         let pool = r.u32();
         r.u32();
         let (generation, tail, seq, salt) = (r.u64(), r.u64(), Seq::new(r.u64()), r.u64());
-        Some(Self {
-            position: Position {
-                generation,
-                tail,
-                seq,
-                salt,
-                known: seq,
-            },
-            pool,
-        })
+        Some(Self { position: Position { generation, tail, seq, salt, known: seq }, pool })
     }
 }
 

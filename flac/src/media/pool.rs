@@ -46,19 +46,13 @@ impl Pool {
     /// `Unusable` if there is no pool, it is of another version, or it can't be written; `Corrupt` if both copies of the superblock
     /// are damaged or `frames` is shorter than it was. Nothing is written.
     pub fn open(dir: &Path) -> Result<Pool> {
-        let writable = rustix::fs::accessat(
-            rustix::fs::CWD,
-            dir,
-            Access::WRITE_OK | Access::EXEC_OK,
-            AtFlags::EACCESS,
-        );
+        let writable = rustix::fs::accessat(rustix::fs::CWD, dir, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS);
         writable.map_err(|e| file::unusable(dir, e))?;
         let open = |name: &str, flags| File::open(&dir.join(name), OFlags::RDWR | flags);
         let marks = open("superblock", OFlags::empty()).map_err(|e| match e {
-            Errno::NOENT => Error::Unusable(format!(
-                "{} is not a pool (it has no file superblock): make one with `flac mkfs`",
-                dir.display()
-            )),
+            Errno::NOENT => {
+                Error::Unusable(format!("{} is not a pool (it has no file superblock): make one with `flac mkfs`", dir.display()))
+            }
             e => file::unusable(&dir.join("superblock"), e),
         })?;
         let (superblock, _) = read_superblock(dir, &marks)?;
@@ -73,28 +67,10 @@ impl Pool {
         // flush of the log's file makes the device empty its cache of everything written before, O_DIRECT data included.
         // Elsewhere (btrfs writes to fresh space) the frames need an fdatasync of their own.
         let one_flush = direct.is_some() && matches!(fs_type, EXT4 | XFS);
-        let grown =
-            AtomicU64::new(read_grown(&marks).map_err(Error::io("reading the superblock"))?);
-        let pool = Pool {
-            dir: dir.to_owned(),
-            medium,
-            superblock,
-            marks,
-            cached,
-            direct,
-            one_flush,
-            grown,
-            promised: AtomicU64::new(0),
-        };
-        let len = pool
-            .cached
-            .len()
-            .map_err(Error::io("reading the pool's frames file"))?;
-        let expected = if superblock.grow_bytes == 0 {
-            pool.capacity()
-        } else {
-            pool.grown.load(Ordering::Relaxed)
-        };
+        let grown = AtomicU64::new(read_grown(&marks).map_err(Error::io("reading the superblock"))?);
+        let pool = Pool { dir: dir.to_owned(), medium, superblock, marks, cached, direct, one_flush, grown, promised: AtomicU64::new(0) };
+        let len = pool.cached.len().map_err(Error::io("reading the pool's frames file"))?;
+        let expected = if superblock.grow_bytes == 0 { pool.capacity() } else { pool.grown.load(Ordering::Relaxed) };
         if len < expected {
             return Err(Error::Corrupt(format!(
                 "{} was cut from {expected} to {len} bytes: restore the pool from a copy",
@@ -110,11 +86,7 @@ impl Pool {
     }
     /// The pool's identity in 32 hexadecimal digits.
     pub fn uuid_hex(&self) -> String {
-        self.superblock
-            .uuid
-            .iter()
-            .map(|b| format!("{b:02x}"))
-            .collect()
+        self.superblock.uuid.iter().map(|b| format!("{b:02x}")).collect()
     }
     /// What the pool lies on.
     pub fn medium(&self) -> Medium {
@@ -152,11 +124,7 @@ impl Pool {
     fn span(&self, first: PoolFrame, frames: usize) -> (u64, u64) {
         let start = u64::from(first.get()) * PAGE as u64;
         let end = start + (frames * PAGE) as u64;
-        assert!(
-            end <= self.capacity(),
-            "frames {first:?} + {frames} lie outside the pool of {} frames",
-            self.frames()
-        );
+        assert!(end <= self.capacity(), "frames {first:?} + {frames} lie outside the pool of {} frames", self.frames());
         (start, end)
     }
 
@@ -168,16 +136,8 @@ impl Pool {
         assert_eq!(to.len() % PAGE, 0, "whole frames");
         let (start, _) = self.span(first, to.len() / PAGE);
         let read = |file: &File, to: &mut [u8], at| {
-            let n = file
-                .read_at(to, at)
-                .map_err(Error::io("reading the pool"))?;
-            let short = || {
-                Error::Corrupt(format!(
-                    "{} ends before byte {}",
-                    self.dir.join("frames").display(),
-                    at + to.len() as u64
-                ))
-            };
+            let n = file.read_at(to, at).map_err(Error::io("reading the pool"))?;
+            let short = || Error::Corrupt(format!("{} ends before byte {}", self.dir.join("frames").display(), at + to.len() as u64));
             if n < to.len() { Err(short()) } else { Ok(()) }
         };
         match &self.direct {
@@ -208,9 +168,7 @@ impl Pool {
         let what = "writing the pool";
         if self.direct.is_none() || pages.iter().all(|p| p.as_ptr().align_offset(PAGE) == 0) {
             let slices: Vec<IoSlice<'_>> = pages.iter().map(|p| IoSlice::new(p)).collect();
-            return file
-                .write_vectored_at(&slices, start)
-                .map_err(Error::io(what));
+            return file.write_vectored_at(&slices, start).map_err(Error::io(what));
         }
         let per_bounce = BOUNCE / PAGE;
         let mut bounce = PageBuffer::new(BOUNCE.min(pages.len() * PAGE));
@@ -219,8 +177,7 @@ impl Pool {
             for (to, page) in bounce.chunks_exact_mut(PAGE).zip(batch) {
                 to.copy_from_slice(page);
             }
-            file.write_at(bounce, start + (i * BOUNCE) as u64)
-                .map_err(Error::io(what))?;
+            file.write_at(bounce, start + (i * BOUNCE) as u64).map_err(Error::io(what))?;
         }
         Ok(())
     }
@@ -229,10 +186,7 @@ impl Pool {
     pub fn flush_data(&self) -> Result<()> {
         match self.medium {
             Medium::Memory => Ok(()),
-            Medium::Block => self
-                .cached
-                .sync_data()
-                .map_err(Error::io("flushing the pool")),
+            Medium::Block => self.cached.sync_data().map_err(Error::io("flushing the pool")),
         }
     }
 
@@ -284,14 +238,11 @@ impl Pool {
         if marked >= need {
             return Ok(marked);
         }
-        let target = need
-            .next_multiple_of(self.superblock.grow_bytes)
-            .min(self.capacity());
+        let target = need.next_multiple_of(self.superblock.grow_bytes).min(self.capacity());
         self.append_zeros(target)?;
         let len = self.cached.len()?;
         self.cached.sync_data()?;
-        self.marks
-            .write_at(&layout::encode_grown(len), layout::GROWN_AT)?;
+        self.marks.write_at(&layout::encode_grown(len), layout::GROWN_AT)?;
         Ok(len)
     }
 
@@ -319,25 +270,15 @@ impl Pool {
 pub(crate) fn read_superblock(dir: &Path, file: &File) -> Result<(Superblock, bool)> {
     let mut copies = [[0; HEADER]; 2];
     for (copy, at) in copies.iter_mut().zip([0, layout::SUPERBLOCK_COPY]) {
-        file.read_at(copy, at)
-            .map_err(Error::io("reading the superblock"))?;
+        file.read_at(copy, at).map_err(Error::io("reading the superblock"))?;
     }
-    let sound: Vec<_> = copies
-        .iter()
-        .filter_map(|c| Superblock::decode(c))
-        .collect();
+    let sound: Vec<_> = copies.iter().filter_map(|c| Superblock::decode(c)).collect();
     let path = dir.join("superblock");
     let Some(superblock) = sound.first().copied() else {
         return Err(if copies.iter().any(|c| Superblock::resembles(c)) {
-            Error::Corrupt(format!(
-                "both copies in {} fail their checksum: restore the file from a copy of the pool",
-                path.display()
-            ))
+            Error::Corrupt(format!("both copies in {} fail their checksum: restore the file from a copy of the pool", path.display()))
         } else {
-            Error::Unusable(format!(
-                "{} is not a pool's superblock: set FLAC_POOL to a pool, or make one with `flac mkfs`",
-                path.display()
-            ))
+            Error::Unusable(format!("{} is not a pool's superblock: set FLAC_POOL to a pool, or make one with `flac mkfs`", path.display()))
         });
     };
     if superblock.version != layout::VERSION || superblock.features != 0 {
@@ -358,11 +299,7 @@ pub(super) fn medium_of(dir: &Path) -> Result<Medium> {
 }
 
 fn medium_for(fs_type: u64) -> Medium {
-    if matches!(fs_type, TMPFS | RAMFS) {
-        Medium::Memory
-    } else {
-        Medium::Block
-    }
+    if matches!(fs_type, TMPFS | RAMFS) { Medium::Memory } else { Medium::Block }
 }
 
 fn fs_type(dir: &Path) -> Result<u64> {
@@ -380,10 +317,7 @@ fn read_grown(marks: &File) -> rustix::io::Result<u64> {
 /// An error for a file that a pool must have.
 pub(crate) fn damaged_or(dir: &Path, name: &str, e: Errno) -> Error {
     match e {
-        Errno::NOENT => Error::Corrupt(format!(
-            "{} has no file {name}: restore it from a copy of the pool",
-            dir.display()
-        )),
+        Errno::NOENT => Error::Corrupt(format!("{} has no file {name}: restore it from a copy of the pool", dir.display())),
         e => file::unusable(&dir.join(name), e),
     }
 }

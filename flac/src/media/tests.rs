@@ -18,15 +18,7 @@ fn temp() -> tempfile::TempDir {
 }
 
 fn pool_of(dir: &Path, frames: u64) -> Pool {
-    Pool::create_with(
-        dir,
-        &Geometry {
-            size: frames * 4096,
-            log_bytes: 64 << 10,
-            grow_bytes: 256 << 10,
-        },
-    )
-    .expect("a pool is made");
+    Pool::create_with(dir, &Geometry { size: frames * 4096, log_bytes: 64 << 10, grow_bytes: 256 << 10 }).expect("a pool is made");
     Pool::open(dir).expect("a pool")
 }
 
@@ -37,9 +29,7 @@ fn frames_come_back_from_aligned_and_unaligned_memory() {
     let memory: Vec<u8> = (0..130 * PAGE + 8).map(|i| (i / 7) as u8).collect();
     let start = memory.as_ptr().align_offset(PAGE);
     for shift in [0, 3] {
-        let pages: Vec<&[u8]> = memory[(start + shift) % PAGE..]
-            .chunks_exact(PAGE)
-            .collect();
+        let pages: Vec<&[u8]> = memory[(start + shift) % PAGE..].chunks_exact(PAGE).collect();
         // Scattered: in reverse.
         let reversed: Vec<&[u8]> = pages.iter().rev().copied().collect();
         pool.write(PoolFrame::new(17), &reversed).expect("a write");
@@ -57,23 +47,17 @@ fn frames_come_back_from_aligned_and_unaligned_memory() {
 fn the_frames_file_grows_in_steps_and_not_beyond_its_capacity() {
     let dir = temp();
     let pool = pool_of(dir.path(), 100);
-    let len = || {
-        std::fs::metadata(dir.path().join("frames"))
-            .expect("a file")
-            .len()
-    };
+    let len = || std::fs::metadata(dir.path().join("frames")).expect("a file").len();
     if pool.medium() == Medium::Memory {
         assert_eq!(len(), 100 * 4096);
         return;
     }
     assert_eq!(len(), 0);
-    pool.write(PoolFrame::new(1), &[&[1; PAGE]])
-        .expect("a write");
+    pool.write(PoolFrame::new(1), &[&[1; PAGE]]).expect("a write");
     assert_eq!(len(), 256 << 10);
     pool.ensure(65).expect("growth");
     assert_eq!(len(), 100 * 4096);
-    pool.write(PoolFrame::new(99), &[&[2; PAGE]])
-        .expect("a write");
+    pool.write(PoolFrame::new(99), &[&[2; PAGE]]).expect("a write");
     assert_eq!(len(), 100 * 4096);
     let other = Pool::open(dir.path()).expect("a pool");
     let mut page = vec![0; PAGE];
@@ -93,8 +77,7 @@ fn those_who_grow_at_once_do_not_wipe_each_others_frames() {
             scope.spawn(move || {
                 let pool = Pool::open(dir).expect("a pool");
                 for i in (writer..1024).step_by(4) {
-                    pool.write(PoolFrame::new(i), &[&[i as u8; PAGE]])
-                        .expect("a write");
+                    pool.write(PoolFrame::new(i), &[&[i as u8; PAGE]]).expect("a write");
                 }
             });
         }
@@ -102,48 +85,28 @@ fn those_who_grow_at_once_do_not_wipe_each_others_frames() {
     let pool = Pool::open(dir.path()).expect("a pool");
     let mut all = vec![0; 1024 * PAGE];
     pool.read(PoolFrame::new(0), &mut all).expect("a read");
-    assert!(
-        all.chunks_exact(PAGE)
-            .enumerate()
-            .all(|(i, page)| page == [i as u8; PAGE])
-    );
+    assert!(all.chunks_exact(PAGE).enumerate().all(|(i, page)| page == [i as u8; PAGE]));
 }
 
 #[test]
 fn a_cut_frames_file_is_refused() {
     let dir = temp();
     let pool = pool_of(dir.path(), 100);
-    pool.write(PoolFrame::new(90), &[&[1; PAGE]])
-        .expect("a write");
-    let file = std::fs::File::options()
-        .write(true)
-        .open(dir.path().join("frames"))
-        .expect("a file");
+    pool.write(PoolFrame::new(90), &[&[1; PAGE]]).expect("a write");
+    let file = std::fs::File::options().write(true).open(dir.path().join("frames")).expect("a file");
     file.set_len(5000).expect("a cut");
-    assert!(matches!(
-        Pool::open(dir.path()).map(drop),
-        Err(Error::Corrupt(_))
-    ));
+    assert!(matches!(Pool::open(dir.path()).map(drop), Err(Error::Corrupt(_))));
     let mut page = [0; PAGE];
-    assert!(matches!(
-        pool.read(PoolFrame::new(90), &mut page),
-        Err(Error::Corrupt(_))
-    ));
+    assert!(matches!(pool.read(PoolFrame::new(90), &mut page), Err(Error::Corrupt(_))));
 }
 
 #[test]
 fn a_pool_that_does_not_fit_leaves_nothing_behind() {
     let dir = temp();
     for size in [0, 1, u64::MAX] {
-        assert!(matches!(
-            Pool::create(dir.path(), &PoolOptions { size }),
-            Err(Error::Unusable(_))
-        ));
+        assert!(matches!(Pool::create(dir.path(), &PoolOptions { size }), Err(Error::Unusable(_))));
     }
-    assert_eq!(
-        std::fs::read_dir(dir.path()).expect("a directory").count(),
-        0
-    );
+    assert_eq!(std::fs::read_dir(dir.path()).expect("a directory").count(), 0);
 }
 
 #[test]
@@ -153,20 +116,10 @@ fn directories_above_are_made_and_files_take_the_directorys_permissions() {
     Pool::create(&deep, &PoolOptions { size: 1 << 20 }).expect("a pool");
     for (mode, expected) in [(0o770, 0o660), (0o700, 0o600), (0o2775, 0o664)] {
         let dir = temp();
-        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(mode))
-            .expect("permissions");
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(mode)).expect("permissions");
         Pool::create(dir.path(), &PoolOptions { size: 1 << 20 }).expect("a pool");
         for entry in std::fs::read_dir(dir.path()).expect("a directory") {
-            assert_eq!(
-                entry
-                    .expect("an entry")
-                    .metadata()
-                    .expect("attributes")
-                    .permissions()
-                    .mode()
-                    & 0o777,
-                expected
-            );
+            assert_eq!(entry.expect("an entry").metadata().expect("attributes").permissions().mode() & 0o777, expected);
         }
     }
 }

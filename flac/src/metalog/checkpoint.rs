@@ -26,13 +26,7 @@ pub(crate) fn path(dir: &Path, generation: u64) -> PathBuf {
 /// The generations of which `dir` has a checkpoint, oldest first.
 pub(crate) fn list(dir: &Path) -> Result<Vec<u64>> {
     let names = file::names_in(dir).map_err(|e| file::unusable(dir, e))?;
-    let generation = |name: &Vec<u8>| {
-        std::str::from_utf8(name)
-            .ok()?
-            .strip_prefix("checkpoint.")?
-            .parse()
-            .ok()
-    };
+    let generation = |name: &Vec<u8>| std::str::from_utf8(name).ok()?.strip_prefix("checkpoint.")?.parse().ok();
     let mut generations: Vec<u64> = names.iter().filter_map(generation).collect();
     generations.sort_unstable();
     Ok(generations)
@@ -52,11 +46,8 @@ pub(crate) fn write(
     flush_data: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
     let io = || Error::io(WRITING);
-    let new = dir.join(format!(
-        "checkpoint.new.{}.{}",
-        rustix::process::getpid().as_raw_nonzero(),
-        rustix::thread::gettid().as_raw_nonzero()
-    ));
+    let new =
+        dir.join(format!("checkpoint.new.{}.{}", rustix::process::getpid().as_raw_nonzero(), rustix::thread::gettid().as_raw_nonzero()));
     let _ = rustix::fs::unlink(&new);
     let file = File::create_new(&new).map_err(io())?;
     let written = write_pairs(&file, uuid, snapshot, position).and_then(|()| {
@@ -71,18 +62,9 @@ pub(crate) fn write(
     written
 }
 
-fn write_pairs(
-    file: &File,
-    uuid: &[u8; 16],
-    snapshot: &ReadTxn<'_>,
-    position: &Position,
-) -> Result<()> {
-    let header = CheckpointHeader {
-        position: *position,
-        pool: fold(uuid),
-    };
-    file.write_at(&header.encode(), 0)
-        .map_err(Error::io(WRITING))?;
+fn write_pairs(file: &File, uuid: &[u8; 16], snapshot: &ReadTxn<'_>, position: &Position) -> Result<()> {
+    let header = CheckpointHeader { position: *position, pool: fold(uuid) };
+    file.write_at(&header.encode(), 0).map_err(Error::io(WRITING))?;
     let mut at = HEADER as u64;
     let mut block = vec![0; BLOCK_HEADER];
     let (mut pairs, mut total) = (0u32, 0u32);
@@ -119,20 +101,12 @@ pub(crate) fn remove_older(dir: &Path, oldest: u64) {
         }
     }
     for name in file::names_in(dir).unwrap_or_default() {
-        let writer = std::str::from_utf8(&name).ok().and_then(|n| {
-            n.strip_prefix("checkpoint.new.")?
-                .split('.')
-                .next()?
-                .parse()
-                .ok()
-        });
+        let writer = std::str::from_utf8(&name).ok().and_then(|n| n.strip_prefix("checkpoint.new.")?.split('.').next()?.parse().ok());
         let Some(writer) = writer.and_then(rustix::process::Pid::from_raw) else {
             continue;
         };
         if rustix::process::test_kill_process(writer) == Err(rustix::io::Errno::SRCH) {
-            let _ = rustix::fs::unlink(dir.join(std::ffi::OsStr::new(
-                std::str::from_utf8(&name).unwrap_or_default(),
-            )));
+            let _ = rustix::fs::unlink(dir.join(std::ffi::OsStr::new(std::str::from_utf8(&name).unwrap_or_default())));
         }
     }
 }
@@ -141,19 +115,9 @@ pub(crate) fn remove_older(dir: &Path, oldest: u64) {
 ///
 /// # Errors
 /// `Corrupt` if anything is wrong with the file; pairs may have been handed over by then.
-pub(crate) fn read(
-    dir: &Path,
-    uuid: &[u8; 16],
-    generation: u64,
-    mut take: impl FnMut(&[u8], &[u8]) -> Result<()>,
-) -> Result<Position> {
+pub(crate) fn read(dir: &Path, uuid: &[u8; 16], generation: u64, mut take: impl FnMut(&[u8], &[u8]) -> Result<()>) -> Result<Position> {
     let path = path(dir, generation);
-    let damaged = |what: &str| {
-        Error::Corrupt(format!(
-            "{} {what}: restore the pool from a copy",
-            path.display()
-        ))
-    };
+    let damaged = |what: &str| Error::Corrupt(format!("{} {what}: restore the pool from a copy", path.display()));
     let io = || Error::io("reading a checkpoint");
     let file = File::open(&path, OFlags::RDONLY).map_err(io())?;
     let mut head = [0; HEADER];
@@ -173,19 +137,12 @@ pub(crate) fn read(
             return Err(damaged(&format!("ends early or is damaged at byte {at}")));
         }
         content.resize(len as usize, 0);
-        let whole = file
-            .read_at(&mut content, at + BLOCK_HEADER as u64)
-            .map_err(io())?
-            == content.len();
+        let whole = file.read_at(&mut content, at + BLOCK_HEADER as u64).map_err(io())? == content.len();
         if !whole || !layout::block_is_sound(&head, &content) {
             return Err(damaged(&format!("fails its checksum at byte {at}")));
         }
         if len == 0 {
-            return if pairs == total {
-                Ok(header.position)
-            } else {
-                Err(damaged("lacks pairs"))
-            };
+            return if pairs == total { Ok(header.position) } else { Err(damaged("lacks pairs")) };
         }
         let taken = take_pairs(&content, &mut take)?;
         if taken != Some(pairs) {
@@ -196,10 +153,7 @@ pub(crate) fn read(
     }
 }
 
-fn take_pairs(
-    mut content: &[u8],
-    take: &mut impl FnMut(&[u8], &[u8]) -> Result<()>,
-) -> Result<Option<u32>> {
+fn take_pairs(mut content: &[u8], take: &mut impl FnMut(&[u8], &[u8]) -> Result<()>) -> Result<Option<u32>> {
     let mut pairs = 0;
     while !content.is_empty() {
         let Some((lens, rest)) = content.split_at_checked(6) else {
@@ -224,9 +178,8 @@ fn take_pairs(
 pub(crate) fn load(pool: &Pool, generation: u64, kv: &Kv) -> Result<Position> {
     /// Bytes put in one transaction.
     const BATCH: usize = 16 << 20;
-    let size = File::open(&path(pool.dir(), generation), OFlags::RDONLY)
-        .and_then(|f| f.len())
-        .map_err(Error::io("reading a checkpoint"))?;
+    let size =
+        File::open(&path(pool.dir(), generation), OFlags::RDONLY).and_then(|f| f.len()).map_err(Error::io("reading a checkpoint"))?;
     // Pages are filled almost completely when keys come in order; headers of nodes and half-empty last pages take the rest.
     kv.reserve(size + size / 2 + (4 << 20))?;
     let mut txn = Some(kv.write_bulk()?);

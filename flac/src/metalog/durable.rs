@@ -44,24 +44,16 @@ impl Meta {
             self.flush_data()?;
             let header = self.shared.header.load(Ordering::Acquire) != position.generation;
             self.logs.flush(position, header)?;
-            self.shared
-                .header
-                .store(position.generation, Ordering::Release);
+            self.shared.header.store(position.generation, Ordering::Release);
         }
-        self.shared
-            .durable
-            .fetch_max(position.seq.get(), Ordering::AcqRel);
-        self.shared
-            .settled
-            .fetch_max(position.known.get(), Ordering::AcqRel);
+        self.shared.durable.fetch_max(position.seq.get(), Ordering::AcqRel);
+        self.shared.settled.fetch_max(position.known.get(), Ordering::AcqRel);
         self.logs.hint(position.generation, position.seq);
         Ok(())
     }
 
     fn flush_data(&self) -> Result<()> {
-        self.frames.as_ref().map_or(Ok(()), |frames| {
-            frames.sync_data().map_err(Error::io("flushing the pool"))
-        })
+        self.frames.as_ref().map_or(Ok(()), |frames| frames.sync_data().map_err(Error::io("flushing the pool")))
     }
 
     /// Starts a new log and writes a checkpoint. If another process is at it, waits for that one instead.
@@ -106,10 +98,7 @@ impl Meta {
 
     /// Whether the state can be rebuilt without the generations before `generation`.
     fn has_checkpoint(&self, generation: u64) -> Result<bool> {
-        Ok(generation == 1
-            || checkpoint::list(&self.pool_dir)?
-                .last()
-                .is_some_and(|&newest| newest >= generation))
+        Ok(generation == 1 || checkpoint::list(&self.pool_dir)?.last().is_some_and(|&newest| newest >= generation))
     }
 
     /// Writes the committed state as checkpoint of its generation.
@@ -117,8 +106,6 @@ impl Meta {
         let snapshot = self.kv.read()?;
         let position = position_in(snapshot.get(POSITION_KEY)?)?;
         // The log first: recovery relies on a checkpoint's generation having begun durably.
-        checkpoint::write(&self.pool_dir, &self.uuid, &snapshot, &position, || {
-            self.flush_to(&position)
-        })
+        checkpoint::write(&self.pool_dir, &self.uuid, &snapshot, &position, || self.flush_to(&position))
     }
 }

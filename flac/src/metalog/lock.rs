@@ -24,27 +24,17 @@ pub(crate) struct Held<'l> {
 impl ProcessLock {
     /// The lock whose file is `path`, which is made when it is first needed.
     pub(crate) fn new(path: PathBuf) -> Self {
-        Self {
-            word: AtomicU32::new(0),
-            path,
-        }
+        Self { word: AtomicU32::new(0), path }
     }
 
     /// Takes the lock.
     pub(crate) fn lock(&self) -> Result<Held<'_>> {
-        if self
-            .word
-            .compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed)
-            .is_err()
-        {
+        if self.word.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_err() {
             while self.word.swap(2, Ordering::Acquire) != 0 {
                 let _ = futex::wait(&self.word, futex::Flags::PRIVATE, 2, None);
             }
         }
-        let mut held = Held {
-            lock: self,
-            file: None,
-        };
+        let mut held = Held { lock: self, file: None };
         let locked = File::open_or_create(&self.path).and_then(|file| file.lock().map(|()| file));
         held.file = Some(locked.map_err(Error::io("locking a file in the run directory"))?);
         Ok(held)

@@ -4,9 +4,7 @@ use super::map::LogMap;
 use super::record::{advance, follows};
 use crate::error::{Error, Result};
 use crate::media::Pool;
-use crate::media::layout::{
-    self, HEADER, LOG_START, LogHeader, Position, RECORD_HEADER, RecordHeader,
-};
+use crate::media::layout::{self, HEADER, LOG_START, LogHeader, Position, RECORD_HEADER, RecordHeader};
 use crate::units::Seq;
 use std::path::{Path, PathBuf};
 
@@ -28,10 +26,7 @@ impl Logs {
     /// Maps the logs of `pool`.
     pub(crate) fn open(pool: &Pool) -> Result<Logs> {
         let map = |slot| LogMap::open(&log_path(pool.dir(), slot), pool.log_bytes());
-        Ok(Logs {
-            maps: [map(0)?, map(1)?],
-            uuid: pool.uuid(),
-        })
+        Ok(Logs { maps: [map(0)?, map(1)?], uuid: pool.uuid() })
     }
 
     fn map(&self, generation: u64) -> &LogMap {
@@ -59,20 +54,9 @@ impl Logs {
     pub(crate) fn begin_generation(&self, position: &Position) -> Result<Position> {
         let generation = position.generation + 1;
         let salt = random()?;
-        let header = LogHeader {
-            generation,
-            base: position.seq,
-            salt,
-            uuid: self.uuid,
-        };
+        let header = LogHeader { generation, base: position.seq, salt, uuid: self.uuid };
         self.map(generation).write(0, &header.encode());
-        Ok(Position {
-            generation,
-            tail: LOG_START,
-            seq: position.seq,
-            salt,
-            known: position.seq,
-        })
+        Ok(Position { generation, tail: LOG_START, seq: position.seq, salt, known: position.seq })
     }
 
     /// The record behind `position`, if there is one, with its header: what a killed writer left.
@@ -95,20 +79,14 @@ impl Logs {
     }
 
     /// Writes a sealed record behind `position` and gives the position behind it. Panics if it does not fit.
-    pub(crate) fn append(
-        &self,
-        position: &Position,
-        header: &RecordHeader,
-        record: &[u8],
-    ) -> Position {
+    pub(crate) fn append(&self, position: &Position, header: &RecordHeader, record: &[u8]) -> Position {
         self.map(position.generation).write(position.tail, record);
         advance(position, header, &record[RECORD_HEADER..])
     }
 
     /// Makes the bytes behind `position` no record.
     pub(crate) fn cut(&self, position: &Position) {
-        self.map(position.generation)
-            .write(position.tail, &[0; RECORD_HEADER]);
+        self.map(position.generation).write(position.tail, &[0; RECORD_HEADER]);
     }
 
     /// Makes the log durable up to `position`, with its header if `header`.
@@ -118,22 +96,18 @@ impl Logs {
         if super::tests::before_flush(position.generation, from, position.tail) {
             return Ok(());
         }
-        self.map(position.generation)
-            .flush(from, position.tail)
-            .map_err(Error::io("flushing the log"))
+        self.map(position.generation).flush(from, position.tail).map_err(Error::io("flushing the log"))
     }
 
     /// Leaves a note that `seq` is durable. The note itself reaches the medium whenever the kernel likes.
     pub(crate) fn hint(&self, generation: u64, seq: Seq) {
-        self.map(generation)
-            .write(layout::HINT_AT, &layout::encode_hint(generation, seq));
+        self.map(generation).write(layout::HINT_AT, &layout::encode_hint(generation, seq));
     }
 }
 
 /// A random number.
 pub(crate) fn random() -> Result<u64> {
     let mut bytes = [0; 8];
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
-        .map_err(Error::io("getrandom"))?;
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).map_err(Error::io("getrandom"))?;
     Ok(u64::from_le_bytes(bytes))
 }

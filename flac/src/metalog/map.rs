@@ -33,16 +33,7 @@ impl LogMap {
         let len = len as usize;
         let protection = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a fresh mapping at an address of the kernel's choice.
-        let start = file.with(|fd| unsafe {
-            rustix::mm::mmap(
-                std::ptr::null_mut(),
-                len,
-                protection,
-                MapFlags::SHARED,
-                fd,
-                0,
-            )
-        });
+        let start = file.with(|fd| unsafe { rustix::mm::mmap(std::ptr::null_mut(), len, protection, MapFlags::SHARED, fd, 0) });
         let start = start.map_err(Error::io("mapping the log"))?;
         // SAFETY: the mapping just made; the advice changes no content. Without it, only speed is lost.
         let _ = unsafe { rustix::mm::madvise(start, len, rustix::mm::Advice::Random) };
@@ -75,21 +66,11 @@ impl LogMap {
         let to = to.next_multiple_of(4096).min(self.len() / 4096 * 4096);
         let at = self.check(from, (to - from) as usize);
         // SAFETY: whole pages inside the mapping; msync changes nothing in memory.
-        unsafe {
-            rustix::mm::msync(
-                self.start.add(at).cast(),
-                (to - from) as usize,
-                MsyncFlags::SYNC,
-            )
-        }
+        unsafe { rustix::mm::msync(self.start.add(at).cast(), (to - from) as usize, MsyncFlags::SYNC) }
     }
 
     fn check(&self, at: u64, len: usize) -> usize {
-        assert!(
-            at.checked_add(len as u64)
-                .is_some_and(|end| end <= self.len()),
-            "bytes {at} + {len} lie outside the log"
-        );
+        assert!(at.checked_add(len as u64).is_some_and(|end| end <= self.len()), "bytes {at} + {len} lie outside the log");
         at as usize
     }
 }
@@ -105,16 +86,12 @@ impl Drop for LogMap {
 pub(crate) fn open_log(path: &Path, len: u64) -> Result<File> {
     let dir = path.parent().unwrap_or(Path::new("."));
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let file = File::open_briefly(path, rustix::fs::OFlags::RDWR)
-        .map_err(|e| crate::media::pool::damaged_or(dir, &name, e))?;
+    let file = File::open_briefly(path, rustix::fs::OFlags::RDWR).map_err(|e| crate::media::pool::damaged_or(dir, &name, e))?;
     // For speed only, see `LogMap`.
     let _ = file.with(|fd| rustix::fs::fadvise(fd, 0, None, rustix::fs::Advice::Random));
     let have = file.len().map_err(Error::io("opening the log"))?;
     if have < len {
-        return Err(Error::Corrupt(format!(
-            "{} was cut from {len} to {have} bytes: restore the pool from a copy",
-            path.display()
-        )));
+        return Err(Error::Corrupt(format!("{} was cut from {len} to {have} bytes: restore the pool from a copy", path.display())));
     }
     Ok(file)
 }

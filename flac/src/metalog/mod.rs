@@ -88,12 +88,7 @@ impl Meta {
                 self.checkpoint()?;
                 continue;
             }
-            return Ok(MetaTxn {
-                meta: self,
-                kv,
-                position,
-                record: Builder::new(),
-            });
+            return Ok(MetaTxn { meta: self, kv, position, record: Builder::new() });
         }
     }
 
@@ -105,12 +100,8 @@ impl Meta {
             let Some((header, payload)) = self.logs.record_at(&position) else {
                 return Ok((kv, position));
             };
-            let applied = recover::apply_payload(&mut kv, &payload).and_then(|()| {
-                kv.put(
-                    POSITION_KEY,
-                    &record::advance(&position, &header, &payload).encode(),
-                )
-            });
+            let applied = recover::apply_payload(&mut kv, &payload)
+                .and_then(|()| kv.put(POSITION_KEY, &record::advance(&position, &header, &payload).encode()));
             if let Err(e) = applied {
                 // It never took effect and nobody was told that it did: so it may go, and must, or nothing could follow.
                 self.logs.cut(&position);
@@ -156,7 +147,9 @@ impl Meta {
 
 fn position_in(value: Option<&[u8]>) -> Result<Position> {
     value.and_then(Position::decode).ok_or_else(|| {
-        Error::Unusable("the metadata KV lost its place in the log: end all programs that use the pool, then remove the run directory".into())
+        Error::Unusable(
+            "the metadata KV lost its place in the log: end all programs that use the pool, then remove the run directory".into(),
+        )
     })
 }
 
@@ -218,38 +211,24 @@ impl MetaTxn<'_> {
     /// # Errors
     /// `Io` with `EFBIG` if the record is larger than a log (split the change); `Io` with `ENOSPC`. Nothing was changed.
     pub fn commit(self) -> Result<Seq> {
-        if self.record.is_empty() {
-            Ok(self.position.seq)
-        } else {
-            self.commit_record()
-        }
+        if self.record.is_empty() { Ok(self.position.seq) } else { self.commit_record() }
     }
 
     fn commit_record(mut self) -> Result<Seq> {
         let meta = self.meta;
         let space = (RECORD_HEADER + self.record.len()).next_multiple_of(8) as u64;
         if space > meta.logs.len() - LOG_START - EPOCH_ROOM {
-            return Err(Error::Io(
-                "a metadata change is larger than the log",
-                rustix::io::Errno::FBIG.raw_os_error(),
-            ));
+            return Err(Error::Io("a metadata change is larger than the log", rustix::io::Errno::FBIG.raw_os_error()));
         }
         if space > meta.logs.room(&self.position) {
             self.position = meta.make_room(&self.position)?;
         }
         let known = Seq::new(meta.shared.durable.load(Ordering::Acquire)).min(self.position.seq);
         let header = self.record.header(&self.position, known);
-        let next = Position {
-            tail: self.position.tail + space,
-            seq: header.seq,
-            known,
-            ..self.position
-        };
+        let next = Position { tail: self.position.tail + space, seq: header.seq, known, ..self.position };
         // Whatever can fail for lack of room comes before the record is there.
         self.kv.put(POSITION_KEY, &next.encode())?;
-        let appended = meta
-            .logs
-            .append(&self.position, &header, &self.record.seal(&header));
+        let appended = meta.logs.append(&self.position, &header, &self.record.seal(&header));
         debug_assert_eq!(appended, next);
         #[cfg(test)]
         tests::after_append(next.seq);

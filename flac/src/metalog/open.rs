@@ -54,10 +54,7 @@ impl Meta {
         let frames = if volatile || pool.one_flush() {
             None
         } else {
-            Some(
-                File::open(&pool.dir().join("frames"), OFlags::RDWR)
-                    .map_err(|e| file::unusable(pool.dir(), e))?,
-            )
+            Some(File::open(&pool.dir().join("frames"), OFlags::RDWR).map_err(|e| file::unusable(pool.dir(), e))?)
         };
         Ok(Meta {
             kv,
@@ -94,8 +91,7 @@ fn build(pool: &Pool, run_dir: &Path, logs: &Logs, shared: &LogShared) -> Result
         remove_tree(&new).map_err(making())?;
         rustix::fs::mkdir(&new, Mode::from_raw_mode(0o700)).map_err(making())?;
         let parent = rustix::fs::stat(run_dir).map_err(making())?;
-        rustix::fs::chmod(&new, Mode::from_raw_mode(parent.st_mode & 0o7777 | 0o700))
-            .map_err(making())?;
+        rustix::fs::chmod(&new, Mode::from_raw_mode(parent.st_mode & 0o7777 | 0o700)).map_err(making())?;
         Kv::open(&new, map_size(pool))
     };
     let (kv, end) = recover::rebuild(pool, fresh)?;
@@ -107,9 +103,7 @@ fn build(pool: &Pool, run_dir: &Path, logs: &Logs, shared: &LogShared) -> Result
     drop(kv);
     rustix::fs::rename(&new, run_dir.join("kv")).map_err(making())?;
     shared.durable.store(position.seq.get(), Ordering::Release);
-    shared
-        .settled
-        .store(position.known.get(), Ordering::Release);
+    shared.settled.store(position.known.get(), Ordering::Release);
     shared.header.store(position.generation, Ordering::Release);
     Ok(())
 }
@@ -143,9 +137,7 @@ fn remove_tree(dir: &Path) -> rustix::io::Result<()> {
         names => names?,
     };
     for name in names {
-        rustix::fs::unlink(
-            dir.join(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(&name)),
-        )?;
+        rustix::fs::unlink(dir.join(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(&name)))?;
     }
     rustix::fs::rmdir(dir)
 }

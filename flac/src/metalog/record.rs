@@ -48,21 +48,13 @@ impl Builder {
 
     /// Adds a part. Keys have at most 65,535 bytes, values fewer than 4 GiB.
     pub(crate) fn add(&mut self, part: Part<'_>) {
-        let key_len = |key: &[u8]| {
-            u16::try_from(key.len())
-                .expect("the KV took the key, so it is short")
-                .to_le_bytes()
-        };
+        let key_len = |key: &[u8]| u16::try_from(key.len()).expect("the KV took the key, so it is short").to_le_bytes();
         let out = &mut self.bytes;
         match part {
             Part::Put(key, value) => {
                 out.push(PUT);
                 out.extend_from_slice(&key_len(key));
-                out.extend_from_slice(
-                    &u32::try_from(value.len())
-                        .expect("the KV took the value")
-                        .to_le_bytes(),
-                );
+                out.extend_from_slice(&u32::try_from(value.len()).expect("the KV took the value").to_le_bytes());
                 out.extend_from_slice(key);
                 out.extend_from_slice(value);
             }
@@ -86,8 +78,7 @@ impl Builder {
     /// The header that this record gets behind `position`.
     pub(crate) fn header(&self, position: &Position, known: Seq) -> RecordHeader {
         RecordHeader {
-            len: u32::try_from(self.len())
-                .expect("a record fits into the log, checked by the caller"),
+            len: u32::try_from(self.len()).expect("a record fits into the log, checked by the caller"),
             generation: position.generation,
             seq: Seq::new(position.seq.get() + 1),
             known,
@@ -136,10 +127,7 @@ fn take_part<'b>(rest: &mut &'b [u8]) -> Option<Part<'b>> {
             let key_len = u16::from_le_bytes(number(rest)?) as usize;
             Some(Part::Delete(bytes(rest, key_len)?))
         }
-        GUARD => Some(Part::Guard(
-            PoolFrame::new(u32::from_le_bytes(number(rest)?)),
-            u32::from_le_bytes(number(rest)?),
-        )),
+        GUARD => Some(Part::Guard(PoolFrame::new(u32::from_le_bytes(number(rest)?)), u32::from_le_bytes(number(rest)?))),
         EPOCH => Some(Part::Epoch(u64::from_le_bytes(number(rest)?))),
         _ => None,
     }

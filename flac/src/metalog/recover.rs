@@ -30,8 +30,7 @@ impl Log {
     fn read(dir: &Path, slot: u64, len: u64, uuid: &[u8; 16]) -> Result<Log> {
         let file = open_log(&log_path(dir, slot), len)?;
         let mut bytes = vec![0; len as usize];
-        file.read_at(&mut bytes, 0)
-            .map_err(Error::io("reading the log"))?;
+        file.read_at(&mut bytes, 0).map_err(Error::io("reading the log"))?;
         let header = LogHeader::decode(&bytes).filter(|h| h.uuid == *uuid);
         Ok(Log { bytes, header })
     }
@@ -42,21 +41,9 @@ impl History {
     ///
     /// # Errors
     /// `Corrupt` if a record is damaged that is known to have been durable, or the log of the start is missing.
-    pub(crate) fn read(
-        dir: &Path,
-        log_bytes: u64,
-        uuid: &[u8; 16],
-        start: Position,
-    ) -> Result<History> {
-        let logs = [
-            Log::read(dir, 0, log_bytes, uuid)?,
-            Log::read(dir, 1, log_bytes, uuid)?,
-        ];
-        let mut history = History {
-            logs,
-            positions: vec![start],
-            known: start.seq,
-        };
+    pub(crate) fn read(dir: &Path, log_bytes: u64, uuid: &[u8; 16], start: Position) -> Result<History> {
+        let logs = [Log::read(dir, 0, log_bytes, uuid)?, Log::read(dir, 1, log_bytes, uuid)?];
+        let mut history = History { logs, positions: vec![start], known: start.seq };
         let mut generation = start.generation;
         loop {
             let log = &history.logs[(generation % 2) as usize];
@@ -65,12 +52,7 @@ impl History {
             let Some(header) = header else {
                 // A header lies within one sector, so a power cut leaves the old one or the new one.
                 if generation == start.generation || log.header.is_none() {
-                    return Err(damaged(
-                        dir,
-                        generation,
-                        0,
-                        "has a damaged header, or that of another generation",
-                    ));
+                    return Err(damaged(dir, generation, 0, "has a damaged header, or that of another generation"));
                 }
                 break;
             };
@@ -80,20 +62,9 @@ impl History {
                     break;
                 }
                 history.known = history.known.max(header.base);
-                history.positions.push(Position {
-                    generation,
-                    tail: LOG_START,
-                    salt: header.salt,
-                    known: header.base,
-                    ..last
-                });
+                history.positions.push(Position { generation, tail: LOG_START, salt: header.salt, known: header.base, ..last });
                 if header.base > last.seq {
-                    return Err(damaged(
-                        dir,
-                        last.generation,
-                        last.tail,
-                        "ends before the next one begins",
-                    ));
+                    return Err(damaged(dir, last.generation, last.tail, "ends before the next one begins"));
                 }
             }
             history.walk(dir, generation)?;
@@ -106,9 +77,7 @@ impl History {
     fn walk(&mut self, dir: &Path, generation: u64) -> Result<()> {
         let log = &self.logs[(generation % 2) as usize];
         let mut at = *self.positions.last().expect("the start is there");
-        while let Some((header, payload)) =
-            record_in(&log.bytes, at.tail).filter(|(header, _)| follows(&at, header))
-        {
+        while let Some((header, payload)) = record_in(&log.bytes, at.tail).filter(|(header, _)| follows(&at, header)) {
             if parts(payload).any(|part| part.is_none()) {
                 return Err(damaged(dir, generation, at.tail, "makes no sense"));
             }
@@ -118,29 +87,21 @@ impl History {
         }
         // Whoever wrote something later may have known that what is torn now was whole once.
         let mut known = self.known;
-        if let Some((g, seq)) = layout::decode_hint(&log.bytes[layout::HINT_AT as usize..]) {
-            if g == generation {
-                known = known.max(seq);
-            }
+        if let Some((g, seq)) = layout::decode_hint(&log.bytes[layout::HINT_AT as usize..])
+            && g == generation
+        {
+            known = known.max(seq);
         }
         let rest = (at.tail as usize).min(log.bytes.len())..log.bytes.len();
         for offset in rest.step_by(RECORD_ALIGN) {
-            let later = RecordHeader::peek(&log.bytes[offset..])
-                .filter(|h| h.generation == generation && h.seq > at.seq);
-            if later.is_some_and(|h| h.known > at.seq)
-                && RecordHeader::decode(&log.bytes[offset..]).is_some()
-            {
+            let later = RecordHeader::peek(&log.bytes[offset..]).filter(|h| h.generation == generation && h.seq > at.seq);
+            if later.is_some_and(|h| h.known > at.seq) && RecordHeader::decode(&log.bytes[offset..]).is_some() {
                 known = known.max(later.map_or(known, |h| h.known));
             }
         }
         self.known = known.min(at.seq);
         if known > at.seq {
-            return Err(damaged(
-                dir,
-                generation,
-                at.tail,
-                "is damaged where it was durable",
-            ));
+            return Err(damaged(dir, generation, at.tail, "is damaged where it was durable"));
         }
         Ok(())
     }
@@ -154,9 +115,7 @@ impl History {
             if to.seq <= self.known || to.seq == from.seq {
                 continue;
             }
-            let (_, payload) =
-                record_in(&self.logs[(from.generation % 2) as usize].bytes, from.tail)
-                    .expect("walked before");
+            let (_, payload) = record_in(&self.logs[(from.generation % 2) as usize].bytes, from.tail).expect("walked before");
             for part in parts(payload) {
                 let Some(Part::Guard(frame, crc)) = part else {
                     continue;
@@ -185,11 +144,7 @@ impl History {
             if pair[0].seq == pair[1].seq {
                 continue;
             }
-            let (_, payload) = record_in(
-                &self.logs[(pair[0].generation % 2) as usize].bytes,
-                pair[0].tail,
-            )
-            .expect("walked before");
+            let (_, payload) = record_in(&self.logs[(pair[0].generation % 2) as usize].bytes, pair[0].tail).expect("walked before");
             apply_payload(&mut txn, payload)?;
             bytes += payload.len();
             if bytes > BATCH {
@@ -210,9 +165,7 @@ pub(crate) fn apply_payload(txn: &mut crate::kv::WriteTxn<'_>, payload: &[u8]) -
             Some(Part::Delete(key)) => drop(txn.delete(key)?),
             Some(Part::Guard(..) | Part::Epoch(_)) => {}
             None => {
-                return Err(Error::Corrupt(
-                    "a log record makes no sense: restore the pool from a copy".into(),
-                ));
+                return Err(Error::Corrupt("a log record makes no sense: restore the pool from a copy".into()));
             }
         }
     }
@@ -223,12 +176,7 @@ fn record_in(log: &[u8], at: u64) -> Option<(RecordHeader, &[u8])> {
     RecordHeader::decode(log.get(at as usize..)?)
 }
 
-fn data_is_sound(
-    pool: &Pool,
-    frame: PoolFrame,
-    crc: u32,
-    bytes: &mut crate::media::file::PageBuffer,
-) -> Result<bool> {
+fn data_is_sound(pool: &Pool, frame: PoolFrame, crc: u32, bytes: &mut crate::media::file::PageBuffer) -> Result<bool> {
     if frame.get() >= pool.frames() {
         return Ok(false);
     }
@@ -241,17 +189,11 @@ fn data_is_sound(
 }
 
 fn damaged(dir: &Path, generation: u64, at: u64, what: &str) -> Error {
-    Error::Corrupt(format!(
-        "{} {what} (byte {at}): restore the pool from a copy",
-        log_path(dir, generation).display()
-    ))
+    Error::Corrupt(format!("{} {what} (byte {at}): restore the pool from a copy", log_path(dir, generation).display()))
 }
 
 /// Fills the empty KVs that `fresh` makes until one is whole: newest sound checkpoint, then the log. Gives that KV and its history.
-pub(crate) fn rebuild(
-    pool: &Pool,
-    mut fresh: impl FnMut() -> Result<Kv>,
-) -> Result<(Kv, Position)> {
+pub(crate) fn rebuild(pool: &Pool, mut fresh: impl FnMut() -> Result<Kv>) -> Result<(Kv, Position)> {
     let mut newest_problem = None;
     let checkpoints = checkpoint::list(pool.dir())?;
     let newest = checkpoints.last().copied().unwrap_or(1);
@@ -261,8 +203,7 @@ pub(crate) fn rebuild(
             Some(generation) => checkpoint::load(pool, generation, &kv),
             None => first_start(pool),
         };
-        let history = start
-            .and_then(|start| History::read(pool.dir(), pool.log_bytes(), &pool.uuid(), start));
+        let history = start.and_then(|start| History::read(pool.dir(), pool.log_bytes(), &pool.uuid(), start));
         let mut history = match history {
             Ok(history) => history,
             // An older checkpoint may serve as long as its log is there. If not, the newest one's problem is the one to tell.
@@ -282,34 +223,15 @@ pub(crate) fn rebuild(
         history.apply(&kv)?;
         return Ok((kv, history.end()));
     }
-    Err(newest_problem.unwrap_or_else(|| {
-        Error::Corrupt(format!(
-            "{} has neither a checkpoint nor a first log",
-            pool.dir().display()
-        ))
-    }))
+    Err(newest_problem.unwrap_or_else(|| Error::Corrupt(format!("{} has neither a checkpoint nor a first log", pool.dir().display()))))
 }
 
 /// Where the log of a pool without a checkpoint begins: the first generation starts with an empty state.
 pub(crate) fn first_start(pool: &Pool) -> Result<Position> {
     let mut bytes = [0; layout::HEADER];
     let file = open_log(&log_path(pool.dir(), 1), pool.log_bytes())?;
-    file.read_at(&mut bytes, 0)
-        .map_err(Error::io("reading the log"))?;
+    file.read_at(&mut bytes, 0).map_err(Error::io("reading the log"))?;
     let header = LogHeader::decode(&bytes).filter(|h| h.generation == 1 && h.uuid == pool.uuid());
-    let header = header.ok_or_else(|| {
-        damaged(
-            pool.dir(),
-            1,
-            0,
-            "has a damaged header, and there is no checkpoint",
-        )
-    })?;
-    Ok(Position {
-        generation: 1,
-        tail: LOG_START,
-        seq: Seq::new(0),
-        salt: header.salt,
-        known: Seq::new(0),
-    })
+    let header = header.ok_or_else(|| damaged(pool.dir(), 1, 0, "has a damaged header, and there is no checkpoint"))?;
+    Ok(Position { generation: 1, tail: LOG_START, seq: Seq::new(0), salt: header.salt, known: Seq::new(0) })
 }

@@ -20,39 +20,29 @@ impl Meta {
             Err(Error::Corrupt(why)) => return Ok(vec![why]),
             other => other?,
         };
-        let file = File::open(&dir.join("superblock"), OFlags::RDONLY)
-            .map_err(Error::io("reading the superblock"))?;
+        let file = File::open(&dir.join("superblock"), OFlags::RDONLY).map_err(Error::io("reading the superblock"))?;
         if pool::read_superblock(dir, &file)?.1 {
-            findings.push(format!(
-                "{}: one of the two copies is damaged",
-                dir.join("superblock").display()
-            ));
+            findings.push(format!("{}: one of the two copies is damaged", dir.join("superblock").display()));
         }
         let mut start = None;
         for generation in checkpoint::list(dir)? {
-            note(
-                &mut findings,
-                checkpoint::read(dir, &pool.uuid(), generation, |_, _| Ok(())),
-            )?
-            .inspect(|position| start = Some(*position));
+            note(&mut findings, checkpoint::read(dir, &pool.uuid(), generation, |_, _| Ok(())))?
+                .inspect(|position| start = Some(*position));
         }
         if start.is_none() {
             start = note(&mut findings, recover::first_start(&pool))?;
         }
-        if let Some(start) = start {
-            if let Some(mut history) = note(
-                &mut findings,
-                History::read(dir, pool.log_bytes(), &pool.uuid(), start),
-            )? {
-                let logged = history.end().seq;
-                history.check_data(&pool)?;
-                if history.end().seq < logged {
-                    let lost = format!(
-                        "records {} to {logged:?} have no data and will be dropped (they were never durable)",
-                        history.end().seq.get() + 1
-                    );
-                    findings.push(lost);
-                }
+        if let Some(start) = start
+            && let Some(mut history) = note(&mut findings, History::read(dir, pool.log_bytes(), &pool.uuid(), start))?
+        {
+            let logged = history.end().seq;
+            history.check_data(&pool)?;
+            if history.end().seq < logged {
+                let lost = format!(
+                    "records {} to {logged:?} have no data and will be dropped (they were never durable)",
+                    history.end().seq.get() + 1
+                );
+                findings.push(lost);
             }
         }
         Ok(findings)

@@ -237,7 +237,7 @@ pub struct InodeSlot {
 pub struct Node(pub [AtomicU64; BLOCK_FRAMES]);
 
 const _: () = assert!(size_of::<ProcSlot>() == 64);
-const _: () = assert!(size_of::<InodeSlot>() % 64 == 0);
+const _: () = assert!(size_of::<InodeSlot>().is_multiple_of(64));
 const _: () = assert!(size_of::<Node>() == PAGE);
 const _: () = assert!(size_of::<Counters>() <= PAGE);
 const _: () = assert!(size_of::<OpenSlot>() <= 64);

@@ -203,7 +203,9 @@ pub unsafe fn write_frames(dram: &Dram, from: *const u8, len: usize, offset: u64
 /// With `MAP_FIXED` the caller may replace the range.
 pub unsafe fn reserve(addr: usize, len: usize, flags: i32, align: usize, within: usize) -> Result<usize> {
     let fixed = flags & (libc::MAP_FIXED | libc::MAP_FIXED_NOREPLACE) != 0;
-    let keep = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::from_bits_retain((flags & (libc::MAP_FIXED | libc::MAP_FIXED_NOREPLACE | libc::MAP_32BIT)) as u32);
+    let keep = MapFlags::PRIVATE
+        | MapFlags::NORESERVE
+        | MapFlags::from_bits_retain((flags & (libc::MAP_FIXED | libc::MAP_FIXED_NOREPLACE | libc::MAP_32BIT)) as u32);
     let slack = if fixed || align <= PAGE { 0 } else { align };
     // SAFETY: the caller vouches for a fixed range; otherwise the kernel chooses.
     let base = unsafe { rustix::mm::mmap_anonymous(addr as *mut _, len + slack, ProtFlags::empty(), keep) }? as usize;

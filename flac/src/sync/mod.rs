@@ -71,9 +71,7 @@ impl RobustLock {
     #[cold]
     fn wait(&self, me: u32, who: &impl Liveness) -> Guard<'_> {
         for _ in 0..SPINS {
-            if self.0.load(Ordering::Relaxed) == 0
-                && self.0.compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed).is_ok()
-            {
+            if self.0.load(Ordering::Relaxed) == 0 && self.0.compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed).is_ok() {
                 return Guard { lock: self, inherited: false };
             }
             std::hint::spin_loop();
@@ -87,17 +85,15 @@ impl RobustLock {
                 }
                 continue;
             }
-            if word & WAITERS == 0
-                && self.0.compare_exchange(word, word | WAITERS, Ordering::Relaxed, Ordering::Relaxed).is_err()
-            {
+            if word & WAITERS == 0 && self.0.compare_exchange(word, word | WAITERS, Ordering::Relaxed, Ordering::Relaxed).is_err() {
                 continue;
             }
             let timeout = futex::Timespec { tv_sec: 0, tv_nsec: PATIENCE.as_nanos() as _ };
             let slept = futex::wait(&self.0, futex::Flags::empty(), word | WAITERS, Some(&timeout));
-            if slept == Err(rustix::io::Errno::TIMEDOUT) {
-                if let Some(guard) = self.inherit(word | WAITERS, me, who) {
-                    return guard;
-                }
+            if slept == Err(rustix::io::Errno::TIMEDOUT)
+                && let Some(guard) = self.inherit(word | WAITERS, me, who)
+            {
+                return guard;
             }
         }
     }

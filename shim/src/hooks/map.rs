@@ -92,14 +92,13 @@ hook! {
 hook! {
     /// `mremap(2)`: attached pages become ordinary memory first, so that they may move and grow.
     fn mremap(at: *mut c_void, old: size_t, new: size_t, flags: c_int, to: *mut c_void) -> Mapped, when(in_use()), real(theirs) {
-        if let Some(fs) = space::opened() {
-            if fs.has_views(at.addr(), old) {
+        if let Some(fs) = space::opened()
+            && fs.has_views(at.addr(), old) {
                 fs.privatize(at.addr(), old)?;
                 if fs.has_views(at.addr(), old) {
                     return remap_file(fs, at, old, new, flags, to);
                 }
             }
-        }
         if flags & libc::MREMAP_FIXED != 0 {
             forget(to, new);
         }
@@ -149,11 +148,10 @@ hook! {
             libc::MADV_DOFORK | libc::MADV_KEEPONFORK => UNATTACHABLE.remove(at.addr(), len),
             _ => {}
         }
-        if let Some(fs) = space::opened() {
-            if n != 0 && at.addr().is_multiple_of(PAGE) {
+        if let Some(fs) = space::opened()
+            && n != 0 && at.addr().is_multiple_of(PAGE) {
                 fs.privatize(at.addr(), n)?;
             }
-        }
         checked(theirs(at, n, advice))
     }
 }

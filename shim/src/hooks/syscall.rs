@@ -1,7 +1,9 @@
 //! syscall(2): file calls made by number go to the same hooks as those made by name.
 #![expect(unsafe_code, reason = "a function of words")]
 
-use super::{access, close, copy, directory, dirs, durability, entries, fsinfo, io, map, names, open, position, resize, stat, times, watch, xattr};
+use super::{
+    access, close, copy, directory, dirs, durability, entries, fsinfo, io, map, names, open, position, resize, stat, times, watch, xattr,
+};
 use crate::abi::{CPath, In, Out, OutBytes, fail};
 use crate::boundary::{self, Answer, CReturn, Escape, Mapped};
 use crate::{config, creds, files, paths};

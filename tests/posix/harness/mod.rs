@@ -23,15 +23,9 @@ pub fn run(arguments: &[String]) -> ExitCode {
     };
     let mut tally = Tally::default();
     for kind in options.kinds() {
-        let names: Vec<String> = cases::all()
-            .into_iter()
-            .map(|(name, _)| name)
-            .filter(|name| options.wants(kind, name))
-            .collect();
+        let names: Vec<String> = cases::all().into_iter().map(|(name, _)| name).filter(|name| options.wants(kind, name)).collect();
         if options.list {
-            names
-                .iter()
-                .for_each(|name| println!("{kind}::{name}: test"));
+            names.iter().for_each(|name| println!("{kind}::{name}: test"));
         } else if !names.is_empty() {
             run_in(kind, names, &options, &mut tally);
         }
@@ -40,11 +34,7 @@ pub fn run(arguments: &[String]) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     tally.print();
-    if tally.failures.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    if tally.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 #[derive(Default)]
@@ -79,22 +69,13 @@ impl Tally {
 
     fn print(&mut self) {
         if self.not_served > 0 {
-            let reason = format!(
-                "{} cases skipped: the shim does not serve FLAC_ROOT",
-                self.not_served
-            );
-            self.failures
-                .push(("flac::shim_serves_the_root".to_owned(), reason));
+            let reason = format!("{} cases skipped: the shim does not serve FLAC_ROOT", self.not_served);
+            self.failures.push(("flac::shim_serves_the_root".to_owned(), reason));
         }
         for (name, output) in &self.failures {
             println!("\n---- {name}\n{}", output.trim_end());
         }
-        println!(
-            "\n{} passed, {} failed, {} skipped",
-            self.passed,
-            self.failures.len(),
-            self.skipped
-        );
+        println!("\n{} passed, {} failed, {} skipped", self.passed, self.failures.len(), self.skipped);
     }
 }
 
@@ -102,10 +83,7 @@ fn run_in(kind: Kind, names: Vec<String>, options: &Options, tally: &mut Tally) 
     let shared = match Place::prepare(kind) {
         Ok(place) => place,
         Err(message) => {
-            return tally.add(
-                format!("{kind}::place_is_prepared"),
-                Verdict::Failed(message),
-            );
+            return tally.add(format!("{kind}::place_is_prepared"), Verdict::Failed(message));
         }
     };
     let queue = Mutex::new(VecDeque::from(names));
@@ -117,14 +95,8 @@ fn run_in(kind: Kind, names: Vec<String>, options: &Options, tally: &mut Tally) 
                     let Some(name) = queue.lock().expect("the queue").pop_front() else {
                         return;
                     };
-                    let verdict = if options.isolate {
-                        isolated(kind, &name)
-                    } else {
-                        shared.run(&name)
-                    };
-                    done.lock()
-                        .expect("the tally")
-                        .add(format!("{kind}::{name}"), verdict);
+                    let verdict = if options.isolate { isolated(kind, &name) } else { shared.run(&name) };
+                    done.lock().expect("the tally").add(format!("{kind}::{name}"), verdict);
                 }
             });
         }

@@ -64,27 +64,11 @@ impl Place {
             Kind::Tmpfs => (memory.path(), disk.path()),
             Kind::Disk | Kind::Flac => (disk.path(), memory.path()),
         };
-        let base = if kind == Kind::Flac {
-            inside.join("flac")
-        } else {
-            inside.to_owned()
-        };
-        let root = if kind == Kind::Flac {
-            base.clone()
-        } else {
-            mount_point(inside)
-        };
+        let base = if kind == Kind::Flac { inside.join("flac") } else { inside.to_owned() };
+        let root = if kind == Kind::Flac { base.clone() } else { mount_point(inside) };
         let pool = inside.join("pool");
         let outside = outside.to_owned();
-        let mut place = Place {
-            kind,
-            made: Vec::new(),
-            root,
-            base,
-            outside,
-            pool,
-            kernel_root: None,
-        };
+        let mut place = Place { kind, made: Vec::new(), root, base, outside, pool, kernel_root: None };
         if kind == Kind::Flac {
             shim()?;
             open_directory(&place.base)?;
@@ -105,12 +89,7 @@ impl Place {
             return Verdict::Failed(format!("{}: {error}", outside.display()));
         }
         let mut command = Command::new(std::env::current_exe().expect("the path of this program"));
-        command
-            .arg("--case")
-            .arg(name)
-            .arg(self.base.join(&plain))
-            .arg(&self.root)
-            .arg(&outside);
+        command.arg("--case").arg(name).arg(self.base.join(&plain)).arg(&self.root).arg(&outside);
         command.args(&self.kernel_root);
         self.set_environment(&mut command);
         let verdict = process::run(command, &log);
@@ -130,19 +109,13 @@ impl Place {
 
     fn set_environment(&self, command: &mut Command) {
         for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("FLAC_")
-                && name != "FLAC_LOG"
-                && name != "FLAC_ATTACH"
-            {
+            if name.to_string_lossy().starts_with("FLAC_") && name != "FLAC_LOG" && name != "FLAC_ATTACH" {
                 command.env_remove(name);
             }
         }
         if self.kind == Kind::Flac {
             let shim = shim().expect("built when the place was prepared");
-            command
-                .env("LD_PRELOAD", shim)
-                .env("FLAC_ROOT", &self.root)
-                .env("FLAC_POOL", &self.pool);
+            command.env("LD_PRELOAD", shim).env("FLAC_ROOT", &self.root).env("FLAC_POOL", &self.pool);
         }
     }
 }
@@ -151,16 +124,10 @@ impl Drop for Place {
     fn drop(&mut self) {
         let tool = profile_directory().join("flac");
         if self.kind == Kind::Flac && tool.exists() {
-            let stopped = Command::new(tool)
-                .args(["stop", "--discard", "--pool"])
-                .arg(&self.pool)
-                .output();
+            let stopped = Command::new(tool).args(["stop", "--discard", "--pool"]).arg(&self.pool).output();
             match stopped {
                 Ok(output) if output.status.success() => {}
-                Ok(output) => eprintln!(
-                    "flac stop: {}",
-                    String::from_utf8_lossy(&output.stderr).trim_end()
-                ),
+                Ok(output) => eprintln!("flac stop: {}", String::from_utf8_lossy(&output.stderr).trim_end()),
                 Err(error) => eprintln!("flac stop: {error}"),
             }
         }
@@ -187,24 +154,10 @@ fn build_shim() -> Result<PathBuf, String> {
     };
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
-    build.current_dir(env!("CARGO_MANIFEST_DIR")).args([
-        "build",
-        "-q",
-        "-p",
-        "flac-shim",
-        "-p",
-        "flac-cli",
-        "--profile",
-        profile,
-    ]);
-    let output = build
-        .output()
-        .map_err(|error| format!("cargo build: {error}"))?;
+    build.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "-q", "-p", "flac-shim", "-p", "flac-cli", "--profile", profile]);
+    let output = build.output().map_err(|error| format!("cargo build: {error}"))?;
     if !output.status.success() {
-        return Err(format!(
-            "cargo build -p flac-shim failed:\n{}",
-            String::from_utf8_lossy(&output.stderr)
-        ));
+        return Err(format!("cargo build -p flac-shim failed:\n{}", String::from_utf8_lossy(&output.stderr)));
     }
     Ok(directory.join("libflacshim.so"))
 }
@@ -213,45 +166,25 @@ fn build_shim() -> Result<PathBuf, String> {
 fn make_pool(directory: &Path) -> Result<(), String> {
     let mut command = Command::new(profile_directory().join("flac"));
     command.args(["mkfs", "--size", "512M", "--pool"]);
-    let output = command
-        .arg(directory)
-        .output()
-        .map_err(|error| format!("flac mkfs: {error}"))?;
-    if output.status.success() {
-        Ok(())
-    } else {
-        Err(String::from_utf8_lossy(&output.stderr)
-            .trim_end()
-            .to_owned())
-    }
+    let output = command.arg(directory).output().map_err(|error| format!("flac mkfs: {error}"))?;
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).trim_end().to_owned()) }
 }
 
 /// `target/debug` or `target/release`: two levels above this program, which is in `deps`.
 fn profile_directory() -> PathBuf {
     let program = std::env::current_exe().expect("the path of this program");
-    program
-        .ancestors()
-        .nth(2)
-        .expect("a target directory")
-        .to_owned()
+    program.ancestors().nth(2).expect("a target directory").to_owned()
 }
 
 /// A directory on disk: in the target directory where that can be written, else the usual temporary one.
 fn disk_directory() -> PathBuf {
-    let inside_target = profile_directory()
-        .parent()
-        .map(|target| target.join("tmp"));
-    let writable =
-        |path: &PathBuf| std::fs::create_dir_all(path).is_ok() && temporary_in(path).is_ok();
-    inside_target
-        .filter(writable)
-        .unwrap_or_else(std::env::temp_dir)
+    let inside_target = profile_directory().parent().map(|target| target.join("tmp"));
+    let writable = |path: &PathBuf| std::fs::create_dir_all(path).is_ok() && temporary_in(path).is_ok();
+    inside_target.filter(writable).unwrap_or_else(std::env::temp_dir)
 }
 
 fn temporary_in(parent: &Path) -> Result<tempfile::TempDir, String> {
-    let made = tempfile::Builder::new()
-        .prefix("flac-posix-")
-        .tempdir_in(parent);
+    let made = tempfile::Builder::new().prefix("flac-posix-").tempdir_in(parent);
     let made = made.map_err(|error| format!("{}: {error}", parent.display()))?;
     open_to_all(made.path(), 0o755)?;
     Ok(made)
@@ -265,19 +198,14 @@ fn open_directory(path: &Path) -> Result<(), String> {
 
 fn open_to_all(path: &Path, mode: u32) -> Result<(), String> {
     let permissions = std::fs::Permissions::from_mode(mode);
-    std::fs::set_permissions(path, permissions)
-        .map_err(|error| format!("{}: {error}", path.display()))
+    std::fs::set_permissions(path, permissions).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// The directory where the file system of `path` is mounted.
 fn mount_point(path: &Path) -> PathBuf {
     let device = |path: &Path| path.metadata().map(|found| found.dev()).ok();
     let same = |candidate: &&Path| device(candidate) == device(path);
-    path.ancestors()
-        .take_while(same)
-        .last()
-        .unwrap_or(path)
-        .to_owned()
+    path.ancestors().take_while(same).last().unwrap_or(path).to_owned()
 }
 
 /// Lets a plain user remove directories that a case left without permissions.

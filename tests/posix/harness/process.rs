@@ -26,12 +26,7 @@ pub enum Verdict {
 pub fn run(mut command: Command, log: &Path) -> Verdict {
     let started = File::create(log).and_then(|output| {
         let errors = output.try_clone()?;
-        command
-            .stdin(Stdio::null())
-            .stdout(output)
-            .stderr(errors)
-            .process_group(0)
-            .spawn()
+        command.stdin(Stdio::null()).stdout(output).stderr(errors).process_group(0).spawn()
     });
     let mut child = match started {
         Ok(child) => child,
@@ -41,9 +36,7 @@ pub fn run(mut command: Command, log: &Path) -> Verdict {
     // Whatever the case left running must not disturb the others.
     crate::sys::kill_group(child.id());
     let _ = child.wait();
-    let output = std::fs::read(log)
-        .map(|text| String::from_utf8_lossy(&text).into_owned())
-        .unwrap_or_default();
+    let output = std::fs::read(log).map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default();
     match ended {
         Some(status) => verdict(status, output),
         None => Verdict::Failed(format!("{output}no end after {} s", LIMIT.as_secs())),
@@ -55,17 +48,11 @@ fn verdict(status: ExitStatus, output: String) -> Verdict {
         Some(0) => Verdict::Passed,
         Some(code) if code == i32::from(NOT_SERVED) => Verdict::NotServed,
         Some(code) if code == i32::from(SKIPPED) => {
-            let reason = output
-                .lines()
-                .rev()
-                .find_map(|line| line.strip_prefix("skipped: "));
+            let reason = output.lines().rev().find_map(|line| line.strip_prefix("skipped: "));
             Verdict::Skipped(reason.unwrap_or("no reason given").to_owned())
         }
         Some(code) => Verdict::Failed(format!("{output}exit code {code}")),
-        None => Verdict::Failed(format!(
-            "{output}killed by signal {}",
-            status.signal().unwrap_or(0)
-        )),
+        None => Verdict::Failed(format!("{output}killed by signal {}", status.signal().unwrap_or(0))),
     }
 }
 

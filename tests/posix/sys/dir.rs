@@ -1,7 +1,4 @@
-#![expect(
-    unsafe_code,
-    reason = "wraps the directory stream and tree walk functions of libc"
-)]
+#![expect(unsafe_code, reason = "wraps the directory stream and tree walk functions of libc")]
 //! Directory streams, and the libc functions that walk directories.
 
 use super::{Errno, Fd, Raw, Sys, c_path};
@@ -21,11 +18,7 @@ pub struct Entry {
 pub struct DirStream(*mut libc::DIR);
 
 fn stream(opened: *mut libc::DIR) -> Sys<DirStream> {
-    if opened.is_null() {
-        Err(Errno::last())
-    } else {
-        Ok(DirStream(opened))
-    }
+    if opened.is_null() { Err(Errno::last()) } else { Ok(DirStream(opened)) }
 }
 
 pub fn opendir(path: impl AsRef<OsStr>) -> Sys<DirStream> {
@@ -50,11 +43,7 @@ impl DirStream {
             *libc::__errno_location() = 0;
             let entry = libc::readdir(self.0);
             if entry.is_null() {
-                return if *libc::__errno_location() == 0 {
-                    Ok(None)
-                } else {
-                    Err(Errno::last())
-                };
+                return if *libc::__errno_location() == 0 { Ok(None) } else { Err(Errno::last()) };
             }
             let name = CStr::from_ptr((&raw const (*entry).d_name).cast());
             Ok(Some(Entry {
@@ -106,11 +95,7 @@ impl Drop for DirStream {
 
 /// The names in a directory but for "." and "..", sorted.
 pub fn names_in(path: impl AsRef<OsStr>) -> Sys<Vec<OsString>> {
-    let mut names: Vec<OsString> = opendir(path)?
-        .rest()?
-        .into_iter()
-        .map(|entry| entry.name)
-        .collect();
+    let mut names: Vec<OsString> = opendir(path)?.rest()?.into_iter().map(|entry| entry.name).collect();
     names.retain(|name| name != "." && name != "..");
     names.sort();
     Ok(names)
@@ -158,11 +143,7 @@ pub fn glob(pattern: impl AsRef<OsStr>) -> Sys<Vec<OsString>> {
         let mut found: libc::glob_t = std::mem::zeroed();
         let names = match libc::glob(pattern.as_ptr(), 0, None, &raw mut found) {
             0 => (0..found.gl_pathc)
-                .map(|index| {
-                    CStr::from_ptr(*found.gl_pathv.add(index))
-                        .to_bytes()
-                        .to_vec()
-                })
+                .map(|index| CStr::from_ptr(*found.gl_pathv.add(index)).to_bytes().to_vec())
                 .map(OsString::from_vec)
                 .collect(),
             libc::GLOB_NOMATCH => Vec::new(),
@@ -177,12 +158,7 @@ thread_local! {
     static WALKED: std::cell::RefCell<Vec<(OsString, i32)>> = const { std::cell::RefCell::new(Vec::new()) };
 }
 
-extern "C" fn walked(
-    path: *const libc::c_char,
-    _: *const libc::stat,
-    kind: i32,
-    _: *mut Ftw,
-) -> i32 {
+extern "C" fn walked(path: *const libc::c_char, _: *const libc::stat, kind: i32, _: *mut Ftw) -> i32 {
     // SAFETY: nftw hands over a C string.
     let path = unsafe { CStr::from_ptr(path) };
     WALKED.with_borrow_mut(|list| list.push((OsString::from_vec(path.to_bytes().to_vec()), kind)));

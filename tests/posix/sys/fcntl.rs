@@ -1,7 +1,4 @@
-#![expect(
-    unsafe_code,
-    reason = "wraps the libc calls on descriptors' state and locks"
-)]
+#![expect(unsafe_code, reason = "wraps the libc calls on descriptors' state and locks")]
 //! Duplicates, descriptor and status flags, and the three kinds of locks.
 
 use super::{Fd, Raw, Sys, call};
@@ -40,11 +37,7 @@ pub fn libc_close_range(first: u32, last: u32, flags: i32) -> Sys<()> {
         }
         std::mem::transmute::<*mut libc::c_void, extern "C" fn(u32, u32, i32) -> i32>(found)
     };
-    if function(first, last, flags) == -1 {
-        Err(super::Errno::last())
-    } else {
-        Ok(())
-    }
+    if function(first, last, flags) == -1 { Err(super::Errno::last()) } else { Ok(()) }
 }
 
 pub fn flock(fd: impl Raw, operation: i32) -> Sys<()> {
@@ -64,13 +57,7 @@ pub fn range(start: i64, length: i64) -> Range {
 }
 
 fn record(kind: i32, range: Range) -> libc::flock {
-    libc::flock {
-        l_type: i16::try_from(kind).expect("a lock type"),
-        l_whence: 0,
-        l_start: range.start,
-        l_len: range.length,
-        l_pid: 0,
-    }
+    libc::flock { l_type: i16::try_from(kind).expect("a lock type"), l_whence: 0, l_start: range.start, l_len: range.length, l_pid: 0 }
 }
 
 /// `fcntl(F_SETLK)`, `F_SETLKW` or their OFD forms, of `F_RDLCK`, `F_WRLCK` or `F_UNLCK`.

@@ -1,7 +1,4 @@
-#![expect(
-    unsafe_code,
-    reason = "wraps the libc calls that move bytes through descriptors"
-)]
+#![expect(unsafe_code, reason = "wraps the libc calls that move bytes through descriptors")]
 //! Calls on descriptors that move bytes or offsets.
 
 use super::{Errno, Fd, Raw, Sys, call};
@@ -15,22 +12,12 @@ pub fn close(fd: impl Raw) -> Sys<()> {
 }
 
 pub fn read(fd: impl Raw, buffer: &mut [u8]) -> Sys<usize> {
-    call!(libc::read(
-        fd.raw(),
-        buffer.as_mut_ptr().cast(),
-        buffer.len()
-    ))
-    .map(count)
+    call!(libc::read(fd.raw(), buffer.as_mut_ptr().cast(), buffer.len())).map(count)
 }
 
 /// `read` to an address and with a length that nothing vouches for.
 pub fn read_to(fd: impl Raw, address: usize, length: usize) -> Sys<usize> {
-    call!(libc::read(
-        fd.raw(),
-        std::ptr::with_exposed_provenance_mut(address),
-        length
-    ))
-    .map(count)
+    call!(libc::read(fd.raw(), std::ptr::with_exposed_provenance_mut(address), length)).map(count)
 }
 
 pub fn write(fd: impl Raw, bytes: &[u8]) -> Sys<usize> {
@@ -39,65 +26,33 @@ pub fn write(fd: impl Raw, bytes: &[u8]) -> Sys<usize> {
 
 /// `write` from an address and with a length that nothing vouches for.
 pub fn write_from(fd: impl Raw, address: usize, length: usize) -> Sys<usize> {
-    call!(libc::write(
-        fd.raw(),
-        std::ptr::with_exposed_provenance(address),
-        length
-    ))
-    .map(count)
+    call!(libc::write(fd.raw(), std::ptr::with_exposed_provenance(address), length)).map(count)
 }
 
 pub fn pread(fd: impl Raw, buffer: &mut [u8], offset: i64) -> Sys<usize> {
-    call!(libc::pread(
-        fd.raw(),
-        buffer.as_mut_ptr().cast(),
-        buffer.len(),
-        offset
-    ))
-    .map(count)
+    call!(libc::pread(fd.raw(), buffer.as_mut_ptr().cast(), buffer.len(), offset)).map(count)
 }
 
 /// `pread` to an address and with a length that nothing vouches for.
 pub fn pread_to(fd: impl Raw, address: usize, length: usize, offset: i64) -> Sys<usize> {
-    call!(libc::pread(
-        fd.raw(),
-        std::ptr::with_exposed_provenance_mut(address),
-        length,
-        offset
-    ))
-    .map(count)
+    call!(libc::pread(fd.raw(), std::ptr::with_exposed_provenance_mut(address), length, offset)).map(count)
 }
 
 pub fn pwrite(fd: impl Raw, bytes: &[u8], offset: i64) -> Sys<usize> {
-    call!(libc::pwrite(
-        fd.raw(),
-        bytes.as_ptr().cast(),
-        bytes.len(),
-        offset
-    ))
-    .map(count)
+    call!(libc::pwrite(fd.raw(), bytes.as_ptr().cast(), bytes.len(), offset)).map(count)
 }
 
 fn iovecs(parts: &[(usize, usize)]) -> Vec<libc::iovec> {
-    let make = |&(base, length): &(usize, usize)| libc::iovec {
-        iov_base: std::ptr::with_exposed_provenance_mut(base),
-        iov_len: length,
-    };
+    let make = |&(base, length): &(usize, usize)| libc::iovec { iov_base: std::ptr::with_exposed_provenance_mut(base), iov_len: length };
     parts.iter().map(make).collect()
 }
 
 fn parts_of(buffers: &mut [&mut [u8]]) -> Vec<(usize, usize)> {
-    buffers
-        .iter_mut()
-        .map(|part| (part.as_mut_ptr().expose_provenance(), part.len()))
-        .collect()
+    buffers.iter_mut().map(|part| (part.as_mut_ptr().expose_provenance(), part.len())).collect()
 }
 
 fn parts_of_const(buffers: &[&[u8]]) -> Vec<(usize, usize)> {
-    buffers
-        .iter()
-        .map(|part| (part.as_ptr().expose_provenance(), part.len()))
-        .collect()
+    buffers.iter().map(|part| (part.as_ptr().expose_provenance(), part.len())).collect()
 }
 
 fn length_of(parts: &[libc::iovec]) -> i32 {
@@ -127,48 +82,22 @@ pub fn writev_from(fd: impl Raw, parts: &[(usize, usize)]) -> Sys<usize> {
 
 pub fn preadv(fd: impl Raw, buffers: &mut [&mut [u8]], offset: i64) -> Sys<usize> {
     let parts = iovecs(&parts_of(buffers));
-    call!(libc::preadv(
-        fd.raw(),
-        parts.as_ptr(),
-        length_of(&parts),
-        offset
-    ))
-    .map(count)
+    call!(libc::preadv(fd.raw(), parts.as_ptr(), length_of(&parts), offset)).map(count)
 }
 
 pub fn pwritev(fd: impl Raw, buffers: &[&[u8]], offset: i64) -> Sys<usize> {
     let parts = iovecs(&parts_of_const(buffers));
-    call!(libc::pwritev(
-        fd.raw(),
-        parts.as_ptr(),
-        length_of(&parts),
-        offset
-    ))
-    .map(count)
+    call!(libc::pwritev(fd.raw(), parts.as_ptr(), length_of(&parts), offset)).map(count)
 }
 
 pub fn preadv2(fd: impl Raw, buffers: &mut [&mut [u8]], offset: i64, flags: i32) -> Sys<usize> {
     let parts = iovecs(&parts_of(buffers));
-    call!(libc::preadv2(
-        fd.raw(),
-        parts.as_ptr(),
-        length_of(&parts),
-        offset,
-        flags
-    ))
-    .map(count)
+    call!(libc::preadv2(fd.raw(), parts.as_ptr(), length_of(&parts), offset, flags)).map(count)
 }
 
 pub fn pwritev2(fd: impl Raw, buffers: &[&[u8]], offset: i64, flags: i32) -> Sys<usize> {
     let parts = iovecs(&parts_of_const(buffers));
-    call!(libc::pwritev2(
-        fd.raw(),
-        parts.as_ptr(),
-        length_of(&parts),
-        offset,
-        flags
-    ))
-    .map(count)
+    call!(libc::pwritev2(fd.raw(), parts.as_ptr(), length_of(&parts), offset, flags)).map(count)
 }
 
 pub fn lseek(fd: impl Raw, offset: i64, whence: i32) -> Sys<i64> {
@@ -225,25 +154,12 @@ pub fn pipe(flags: i32) -> Sys<(Fd, Fd)> {
 }
 
 fn pointer_to(offset: &mut Option<i64>) -> *mut i64 {
-    offset
-        .as_mut()
-        .map_or(std::ptr::null_mut(), std::ptr::from_mut)
+    offset.as_mut().map_or(std::ptr::null_mut(), std::ptr::from_mut)
 }
 
 /// `sendfile`; the offset is updated where there is one.
-pub fn sendfile(
-    out: impl Raw,
-    from: impl Raw,
-    offset: &mut Option<i64>,
-    length: usize,
-) -> Sys<usize> {
-    call!(libc::sendfile(
-        out.raw(),
-        from.raw(),
-        pointer_to(offset),
-        length
-    ))
-    .map(count)
+pub fn sendfile(out: impl Raw, from: impl Raw, offset: &mut Option<i64>, length: usize) -> Sys<usize> {
+    call!(libc::sendfile(out.raw(), from.raw(), pointer_to(offset), length)).map(count)
 }
 
 /// `copy_file_range`; the offsets are updated where there are some.
@@ -255,34 +171,12 @@ pub fn copy_file_range(
     length: usize,
 ) -> Sys<usize> {
     let (source, target) = (pointer_to(from_offset), pointer_to(to_offset));
-    call!(libc::copy_file_range(
-        from.raw(),
-        source,
-        to.raw(),
-        target,
-        length,
-        0
-    ))
-    .map(count)
+    call!(libc::copy_file_range(from.raw(), source, to.raw(), target, length, 0)).map(count)
 }
 
-pub fn splice(
-    from: impl Raw,
-    from_offset: &mut Option<i64>,
-    to: impl Raw,
-    to_offset: &mut Option<i64>,
-    length: usize,
-) -> Sys<usize> {
+pub fn splice(from: impl Raw, from_offset: &mut Option<i64>, to: impl Raw, to_offset: &mut Option<i64>, length: usize) -> Sys<usize> {
     let (source, target) = (pointer_to(from_offset), pointer_to(to_offset));
-    call!(libc::splice(
-        from.raw(),
-        source,
-        to.raw(),
-        target,
-        length,
-        0
-    ))
-    .map(count)
+    call!(libc::splice(from.raw(), source, to.raw(), target, length, 0)).map(count)
 }
 
 /// `ioctl(FICLONE)`.
@@ -298,20 +192,12 @@ pub fn fionread(fd: impl Raw) -> Sys<i32> {
 
 pub fn isatty(fd: impl Raw) -> Sys<()> {
     // SAFETY: no pointers.
-    if unsafe { libc::isatty(fd.raw()) } == 1 {
-        Ok(())
-    } else {
-        Err(Errno::last())
-    }
+    if unsafe { libc::isatty(fd.raw()) } == 1 { Ok(()) } else { Err(Errno::last()) }
 }
 
 /// `poll` of one descriptor: the events that came.
 pub fn poll(fd: impl Raw, events: i16, timeout_ms: i32) -> Sys<i16> {
-    let mut one = libc::pollfd {
-        fd: fd.raw(),
-        events,
-        revents: 0,
-    };
+    let mut one = libc::pollfd { fd: fd.raw(), events, revents: 0 };
     call!(libc::poll(&raw mut one, 1, timeout_ms)).map(|_| one.revents)
 }
 
@@ -322,25 +208,12 @@ pub fn select(fd: impl Raw) -> Sys<(bool, bool)> {
     unsafe {
         let mut readable: libc::fd_set = std::mem::zeroed();
         let mut writable: libc::fd_set = std::mem::zeroed();
-        let mut now = libc::timeval {
-            tv_sec: 0,
-            tv_usec: 0,
-        };
+        let mut now = libc::timeval { tv_sec: 0, tv_usec: 0 };
         libc::FD_SET(fd, &raw mut readable);
         libc::FD_SET(fd, &raw mut writable);
-        if libc::select(
-            fd + 1,
-            &raw mut readable,
-            &raw mut writable,
-            std::ptr::null_mut(),
-            &raw mut now,
-        ) == -1
-        {
+        if libc::select(fd + 1, &raw mut readable, &raw mut writable, std::ptr::null_mut(), &raw mut now) == -1 {
             return Err(Errno::last());
         }
-        Ok((
-            libc::FD_ISSET(fd, &raw const readable),
-            libc::FD_ISSET(fd, &raw const writable),
-        ))
+        Ok((libc::FD_ISSET(fd, &raw const readable), libc::FD_ISSET(fd, &raw const writable)))
     }
 }

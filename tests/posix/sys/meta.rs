@@ -54,11 +54,7 @@ pub fn old_stat(symbol: &str, path: impl AsRef<OsStr>) -> Sys<Stat> {
     filled(|out| {
         // Version 1 is the only one on 64-bit Linux (0 on aarch64).
         let version = if cfg!(target_arch = "x86_64") { 1 } else { 0 };
-        if function(version, path.as_ptr(), out) == -1 {
-            Err(Errno::last())
-        } else {
-            Ok(0)
-        }
+        if function(version, path.as_ptr(), out) == -1 { Err(Errno::last()) } else { Ok(0) }
     })
 }
 
@@ -93,13 +89,7 @@ pub fn fchown(fd: impl Raw, user: u32, group: u32) -> Sys<()> {
     call!(libc::fchown(fd.raw(), user, group)).map(drop)
 }
 
-pub fn fchownat(
-    dir: impl Raw,
-    path: impl AsRef<OsStr>,
-    user: u32,
-    group: u32,
-    flags: i32,
-) -> Sys<()> {
+pub fn fchownat(dir: impl Raw, path: impl AsRef<OsStr>, user: u32, group: u32, flags: i32) -> Sys<()> {
     let path = c_path(path);
     call!(libc::fchownat(dir.raw(), path.as_ptr(), user, group, flags)).map(drop)
 }
@@ -129,25 +119,13 @@ fn timespecs(times: &[Time; 2]) -> [libc::timespec; 2] {
 pub fn utimensat(path: impl AsRef<OsStr>, access: Time, change: Time, flags: i32) -> Sys<()> {
     let path = c_path(path);
     let times = timespecs(&[access, change]);
-    call!(libc::utimensat(
-        libc::AT_FDCWD,
-        path.as_ptr(),
-        times.as_ptr(),
-        flags
-    ))
-    .map(drop)
+    call!(libc::utimensat(libc::AT_FDCWD, path.as_ptr(), times.as_ptr(), flags)).map(drop)
 }
 
 /// `utimensat` with a null pointer: both times become now.
 pub fn touch(path: impl AsRef<OsStr>) -> Sys<()> {
     let path = c_path(path);
-    call!(libc::utimensat(
-        libc::AT_FDCWD,
-        path.as_ptr(),
-        std::ptr::null(),
-        0
-    ))
-    .map(drop)
+    call!(libc::utimensat(libc::AT_FDCWD, path.as_ptr(), std::ptr::null(), 0)).map(drop)
 }
 
 pub fn futimens(fd: impl Raw, access: Time, change: Time) -> Sys<()> {
@@ -164,42 +142,24 @@ pub fn utimes(path: impl AsRef<OsStr>, access: Time, change: Time) -> Sys<()> {
 
 pub fn setxattr(path: impl AsRef<OsStr>, name: &str, value: &[u8], flags: i32) -> Sys<()> {
     let (path, name) = (c_path(path), c_path(name));
-    call!(libc::setxattr(
-        path.as_ptr(),
-        name.as_ptr(),
-        value.as_ptr().cast(),
-        value.len(),
-        flags
-    ))
-    .map(drop)
+    call!(libc::setxattr(path.as_ptr(), name.as_ptr(), value.as_ptr().cast(), value.len(), flags)).map(drop)
 }
 
 /// `getxattr` into a buffer of `room` bytes: the length it reports and the bytes it stored.
 pub fn getxattr(path: impl AsRef<OsStr>, name: &str, room: usize) -> Sys<(usize, Vec<u8>)> {
     let (path, name) = (c_path(path), c_path(name));
-    with_room(room, |out| {
-        call!(libc::getxattr(
-            path.as_ptr(),
-            name.as_ptr(),
-            out.cast(),
-            room
-        ))
-    })
+    with_room(room, |out| call!(libc::getxattr(path.as_ptr(), name.as_ptr(), out.cast(), room)))
 }
 
 pub fn fgetxattr(fd: impl Raw, name: &str, room: usize) -> Sys<(usize, Vec<u8>)> {
     let name = c_path(name);
-    with_room(room, |out| {
-        call!(libc::fgetxattr(fd.raw(), name.as_ptr(), out.cast(), room))
-    })
+    with_room(room, |out| call!(libc::fgetxattr(fd.raw(), name.as_ptr(), out.cast(), room)))
 }
 
 /// `listxattr` into a buffer of `room` bytes: the length it reports and the bytes it stored.
 pub fn listxattr(path: impl AsRef<OsStr>, room: usize) -> Sys<(usize, Vec<u8>)> {
     let path = c_path(path);
-    with_room(room, |out| {
-        call!(libc::listxattr(path.as_ptr(), out.cast(), room))
-    })
+    with_room(room, |out| call!(libc::listxattr(path.as_ptr(), out.cast(), room)))
 }
 
 pub fn removexattr(path: impl AsRef<OsStr>, name: &str) -> Sys<()> {

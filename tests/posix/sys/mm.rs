@@ -20,39 +20,18 @@ fn mapped(address: *mut libc::c_void, length: usize) -> Sys<Map> {
     if address == libc::MAP_FAILED {
         return Err(Errno::last());
     }
-    Ok(Map {
-        address: address.expose_provenance(),
-        length,
-    })
+    Ok(Map { address: address.expose_provenance(), length })
 }
 
 /// `mmap` of a descriptor.
 pub fn mmap(fd: impl Raw, length: usize, protection: i32, flags: i32, offset: i64) -> Sys<Map> {
     // SAFETY: the kernel chooses the address, so nothing that exists is replaced.
-    mapped(
-        unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                length,
-                protection,
-                flags,
-                fd.raw(),
-                offset,
-            )
-        },
-        length,
-    )
+    mapped(unsafe { libc::mmap(std::ptr::null_mut(), length, protection, flags, fd.raw(), offset) }, length)
 }
 
 /// `mmap` of anonymous memory, private or shared by `flags`, readable and writable.
 pub fn anonymous(length: usize, flags: i32) -> Sys<Map> {
-    mmap(
-        -1,
-        length,
-        libc::PROT_READ | libc::PROT_WRITE,
-        flags | libc::MAP_ANONYMOUS,
-        0,
-    )
+    mmap(-1, length, libc::PROT_READ | libc::PROT_WRITE, flags | libc::MAP_ANONYMOUS, 0)
 }
 
 impl Map {
@@ -73,18 +52,14 @@ impl Map {
     pub fn get(&self, offset: usize, length: usize) -> Vec<u8> {
         let mut bytes = vec![0_u8; length];
         // SAFETY: the range lies inside the mapping; a case that unmapped it expects to be killed here.
-        unsafe {
-            std::ptr::copy_nonoverlapping(self.at(offset, length), bytes.as_mut_ptr(), length)
-        };
+        unsafe { std::ptr::copy_nonoverlapping(self.at(offset, length), bytes.as_mut_ptr(), length) };
         bytes
     }
 
     /// Copies bytes into the mapping.
     pub fn put(&self, offset: usize, bytes: &[u8]) {
         // SAFETY: as for `get`.
-        unsafe {
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.at(offset, bytes.len()), bytes.len())
-        };
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.at(offset, bytes.len()), bytes.len()) };
     }
 
     /// `munmap` of a part.
@@ -94,70 +69,36 @@ impl Map {
 
     /// `mprotect` of a part.
     pub fn protect(&self, offset: usize, length: usize, protection: i32) -> Sys<()> {
-        call!(libc::mprotect(
-            self.at(offset, length).cast(),
-            length,
-            protection
-        ))
-        .map(drop)
+        call!(libc::mprotect(self.at(offset, length).cast(), length, protection)).map(drop)
     }
 
     pub fn msync(&self, flags: i32) -> Sys<()> {
-        call!(libc::msync(
-            self.at(0, self.length).cast(),
-            self.length,
-            flags
-        ))
-        .map(drop)
+        call!(libc::msync(self.at(0, self.length).cast(), self.length, flags)).map(drop)
     }
 
     pub fn advise(&self, offset: usize, length: usize, advice: i32) -> Sys<()> {
-        call!(libc::madvise(
-            self.at(offset, length).cast(),
-            length,
-            advice
-        ))
-        .map(drop)
+        call!(libc::madvise(self.at(offset, length).cast(), length, advice)).map(drop)
     }
 
     pub fn lock(&self) -> Sys<()> {
-        call!(libc::mlock(
-            self.at(0, self.length).cast_const().cast(),
-            self.length
-        ))
-        .map(drop)
+        call!(libc::mlock(self.at(0, self.length).cast_const().cast(), self.length)).map(drop)
     }
 
     /// `mremap` to another length, where the kernel may move it.
     pub fn resize(self, length: usize) -> Sys<Map> {
         let old = self.at(0, self.length).cast();
         // SAFETY: this object owns the range, and is forgotten where the call took it.
-        let moved = mapped(
-            unsafe { libc::mremap(old, self.length, length, libc::MREMAP_MAYMOVE) },
-            length,
-        )?;
+        let moved = mapped(unsafe { libc::mremap(old, self.length, length, libc::MREMAP_MAYMOVE) }, length)?;
         std::mem::forget(self);
         Ok(moved)
     }
 
     /// `mmap(MAP_FIXED)` of a descriptor over a part of this mapping.
-    pub fn replace(
-        &self,
-        offset: usize,
-        length: usize,
-        protection: i32,
-        flags: i32,
-        fd: impl Raw,
-    ) -> Sys<()> {
+    pub fn replace(&self, offset: usize, length: usize, protection: i32, flags: i32, fd: impl Raw) -> Sys<()> {
         let at = self.at(offset, length).cast();
         // SAFETY: the range belongs to this mapping.
-        let placed =
-            unsafe { libc::mmap(at, length, protection, flags | libc::MAP_FIXED, fd.raw(), 0) };
-        if placed == libc::MAP_FAILED {
-            Err(Errno::last())
-        } else {
-            Ok(())
-        }
+        let placed = unsafe { libc::mmap(at, length, protection, flags | libc::MAP_FIXED, fd.raw(), 0) };
+        if placed == libc::MAP_FAILED { Err(Errno::last()) } else { Ok(()) }
     }
 }
 
@@ -192,10 +133,7 @@ impl Block {
         // SAFETY: the out pointer is valid.
         let error = unsafe { libc::posix_memalign(&raw mut address, alignment, length) };
         assert_eq!(error, 0);
-        Block {
-            address: address.cast(),
-            length,
-        }
+        Block { address: address.cast(), length }
     }
 
     pub fn address(&self) -> usize {
@@ -216,9 +154,7 @@ impl Block {
         assert!(offset + length <= self.length);
         let mut bytes = vec![0_u8; length];
         // SAFETY: the range lies inside the block, whose pages the kernel or `malloc` filled.
-        unsafe {
-            std::ptr::copy_nonoverlapping(self.address.add(offset), bytes.as_mut_ptr(), length)
-        };
+        unsafe { std::ptr::copy_nonoverlapping(self.address.add(offset), bytes.as_mut_ptr(), length) };
         bytes
     }
 
@@ -226,9 +162,7 @@ impl Block {
     pub fn put(&mut self, offset: usize, bytes: &[u8]) {
         assert!(offset + bytes.len() <= self.length);
         // SAFETY: the range lies inside the block.
-        unsafe {
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.address.add(offset), bytes.len())
-        };
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.address.add(offset), bytes.len()) };
     }
 }
 
@@ -244,11 +178,7 @@ pub fn sbrk(length: usize) -> Sys<usize> {
     let length = libc::intptr_t::try_from(length).expect("small");
     // SAFETY: the new memory belongs to nobody else; malloc copes with a moved break.
     let old = unsafe { libc::sbrk(length) };
-    if old.addr() == usize::MAX {
-        Err(Errno::last())
-    } else {
-        Ok(old.expose_provenance())
-    }
+    if old.addr() == usize::MAX { Err(Errno::last()) } else { Ok(old.expose_provenance()) }
 }
 
 /// Copies `length` bytes out of memory that a case knows to be mapped.

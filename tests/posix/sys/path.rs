@@ -63,32 +63,14 @@ pub fn rename(from: impl AsRef<OsStr>, to: impl AsRef<OsStr>) -> Sys<()> {
     call!(libc::rename(from.as_ptr(), to.as_ptr())).map(drop)
 }
 
-pub fn renameat(
-    old: impl Raw,
-    from: impl AsRef<OsStr>,
-    new: impl Raw,
-    to: impl AsRef<OsStr>,
-) -> Sys<()> {
+pub fn renameat(old: impl Raw, from: impl AsRef<OsStr>, new: impl Raw, to: impl AsRef<OsStr>) -> Sys<()> {
     let (from, to) = (c_path(from), c_path(to));
-    call!(libc::renameat(
-        old.raw(),
-        from.as_ptr(),
-        new.raw(),
-        to.as_ptr()
-    ))
-    .map(drop)
+    call!(libc::renameat(old.raw(), from.as_ptr(), new.raw(), to.as_ptr())).map(drop)
 }
 
 pub fn renameat2(from: impl AsRef<OsStr>, to: impl AsRef<OsStr>, flags: u32) -> Sys<()> {
     let (from, to) = (c_path(from), c_path(to));
-    call!(libc::renameat2(
-        libc::AT_FDCWD,
-        from.as_ptr(),
-        libc::AT_FDCWD,
-        to.as_ptr(),
-        flags
-    ))
-    .map(drop)
+    call!(libc::renameat2(libc::AT_FDCWD, from.as_ptr(), libc::AT_FDCWD, to.as_ptr(), flags)).map(drop)
 }
 
 pub fn link(from: impl AsRef<OsStr>, to: impl AsRef<OsStr>) -> Sys<()> {
@@ -96,22 +78,9 @@ pub fn link(from: impl AsRef<OsStr>, to: impl AsRef<OsStr>) -> Sys<()> {
     call!(libc::link(from.as_ptr(), to.as_ptr())).map(drop)
 }
 
-pub fn linkat(
-    old: impl Raw,
-    from: impl AsRef<OsStr>,
-    new: impl Raw,
-    to: impl AsRef<OsStr>,
-    flags: Flags,
-) -> Sys<()> {
+pub fn linkat(old: impl Raw, from: impl AsRef<OsStr>, new: impl Raw, to: impl AsRef<OsStr>, flags: Flags) -> Sys<()> {
     let (from, to) = (c_path(from), c_path(to));
-    call!(libc::linkat(
-        old.raw(),
-        from.as_ptr(),
-        new.raw(),
-        to.as_ptr(),
-        flags
-    ))
-    .map(drop)
+    call!(libc::linkat(old.raw(), from.as_ptr(), new.raw(), to.as_ptr(), flags)).map(drop)
 }
 
 pub fn symlink(target: impl AsRef<OsStr>, path: impl AsRef<OsStr>) -> Sys<()> {
@@ -132,12 +101,7 @@ pub fn readlink(path: impl AsRef<OsStr>, room: usize) -> Sys<OsString> {
 pub fn readlinkat(dir: impl Raw, path: impl AsRef<OsStr>, room: usize) -> Sys<OsString> {
     let path = c_path(path);
     let mut buffer = vec![0_u8; room];
-    let length = call!(libc::readlinkat(
-        dir.raw(),
-        path.as_ptr(),
-        buffer.as_mut_ptr().cast(),
-        room
-    ))?;
+    let length = call!(libc::readlinkat(dir.raw(), path.as_ptr(), buffer.as_mut_ptr().cast(), room))?;
     buffer.truncate(usize::try_from(length).expect("not negative"));
     Ok(OsString::from_vec(buffer))
 }
@@ -185,9 +149,7 @@ pub fn mkfifo(path: impl AsRef<OsStr>, mode: u32) -> Sys<()> {
 
 /// `mkostemps`: the descriptor and the name it made of the template.
 pub fn mkostemps(template: impl AsRef<OsStr>, suffix: i32, flags: Flags) -> Sys<(Fd, OsString)> {
-    with_template(template, |name| {
-        call!(libc::mkostemps(name, suffix, flags)).map(Fd::own)
-    })
+    with_template(template, |name| call!(libc::mkostemps(name, suffix, flags)).map(Fd::own))
 }
 
 pub fn mkstemp(template: impl AsRef<OsStr>) -> Sys<(Fd, OsString)> {
@@ -198,19 +160,12 @@ pub fn mkstemp(template: impl AsRef<OsStr>) -> Sys<(Fd, OsString)> {
 pub fn mkdtemp(template: impl AsRef<OsStr>) -> Sys<OsString> {
     let made = with_template(template, |name| {
         // SAFETY: the template is a writable C string.
-        if unsafe { libc::mkdtemp(name) }.is_null() {
-            Err(Errno::last())
-        } else {
-            Ok(())
-        }
+        if unsafe { libc::mkdtemp(name) }.is_null() { Err(Errno::last()) } else { Ok(()) }
     });
     made.map(|((), name)| name)
 }
 
-fn with_template<T>(
-    template: impl AsRef<OsStr>,
-    make: impl FnOnce(*mut libc::c_char) -> Sys<T>,
-) -> Sys<(T, OsString)> {
+fn with_template<T>(template: impl AsRef<OsStr>, make: impl FnOnce(*mut libc::c_char) -> Sys<T>) -> Sys<(T, OsString)> {
     let name = c_path(template).into_raw();
     let made = make(name);
     // SAFETY: the pointer came from `into_raw`, and the calls keep its length.

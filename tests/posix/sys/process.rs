@@ -73,11 +73,7 @@ fn reap(pid: i32) -> Ended {
     while unsafe { libc::waitpid(pid, &raw mut status, 0) } == -1 {
         assert_eq!(Errno::last(), super::EINTR, "waitpid");
     }
-    if libc::WIFSIGNALED(status) {
-        Ended::Signal(libc::WTERMSIG(status))
-    } else {
-        Ended::Exit(libc::WEXITSTATUS(status))
-    }
+    if libc::WIFSIGNALED(status) { Ended::Signal(libc::WTERMSIG(status)) } else { Ended::Exit(libc::WEXITSTATUS(status)) }
 }
 
 /// Replaces this process by this very program in one of its roles. Returns only where that failed.
@@ -90,8 +86,7 @@ pub fn exec_role(arguments: &[&str]) -> Errno {
 
 /// `execv`. Returns only where that failed.
 pub fn exec(program: &CStr, arguments: &[CString]) -> Errno {
-    let mut pointers: Vec<*const libc::c_char> =
-        arguments.iter().map(|text| text.as_ptr()).collect();
+    let mut pointers: Vec<*const libc::c_char> = arguments.iter().map(|text| text.as_ptr()).collect();
     pointers.push(std::ptr::null());
     // SAFETY: a null-terminated array of C strings.
     unsafe { libc::execv(program.as_ptr(), pointers.as_ptr()) };
@@ -140,31 +135,20 @@ pub fn umask(mask: u32) -> u32 {
 
 /// Sets the soft limit of a resource.
 pub fn limit(resource: libc::__rlimit_resource_t, soft: u64) -> Sys<()> {
-    let mut limits = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
+    let mut limits = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     call!(libc::getrlimit(resource, &raw mut limits))?;
     limits.rlim_cur = soft;
     call!(libc::setrlimit(resource, &raw const limits)).map(drop)
 }
 
 /// Runs `body` in a pthread and cancels it after `milliseconds`; true when it ended by the cancellation.
-pub fn cancelled_thread(
-    body: extern "C" fn(*mut libc::c_void) -> *mut libc::c_void,
-    argument: i32,
-    milliseconds: u64,
-) -> bool {
-    let argument =
-        std::ptr::without_provenance_mut(usize::try_from(argument).expect("a descriptor"));
+pub fn cancelled_thread(body: extern "C" fn(*mut libc::c_void) -> *mut libc::c_void, argument: i32, milliseconds: u64) -> bool {
+    let argument = std::ptr::without_provenance_mut(usize::try_from(argument).expect("a descriptor"));
     let cancelled = std::ptr::without_provenance_mut::<libc::c_void>(usize::MAX);
     // SAFETY: the thread is joined here; its body takes a number as its argument.
     unsafe {
         let mut thread: libc::pthread_t = std::mem::zeroed();
-        assert_eq!(
-            libc::pthread_create(&raw mut thread, std::ptr::null(), body, argument),
-            0
-        );
+        assert_eq!(libc::pthread_create(&raw mut thread, std::ptr::null(), body, argument), 0);
         std::thread::sleep(std::time::Duration::from_millis(milliseconds));
         assert_eq!(libc::pthread_cancel(thread), 0);
         let mut result = std::ptr::null_mut();

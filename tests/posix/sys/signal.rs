@@ -21,11 +21,7 @@ extern "C" fn on_alarm(_: i32) {
     // SAFETY: `write` is safe in a signal handler; errno is put back as a handler must.
     unsafe {
         let saved = *libc::__errno_location();
-        let written = libc::write(
-            TARGET.load(Ordering::Relaxed),
-            [HANDLER_BYTE].as_ptr().cast(),
-            1,
-        );
+        let written = libc::write(TARGET.load(Ordering::Relaxed), [HANDLER_BYTE].as_ptr().cast(), 1);
         let counter = if written == 1 { &WRITES } else { &FAILURES };
         counter.fetch_add(1, Ordering::Relaxed);
         *libc::__errno_location() = saved;
@@ -50,27 +46,13 @@ pub fn write_on_alarm(fd: i32, microseconds: i64) -> Sys<()> {
 /// Stops the timer: (writes that the handler made, writes that failed).
 pub fn stop_alarm() -> Sys<(u32, u32)> {
     set_timer(0)?;
-    Ok((
-        WRITES.load(Ordering::Relaxed),
-        FAILURES.load(Ordering::Relaxed),
-    ))
+    Ok((WRITES.load(Ordering::Relaxed), FAILURES.load(Ordering::Relaxed)))
 }
 
 fn set_timer(microseconds: i64) -> Sys<()> {
-    let interval = libc::timeval {
-        tv_sec: 0,
-        tv_usec: microseconds,
-    };
-    let timer = libc::itimerval {
-        it_interval: interval,
-        it_value: interval,
-    };
-    call!(libc::setitimer(
-        libc::ITIMER_REAL,
-        &raw const timer,
-        std::ptr::null_mut()
-    ))
-    .map(drop)
+    let interval = libc::timeval { tv_sec: 0, tv_usec: microseconds };
+    let timer = libc::itimerval { it_interval: interval, it_value: interval };
+    call!(libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut())).map(drop)
 }
 
 /// Kills the processes of a group.

@@ -6,12 +6,7 @@ use super::{Fd, Raw, Sys, call};
 /// `socketpair(AF_UNIX, SOCK_STREAM)`.
 pub fn socketpair() -> Sys<(Fd, Fd)> {
     let mut ends = [0_i32; 2];
-    call!(libc::socketpair(
-        libc::AF_UNIX,
-        libc::SOCK_STREAM,
-        0,
-        ends.as_mut_ptr()
-    ))?;
+    call!(libc::socketpair(libc::AF_UNIX, libc::SOCK_STREAM, 0, ends.as_mut_ptr()))?;
     Ok((Fd::own(ends[0]), Fd::own(ends[1])))
 }
 
@@ -33,10 +28,7 @@ fn message(byte: &mut libc::iovec, control: &mut Control) -> libc::msghdr {
 /// Sends a descriptor with `SCM_RIGHTS`.
 pub fn send_fd(socket: impl Raw, fd: impl Raw) -> Sys<()> {
     let mut data = [b'f'];
-    let mut byte = libc::iovec {
-        iov_base: data.as_mut_ptr().cast(),
-        iov_len: 1,
-    };
+    let mut byte = libc::iovec { iov_base: data.as_mut_ptr().cast(), iov_len: 1 };
     let mut control = Control([0; 64]);
     let header = message(&mut byte, &mut control);
     // SAFETY: the control buffer has room for one header and one descriptor.
@@ -45,9 +37,7 @@ pub fn send_fd(socket: impl Raw, fd: impl Raw) -> Sys<()> {
         (*first).cmsg_level = libc::SOL_SOCKET;
         (*first).cmsg_type = libc::SCM_RIGHTS;
         (*first).cmsg_len = libc::CMSG_LEN(4) as _;
-        libc::CMSG_DATA(first)
-            .cast::<i32>()
-            .write_unaligned(fd.raw());
+        libc::CMSG_DATA(first).cast::<i32>().write_unaligned(fd.raw());
     }
     call!(libc::sendmsg(socket.raw(), &raw const header, 0)).map(drop)
 }
@@ -55,10 +45,7 @@ pub fn send_fd(socket: impl Raw, fd: impl Raw) -> Sys<()> {
 /// Receives a descriptor that `send_fd` sent.
 pub fn receive_fd(socket: impl Raw) -> Sys<Fd> {
     let mut data = [0_u8];
-    let mut byte = libc::iovec {
-        iov_base: data.as_mut_ptr().cast(),
-        iov_len: 1,
-    };
+    let mut byte = libc::iovec { iov_base: data.as_mut_ptr().cast(), iov_len: 1 };
     let mut control = Control([0; 64]);
     let mut header = message(&mut byte, &mut control);
     call!(libc::recvmsg(socket.raw(), &raw mut header, 0))?;
@@ -66,8 +53,6 @@ pub fn receive_fd(socket: impl Raw) -> Sys<Fd> {
     unsafe {
         let first = libc::CMSG_FIRSTHDR(&raw const header);
         assert!(!first.is_null(), "a control message came");
-        Ok(Fd::own(
-            libc::CMSG_DATA(first).cast::<i32>().read_unaligned(),
-        ))
+        Ok(Fd::own(libc::CMSG_DATA(first).cast::<i32>().read_unaligned()))
     }
 }

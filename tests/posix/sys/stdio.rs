@@ -1,7 +1,4 @@
-#![expect(
-    unsafe_code,
-    reason = "wraps the standard streams and formatted output of libc"
-)]
+#![expect(unsafe_code, reason = "wraps the standard streams and formatted output of libc")]
 //! The standard streams of libc (not of Rust), and formatted output.
 
 use super::{Stream, Sys, c_path};
@@ -39,11 +36,7 @@ pub fn puts(text: &str) -> i32 {
 pub fn flush_stdout() -> Sys<()> {
     // SAFETY: libc's own stream.
     let result = unsafe { libc::fflush(STDOUT) };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(super::Errno::last())
-    }
+    if result == 0 { Ok(()) } else { Err(super::Errno::last()) }
 }
 
 /// `fflush(NULL)`.

@@ -8,19 +8,11 @@ use std::ffi::OsStr;
 pub struct Stream(*mut libc::FILE);
 
 fn stream(opened: *mut libc::FILE) -> Sys<Stream> {
-    if opened.is_null() {
-        Err(Errno::last())
-    } else {
-        Ok(Stream(opened))
-    }
+    if opened.is_null() { Err(Errno::last()) } else { Ok(Stream(opened)) }
 }
 
 fn check(result: i32) -> Sys<()> {
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(Errno::last())
-    }
+    if result == 0 { Ok(()) } else { Err(Errno::last()) }
 }
 
 pub fn fopen(path: impl AsRef<OsStr>, mode: &str) -> Sys<Stream> {
@@ -76,11 +68,7 @@ impl Stream {
         let (path, mode) = (path.map(c_path), c_path(mode));
         let path = path.as_ref().map_or(std::ptr::null(), |text| text.as_ptr());
         // SAFETY: C strings or null; libc returns the same stream.
-        if unsafe { libc::freopen(path, mode.as_ptr(), self.0) }.is_null() {
-            Err(Errno::last())
-        } else {
-            Ok(())
-        }
+        if unsafe { libc::freopen(path, mode.as_ptr(), self.0) }.is_null() { Err(Errno::last()) } else { Ok(()) }
     }
 
     /// `fwrite` of all bytes: how many went in.
@@ -105,11 +93,7 @@ impl Stream {
 
     pub fn ungetc(&mut self, byte: u8) -> Sys<()> {
         // SAFETY: the stream is open.
-        if unsafe { libc::ungetc(i32::from(byte), self.0) } == libc::EOF {
-            Err(Errno::last())
-        } else {
-            Ok(())
-        }
+        if unsafe { libc::ungetc(i32::from(byte), self.0) } == libc::EOF { Err(Errno::last()) } else { Ok(()) }
     }
 
     /// `getline`: the line with its newline; `None` at the end.
@@ -118,9 +102,7 @@ impl Stream {
         // SAFETY: libc allocates the line; it is copied, then freed.
         unsafe {
             let length = libc::getline(&raw mut line, &raw mut room, self.0);
-            let copy = usize::try_from(length)
-                .ok()
-                .map(|length| std::slice::from_raw_parts(line.cast::<u8>(), length).to_vec());
+            let copy = usize::try_from(length).ok().map(|length| std::slice::from_raw_parts(line.cast::<u8>(), length).to_vec());
             libc::free(line.cast());
             copy
         }

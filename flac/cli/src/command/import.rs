@@ -139,10 +139,10 @@ impl Importer<'_> {
                 Err(Stop::All(failure)) => return Err(Failure::on(&path, failure)),
             }
         }
-        if let Some(meta) = meta.filter(|_| to != Ino::ROOT) {
-            if let Err(e) = self.attributes(from, to, meta) {
-                self.report.failed(from, describe(e)?);
-            }
+        if let Some(meta) = meta.filter(|_| to != Ino::ROOT)
+            && let Err(e) = self.attributes(from, to, meta)
+        {
+            self.report.failed(from, describe(e)?);
         }
         Ok(())
     }

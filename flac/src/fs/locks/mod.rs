@@ -73,28 +73,13 @@ impl Fs {
             libc::LOCK_SH => false,
             libc::LOCK_EX => true,
             libc::LOCK_UN => {
-                return self.unlock(&self.wanted(
-                    id,
-                    Owner::Open(id.to_raw()),
-                    (0, END),
-                    false,
-                    true,
-                ));
+                return self.unlock(&self.wanted(id, Owner::Open(id.to_raw()), (0, END), false, true));
             }
             _ => return fail(libc::EINVAL),
         };
         let want = self.wanted(id, Owner::Open(id.to_raw()), (0, END), write, true);
-        let other_type = Lock {
-            write: !write,
-            ..want
-        };
-        let kin = |lock: &Lock| {
-            *lock
-                == Lock {
-                    pid: lock.pid,
-                    ..other_type
-                }
-        };
+        let other_type = Lock { write: !write, ..want };
+        let kin = |lock: &Lock| *lock == Lock { pid: lock.pid, ..other_type };
         self.remove_locks(kin);
         self.acquire(&want, op & libc::LOCK_NB == 0)
     }
@@ -119,23 +104,8 @@ impl Fs {
         }
     }
 
-    fn wanted(
-        &self,
-        id: OpenId,
-        owner: Owner,
-        (start, end): (u64, u64),
-        write: bool,
-        flock: bool,
-    ) -> Lock {
-        Lock {
-            ino: self.open_ino(id),
-            start,
-            end,
-            owner,
-            write,
-            flock,
-            pid: my_pid(),
-        }
+    fn wanted(&self, id: OpenId, owner: Owner, (start, end): (u64, u64), write: bool, flock: bool) -> Lock {
+        Lock { ino: self.open_ino(id), start, end, owner, write, flock, pid: my_pid() }
     }
 
     fn lock_range(&self, id: OpenId, owner: Owner, ask: Ask, lock: &mut libc::flock) -> Result<()> {
@@ -158,11 +128,7 @@ impl Fs {
                 Ok(())
             }
             Ask::Set { .. } if lock.l_type as i32 == libc::F_UNLCK => self.unlock(&want),
-            Ask::Set { .. }
-                if write && mode == libc::O_RDONLY || !write && mode == libc::O_WRONLY =>
-            {
-                fail(libc::EBADF)
-            }
+            Ask::Set { .. } if write && mode == libc::O_RDONLY || !write && mode == libc::O_WRONLY => fail(libc::EBADF),
             Ask::Set { wait } => self.acquire(&want, wait),
         }
     }
@@ -180,16 +146,9 @@ impl Fs {
         let (start, end) = match lock.l_len {
             0 => (start, END as i64),
             len if len > 0 => (start, start.checked_add(len - 1).ok_or(overflow)?),
-            len => (
-                start.checked_add(len).ok_or(Error::Os(libc::EINVAL))?,
-                start - 1,
-            ),
+            len => (start.checked_add(len).ok_or(Error::Os(libc::EINVAL))?, start - 1),
         };
-        if start < 0 {
-            fail(libc::EINVAL)
-        } else {
-            Ok((start as u64, end as u64))
-        }
+        if start < 0 { fail(libc::EINVAL) } else { Ok((start as u64, end as u64)) }
     }
 
     /// Tells in `lock` what stands in the way of `want`.
@@ -198,18 +157,10 @@ impl Fs {
             lock.l_type = libc::F_UNLCK as i16;
             return;
         };
-        lock.l_type = if other.write {
-            libc::F_WRLCK
-        } else {
-            libc::F_RDLCK
-        } as i16;
+        lock.l_type = if other.write { libc::F_WRLCK } else { libc::F_RDLCK } as i16;
         lock.l_whence = libc::SEEK_SET as i16;
         lock.l_start = other.start as i64;
-        lock.l_len = if other.end == END {
-            0
-        } else {
-            (other.end - other.start + 1) as i64
-        };
+        lock.l_len = if other.end == END { 0 } else { (other.end - other.start + 1) as i64 };
         lock.l_pid = match other.owner {
             Owner::Process(_) => other.pid as i32,
             Owner::Open(_) => -1,
@@ -316,8 +267,7 @@ impl Fs {
             }
             Owner::Open(raw) => {
                 let open = &control.opens()[OpenId::from_raw(raw).index()];
-                open.refs.load(Acquire) == 0
-                    || open.generation.load(Acquire) != (raw >> INDEX_BITS) as u32
+                open.refs.load(Acquire) == 0 || open.generation.load(Acquire) != (raw >> INDEX_BITS) as u32
             }
         });
     }
@@ -332,10 +282,7 @@ impl Fs {
 }
 
 fn sleep(word: &crate::sync::AtomicU32, seen: u32) -> rustix::io::Result<()> {
-    let timeout = futex::Timespec {
-        tv_sec: 0,
-        tv_nsec: PATIENCE.as_nanos() as _,
-    };
+    let timeout = futex::Timespec { tv_sec: 0, tv_nsec: PATIENCE.as_nanos() as _ };
     futex::wait(word, futex::Flags::empty(), seen, Some(&timeout))
 }
 

@@ -165,16 +165,12 @@ impl LocksShared {
     fn add(&self, index: usize, lock: &Lock) {
         let e = &self.entries[index];
         self.bucket(lock.ino).count.fetch_add(1, AcqRel);
-        self.opens
-            .fetch_add(matches!(lock.owner, Owner::Open(_)) as u32, AcqRel);
+        self.opens.fetch_add(matches!(lock.owner, Owner::Open(_)) as u32, AcqRel);
         self.used.fetch_max(index as u32 + 1, Relaxed);
         e.start.store(lock.start, Relaxed);
         e.end.store(lock.end, Relaxed);
         e.owner.store(lock.owner.word(), Relaxed);
-        e.kind.store(
-            if lock.write { WRITE } else { 0 } | if lock.flock { FLOCK } else { 0 },
-            Relaxed,
-        );
+        e.kind.store(if lock.write { WRITE } else { 0 } | if lock.flock { FLOCK } else { 0 }, Relaxed);
         e.pid.store(lock.pid, Relaxed);
         e.ino.store(lock.ino.get(), Release);
     }
@@ -182,8 +178,7 @@ impl LocksShared {
     fn free(&self, index: usize, lock: &Lock) {
         self.entries[index].ino.store(0, Release);
         self.bucket(lock.ino).count.fetch_sub(1, AcqRel);
-        self.opens
-            .fetch_sub(matches!(lock.owner, Owner::Open(_)) as u32, AcqRel);
+        self.opens.fetch_sub(matches!(lock.owner, Owner::Open(_)) as u32, AcqRel);
         let mut used = self.used.load(Relaxed);
         while used > 0 && self.entries[used as usize - 1].ino.load(Relaxed) == 0 {
             used -= 1;
@@ -196,30 +191,20 @@ impl LocksShared {
         if !self.may_have(want.ino) {
             return None;
         }
-        self.all()
-            .map(|(_, lock)| lock)
-            .filter(|lock| want.conflicts(lock))
-            .min_by_key(|lock| lock.start)
+        self.all().map(|(_, lock)| lock).filter(|lock| want.conflicts(lock)).min_by_key(|lock| lock.start)
     }
 
     /// Gives the owner the lock, which replaces what it has in that range. Whether something was given up for which others may wait. `ENOLCK`.
     pub fn set(&self, want: &Lock) -> Result<bool> {
         let kin: Vec<(usize, Lock)> = self.all().filter(|(_, lock)| lock.is_kin(want)).collect();
-        let (same, others): (Vec<_>, Vec<_>) = kin
-            .into_iter()
-            .partition(|(_, lock)| lock.write == want.write);
+        let (same, others): (Vec<_>, Vec<_>) = kin.into_iter().partition(|(_, lock)| lock.write == want.write);
         let mut merged = *want;
-        let touching: Vec<(usize, Lock)> = same
-            .into_iter()
-            .filter(|(_, lock)| lock.touches(want))
-            .collect();
+        let touching: Vec<(usize, Lock)> = same.into_iter().filter(|(_, lock)| lock.touches(want)).collect();
         for (_, lock) in &touching {
             merged.start = merged.start.min(lock.start);
             merged.end = merged.end.max(lock.end);
         }
-        let mut free = self
-            .reserve(want, &others, touching.is_empty() as usize)?
-            .into_iter();
+        let mut free = self.reserve(want, &others, touching.is_empty() as usize)?.into_iter();
         match touching.split_first() {
             None => self.add(free.next().expect("was reserved"), &merged),
             Some(((home, _), rest)) => {
@@ -227,8 +212,7 @@ impl LocksShared {
                 e.start.store(merged.start, Relaxed);
                 e.end.store(merged.end, Relaxed);
                 e.pid.store(want.pid, Relaxed);
-                rest.iter()
-                    .for_each(|(index, lock)| self.free(*index, lock));
+                rest.iter().for_each(|(index, lock)| self.free(*index, lock));
             }
         }
         Ok(self.cut(want, &others, free))
@@ -245,24 +229,11 @@ impl LocksShared {
     fn reserve(&self, range: &Lock, locks: &[(usize, Lock)], more: usize) -> Result<Vec<usize>> {
         let falls_in_two = |lock: &Lock| lock.start < range.start && range.end < lock.end;
         let need = more + locks.iter().filter(|(_, lock)| falls_in_two(lock)).count();
-        let free: Vec<usize> = if need == 0 {
-            Vec::new()
-        } else {
-            self.free_entries().take(need).collect()
-        };
-        if free.len() == need {
-            Ok(free)
-        } else {
-            Err(Error::Os(libc::ENOLCK))
-        }
+        let free: Vec<usize> = if need == 0 { Vec::new() } else { self.free_entries().take(need).collect() };
+        if free.len() == need { Ok(free) } else { Err(Error::Os(libc::ENOLCK)) }
     }
 
-    fn cut(
-        &self,
-        range: &Lock,
-        locks: &[(usize, Lock)],
-        mut free: impl Iterator<Item = usize>,
-    ) -> bool {
+    fn cut(&self, range: &Lock, locks: &[(usize, Lock)], mut free: impl Iterator<Item = usize>) -> bool {
         let mut changed = false;
         for (index, lock) in locks.iter().filter(|(_, lock)| lock.overlaps(range)) {
             changed = true;
@@ -272,10 +243,7 @@ impl LocksShared {
                 (false, true) => entry.start.store(range.end + 1, Relaxed),
                 (true, false) => entry.end.store(range.start - 1, Relaxed),
                 (true, true) => {
-                    let right = Lock {
-                        start: range.end + 1,
-                        ..*lock
-                    };
+                    let right = Lock { start: range.end + 1, ..*lock };
                     self.add(free.next().expect("was reserved"), &right);
                     entry.end.store(range.start - 1, Relaxed);
                 }
@@ -310,9 +278,7 @@ impl LocksShared {
             }
             let word = self.waits[at as usize].load(Acquire);
             match (word as u32).checked_sub(1) {
-                Some(next) if (word >> 32) as u32 == pid_of(at) && (next as usize) < PROCS => {
-                    at = next
-                }
+                Some(next) if (word >> 32) as u32 == pid_of(at) && (next as usize) < PROCS => at = next,
                 _ => return false,
             }
         }

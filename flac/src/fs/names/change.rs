@@ -22,8 +22,7 @@ struct Touched {
 impl Touched {
     fn apply(&self, cached: &mut Attr) {
         let new = &self.attr;
-        (cached.mode, cached.uid, cached.gid, cached.nlink) =
-            (new.mode, new.uid, new.gid, new.nlink);
+        (cached.mode, cached.uid, cached.gid, cached.nlink) = (new.mode, new.uid, new.gid, new.nlink);
         cached.ctime = new.ctime;
         if self.atime {
             cached.atime = new.atime;
@@ -45,12 +44,7 @@ pub struct Change<'f> {
 impl<'f> Change<'f> {
     /// Waits for the writer lock.
     pub fn begin(fs: &'f Fs) -> Result<Self> {
-        Ok(Self {
-            fs,
-            txn: fs.meta.begin()?,
-            touched: [None; TOUCHED],
-            gone: None,
-        })
+        Ok(Self { fs, txn: fs.meta.begin()?, touched: [None; TOUCHED], gone: None })
     }
 
     /// The file system.
@@ -74,11 +68,7 @@ impl<'f> Change<'f> {
         self.set(&record::inode_key(attr.ino), &inode.encode())?;
         if attr.is_file() {
             let same = |t: &Option<Touched>| t.is_none_or(|t| t.attr.ino == attr.ino);
-            let slot = self
-                .touched
-                .iter_mut()
-                .find(|t| same(t))
-                .expect("an operation touches at most two files");
+            let slot = self.touched.iter_mut().find(|t| same(t)).expect("an operation touches at most two files");
             *slot = Some(Touched { attr, atime, mtime });
         }
         Ok(())
@@ -106,10 +96,7 @@ impl<'f> Change<'f> {
 
     /// The inode has lost its last name: it goes at commit, or with its last holder.
     pub fn remove(&mut self, inode: &Inode) -> Result<()> {
-        assert!(
-            self.gone.is_none() && inode.attr.nlink == 0,
-            "one inode goes in an operation, and it has no name left"
-        );
+        assert!(self.gone.is_none() && inode.attr.nlink == 0, "one inode goes in an operation, and it has no name left");
         self.gone = Some(Gone::prepare(self, inode)?);
         Ok(())
     }
@@ -137,9 +124,7 @@ impl<'f> Change<'f> {
             }
             Err(error) => {
                 for old in self.touched.iter().flatten() {
-                    self.fs
-                        .inodes
-                        .change(old.attr.ino, &mut |cached| old.apply(cached));
+                    self.fs.inodes.change(old.attr.ino, &mut |cached| old.apply(cached));
                 }
                 Err(error)
             }

@@ -14,25 +14,8 @@ const TARGET_MAX: usize = libc::PATH_MAX as usize - 1;
 /// An inode that was just made; a directory has the names `.` and, in its parent, its own.
 pub fn new_inode(ino: Ino, mode: u32, uid: u32, gid: u32) -> Inode {
     let now = Time::now();
-    let (nlink, size) = if mode & libc::S_IFMT == libc::S_IFDIR {
-        (2, 2 * DIRENT_SIZE)
-    } else {
-        (1, 0)
-    };
-    let attr = Attr {
-        ino,
-        mode,
-        uid,
-        gid,
-        nlink,
-        size,
-        pages: 0,
-        rdev: 0,
-        atime: now,
-        mtime: now,
-        ctime: now,
-        btime: now,
-    };
+    let (nlink, size) = if mode & libc::S_IFMT == libc::S_IFDIR { (2, 2 * DIRENT_SIZE) } else { (1, 0) };
+    let attr = Attr { ino, mode, uid, gid, nlink, size, pages: 0, rdev: 0, atime: now, mtime: now, ctime: now, btime: now };
     Inode { attr, flags: 0 }
 }
 
@@ -59,9 +42,7 @@ fn inherit(ino: Ino, mode: u32, dir: &Attr, who: &Creds<'_>) -> Inode {
 /// An entry was added to (or, negative, taken from) the directory; `subdirs` likewise.
 pub fn count_entry(dir: &mut Inode, entries: i32, subdirs: i32) {
     let attr = &mut dir.attr;
-    attr.size = attr
-        .size
-        .saturating_add_signed(entries as i64 * DIRENT_SIZE as i64);
+    attr.size = attr.size.saturating_add_signed(entries as i64 * DIRENT_SIZE as i64);
     attr.nlink = attr.nlink.saturating_add_signed(subdirs);
     attr.mtime = Time::now();
     attr.ctime = attr.mtime;
@@ -81,14 +62,7 @@ impl Fs {
     /// # Errors
     /// `EEXIST`; `EACCES`; `EPERM` for a device by somebody else than root, and for a directory; `EINVAL` for another type; `ENOENT` if the
     /// parent is removed.
-    pub fn create(
-        &self,
-        parent: Ino,
-        name: &Name,
-        mode: u32,
-        rdev: u64,
-        who: &Creds<'_>,
-    ) -> Result<Ino> {
+    pub fn create(&self, parent: Ino, name: &Name, mode: u32, rdev: u64, who: &Creds<'_>) -> Result<Ino> {
         let mode = match mode & libc::S_IFMT {
             0 => mode | libc::S_IFREG,
             libc::S_IFREG | libc::S_IFIFO | libc::S_IFSOCK => mode,
@@ -126,25 +100,12 @@ impl Fs {
     pub fn symlink(&self, parent: Ino, name: &Name, target: &[u8], who: &Creds<'_>) -> Result<Ino> {
         match target.len() {
             0 => fail(libc::ENOENT),
-            1..=TARGET_MAX => self.insert(
-                parent,
-                name,
-                libc::S_IFLNK | 0o777,
-                &Kind::Link { target },
-                who,
-            ),
+            1..=TARGET_MAX => self.insert(parent, name, libc::S_IFLNK | 0o777, &Kind::Link { target }, who),
             _ => fail(libc::ENAMETOOLONG),
         }
     }
 
-    fn insert(
-        &self,
-        parent: Ino,
-        name: &Name,
-        mode: u32,
-        kind: &Kind<'_>,
-        who: &Creds<'_>,
-    ) -> Result<Ino> {
+    fn insert(&self, parent: Ino, name: &Name, mode: u32, kind: &Kind<'_>, who: &Creds<'_>) -> Result<Ino> {
         if !name.is_entry() {
             return fail(libc::EEXIST);
         }
@@ -162,10 +123,7 @@ impl Fs {
         let mut inode = inherit(ino, mode, &dir.attr, who);
         match *kind {
             Kind::Node { rdev } => inode.attr.rdev = rdev,
-            Kind::Directory => op.set(
-                &record::place_key(ino),
-                &record::encode_place(parent, name.as_bytes()),
-            )?,
+            Kind::Directory => op.set(&record::place_key(ino), &record::encode_place(parent, name.as_bytes()))?,
             Kind::Link { target } => {
                 inode.attr.size = target.len() as u64;
                 op.set(&record::target_key(ino), target)?;

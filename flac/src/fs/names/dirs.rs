@@ -40,10 +40,7 @@ impl DirList {
         let (head, rest) = self.bytes.get(at..)?.split_first_chunk::<HEAD>()?;
         let (ino, tail) = head.split_first_chunk::<8>()?;
         let name = rest.get(..tail[1] as usize)?;
-        Some((
-            (Ino::new(u64::from_le_bytes(*ino)), tail[0], name),
-            at + HEAD + name.len(),
-        ))
+        Some(((Ino::new(u64::from_le_bytes(*ino)), tail[0], name), at + HEAD + name.len()))
     }
     /// The entries.
     pub fn iter(&self) -> impl Iterator<Item = Listed<'_>> {
@@ -66,16 +63,9 @@ impl Fs {
         let inode = Inode::load(&txn, dir)?.ok_or(Error::Os(libc::ENOENT))?;
         is_live_dir(&inode)?;
         let entries = (inode.attr.size / super::DIRENT_SIZE) as usize;
-        let mut list = DirList {
-            bytes: Vec::with_capacity(entries * (HEAD + 16)),
-            len: 0,
-        };
+        let mut list = DirList { bytes: Vec::with_capacity(entries * (HEAD + 16)), len: 0 };
         list.push(dir, libc::DT_DIR, b".");
-        list.push(
-            place(&txn, dir)?.map_or(dir, |(parent, _)| parent),
-            libc::DT_DIR,
-            b"..",
-        );
+        list.push(place(&txn, dir)?.map_or(dir, |(parent, _)| parent), libc::DT_DIR, b"..");
         let prefix = dirent_prefix(dir);
         for pair in View::scan(&txn, &prefix, &prefix)? {
             let pair = pair?;
@@ -88,9 +78,7 @@ impl Fs {
     /// As [`Fs::list_dir`], each name with its own 256 bytes.
     pub fn read_dir(&self, dir: Ino) -> Result<Vec<(Ino, u8, Name)>> {
         let list = self.list_dir(dir)?;
-        list.iter()
-            .map(|(ino, dtype, name)| Ok((ino, dtype, Name::new(name)?)))
-            .collect()
+        list.iter().map(|(ino, dtype, name)| Ok((ino, dtype, Name::new(name)?))).collect()
     }
 
     /// The path of directory `dir` from the root of the tree ("" for the root, "/a/b").

@@ -44,19 +44,13 @@ impl Name {
     /// The name `bytes`; `ENAMETOOLONG` beyond 255 bytes.
     pub fn new(bytes: &[u8]) -> Result<Self> {
         let len = u8::try_from(bytes.len()).map_err(|_| Error::Os(libc::ENAMETOOLONG))?;
-        let mut name = Self {
-            len,
-            bytes: [0; NAME_MAX],
-        };
+        let mut name = Self { len, bytes: [0; NAME_MAX] };
         name.bytes[..bytes.len()].copy_from_slice(bytes);
         Ok(name)
     }
     /// No name: that of a directory found as `.`, as `..` or as the root.
     pub(crate) const fn none() -> Self {
-        Self {
-            len: 0,
-            bytes: [0; NAME_MAX],
-        }
+        Self { len: 0, bytes: [0; NAME_MAX] }
     }
     /// The bytes of the name.
     pub fn as_bytes(&self) -> &[u8] {

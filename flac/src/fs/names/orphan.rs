@@ -3,9 +3,7 @@
 use super::Change;
 use crate::error::{Error, Result};
 use crate::fs::Fs;
-use crate::fs::record::{
-    self, Inode, LINKABLE, View, XATTRS, decode_extents, extent_prefix, key_ino, xattr_prefix,
-};
+use crate::fs::record::{self, Inode, LINKABLE, View, XATTRS, decode_extents, extent_prefix, key_ino, xattr_prefix};
 use crate::sync::Ordering;
 use crate::units::{Ino, PoolFrame, Seq};
 
@@ -27,12 +25,7 @@ impl Gone {
     /// Notes the inode as an orphan if it seems to be held; deletes its records if not.
     pub fn prepare(op: &mut Change<'_>, inode: &Inode) -> Result<Self> {
         let ino = inode.attr.ino;
-        let mut gone = Self {
-            inode: *inode,
-            orphan: op.fs().seems_held(ino),
-            deleted: Vec::new(),
-            frames: Vec::new(),
-        };
+        let mut gone = Self { inode: *inode, orphan: op.fs().seems_held(ino), deleted: Vec::new(), frames: Vec::new() };
         if gone.orphan {
             op.put(inode)?;
             op.set(&record::orphan_key(ino), &[])?;
@@ -50,11 +43,7 @@ impl Gone {
             _ => None,
         };
         if let Some(key) = single {
-            self.deleted.extend(
-                op.view()
-                    .get(&key)?
-                    .map(|value| (key.to_vec(), value.to_vec())),
-            );
+            self.deleted.extend(op.view().get(&key)?.map(|value| (key.to_vec(), value.to_vec())));
         }
         if self.inode.flags & XATTRS != 0 {
             self.collect(op, &xattr_prefix(attr.ino))?;
@@ -122,9 +111,7 @@ fn add_frames(extents: &[u8], runs: &mut Vec<(PoolFrame, u32)>) -> Result<()> {
 
 impl Fs {
     fn seems_held(&self, ino: Ino) -> bool {
-        self.inodes
-            .find(ino)
-            .is_some_and(|slot| self.inodes.slot(slot).opens.load(Ordering::Relaxed) != 0)
+        self.inodes.find(ino).is_some_and(|slot| self.inodes.slot(slot).opens.load(Ordering::Relaxed) != 0)
     }
 
     /// Deletes the inode `ino`, which has no name and no holder any more. Does nothing if it is no orphan (any more).
@@ -136,12 +123,7 @@ impl Fs {
         let Some(inode) = Inode::load(op.view(), ino)? else {
             return op.commit().map(drop);
         };
-        let mut gone = Gone {
-            inode,
-            orphan: false,
-            deleted: Vec::new(),
-            frames: Vec::new(),
-        };
+        let mut gone = Gone { inode, orphan: false, deleted: Vec::new(), frames: Vec::new() };
         gone.delete_records(&mut op)?;
         let seq = op.commit()?;
         self.pool_free(&gone.frames, seq);
@@ -150,15 +132,8 @@ impl Fs {
 
     /// Deletes all orphans. For the first opener after a reboot: nobody can hold one.
     pub fn recover_orphans(&self) -> Result<()> {
-        let orphans: Vec<Ino> = self
-            .meta
-            .read()?
-            .scan(b"O", b"O")?
-            .map(|pair| key_ino(pair?.0))
-            .collect::<Result<_>>()?;
-        orphans
-            .into_iter()
-            .try_for_each(|ino| self.delete_orphan(ino))
+        let orphans: Vec<Ino> = self.meta.read()?.scan(b"O", b"O")?.map(|pair| key_ino(pair?.0)).collect::<Result<_>>()?;
+        orphans.into_iter().try_for_each(|ino| self.delete_orphan(ino))
     }
 
     /// Makes the root directory if there is none.
@@ -168,12 +143,7 @@ impl Fs {
             Err(Error::Os(libc::ENOENT)) => {}
             found => return found.map(|_| ()),
         }
-        op.put(&super::create::new_inode(
-            Ino::ROOT,
-            libc::S_IFDIR | mode & 0o7777,
-            uid,
-            gid,
-        ))?;
+        op.put(&super::create::new_inode(Ino::ROOT, libc::S_IFDIR | mode & 0o7777, uid, gid))?;
         op.commit().map(drop)
     }
 }

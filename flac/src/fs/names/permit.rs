@@ -34,12 +34,7 @@ pub fn may_remove(dir: &Inode, victim: &Inode, who: &Creds<'_>) -> Result<()> {
 /// without set-id bits that they can read and write.
 pub fn may_link(inode: &Inode, who: &Creds<'_>) -> Result<()> {
     let attr = &inode.attr;
-    let set_id = attr.mode & libc::S_ISUID != 0
-        || attr.mode & (libc::S_ISGID | libc::S_IXGRP) == libc::S_ISGID | libc::S_IXGRP;
+    let set_id = attr.mode & libc::S_ISUID != 0 || attr.mode & (libc::S_ISGID | libc::S_IXGRP) == libc::S_ISGID | libc::S_IXGRP;
     let harmless = attr.is_file() && !set_id && attr.permits(libc::R_OK | libc::W_OK, who);
-    if attr.owned_by(who) || harmless {
-        Ok(())
-    } else {
-        fail(libc::EPERM)
-    }
+    if attr.owned_by(who) || harmless { Ok(()) } else { fail(libc::EPERM) }
 }

@@ -17,17 +17,9 @@ pub fn is_empty(view: &impl View, dir: Ino) -> Result<bool> {
 
 /// The inode has one name less (a directory: none); it goes with the last one.
 pub fn drop_name(op: &mut Change<'_>, inode: &mut Inode) -> Result<()> {
-    inode.attr.nlink = if inode.attr.is_dir() {
-        0
-    } else {
-        inode.attr.nlink.saturating_sub(1)
-    };
+    inode.attr.nlink = if inode.attr.is_dir() { 0 } else { inode.attr.nlink.saturating_sub(1) };
     inode.attr.ctime = Time::now();
-    if inode.attr.nlink == 0 {
-        op.remove(inode)
-    } else {
-        op.put(inode)
-    }
+    if inode.attr.nlink == 0 { op.remove(inode) } else { op.put(inode) }
 }
 
 impl Fs {
@@ -66,12 +58,7 @@ impl Fs {
         op.commit().map(drop)
     }
 
-    fn begin_removal(
-        &self,
-        parent: Ino,
-        name: &Name,
-        who: &Creds<'_>,
-    ) -> Result<(Change<'_>, Inode, Inode)> {
+    fn begin_removal(&self, parent: Ino, name: &Name, who: &Creds<'_>) -> Result<(Change<'_>, Inode, Inode)> {
         let op = Change::begin(self)?;
         let Some(entry) = Dirent::load(op.view(), parent, name.as_bytes())? else {
             return Err(Error::Os(libc::ENOENT));

@@ -48,25 +48,14 @@ impl Fs {
     /// # Errors
     /// `ENOENT`, `EACCES`, `EPERM` (sticky), `EBUSY` (`.` and `..`), `EEXIST` (`RENAME_NOREPLACE`), `ENOTDIR`, `EISDIR`, `ENOTEMPTY`, `EINVAL` (a
     /// directory into itself; other flags).
-    pub fn rename(
-        &self,
-        from: (Ino, &Name),
-        to: (Ino, &Name),
-        flags: u32,
-        who: &Creds<'_>,
-    ) -> Result<()> {
+    pub fn rename(&self, from: (Ino, &Name), to: (Ino, &Name), flags: u32, who: &Creds<'_>) -> Result<()> {
         let no_replace = flags & libc::RENAME_NOREPLACE != 0;
         let exchange = flags & libc::RENAME_EXCHANGE != 0;
-        if flags & !(libc::RENAME_NOREPLACE | libc::RENAME_EXCHANGE) != 0 || no_replace && exchange
-        {
+        if flags & !(libc::RENAME_NOREPLACE | libc::RENAME_EXCHANGE) != 0 || no_replace && exchange {
             return fail(libc::EINVAL);
         }
         if !from.1.is_entry() || !to.1.is_entry() {
-            return fail(if no_replace && from.1.is_entry() {
-                libc::EEXIST
-            } else {
-                libc::EBUSY
-            });
+            return fail(if no_replace && from.1.is_entry() { libc::EEXIST } else { libc::EBUSY });
         }
         let op = Change::begin(self)?;
         let Some(source) = Dirent::load(op.view(), from.0, from.1.as_bytes())? else {
@@ -83,49 +72,25 @@ impl Fs {
                 return fail(libc::EINVAL);
             }
             let below_target = |t: Dirent| {
-                if t.is_dir() {
-                    is_below(op.view(), from.0, t.ino)
-                } else {
-                    Ok(false)
-                }
+                if t.is_dir() { is_below(op.view(), from.0, t.ino) } else { Ok(false) }
             };
             if target.map_or(Ok(false), below_target)? {
-                return fail(if exchange {
-                    libc::EINVAL
-                } else {
-                    libc::ENOTEMPTY
-                });
+                return fail(if exchange { libc::EINVAL } else { libc::ENOTEMPTY });
             }
         }
         if target.is_some_and(|t| t.ino == source.ino) {
             return Ok(());
         }
-        let from = Entry {
-            parent: from.0,
-            name: from.1,
-            inode: op.inode(source.ino)?,
-        };
+        let from = Entry { parent: from.0, name: from.1, inode: op.inode(source.ino)? };
         let inode = target.map(|t| op.inode(t.ino)).transpose()?;
-        Rename {
-            op,
-            from,
-            to: inode,
-            to_parent: to.0,
-            to_name: to.1,
-            exchange,
-        }
-        .run(who)
+        Rename { op, from, to: inode, to_parent: to.0, to_name: to.1, exchange }.run(who)
     }
 }
 
 impl Rename<'_, '_> {
     fn run(mut self, who: &Creds<'_>) -> Result<()> {
         let mut old_dir = self.op.inode(self.from.parent)?;
-        let mut new_dir = if self.moves() {
-            Some(self.op.inode(self.to_parent)?)
-        } else {
-            None
-        };
+        let mut new_dir = if self.moves() { Some(self.op.inode(self.to_parent)?) } else { None };
         self.check(&old_dir, new_dir.as_ref().unwrap_or(&old_dir), who)?;
         let replaced = if self.exchange { None } else { self.to };
         self.count(&mut old_dir, new_dir.as_mut(), replaced.is_some());
@@ -134,16 +99,12 @@ impl Rename<'_, '_> {
             self.op.put(new_dir)?;
         }
         let source = self.from.inode;
-        let (old, new) = (
-            (self.from.parent, self.from.name),
-            (self.to_parent, self.to_name),
-        );
+        let (old, new) = ((self.from.parent, self.from.name), (self.to_parent, self.to_name));
         self.point(new, source)?;
         match self.to {
             Some(target) if self.exchange => self.point(old, target)?,
             _ => {
-                self.op
-                    .delete(NameKey::dirent(old.0, old.1.as_bytes()).bytes())?;
+                self.op.delete(NameKey::dirent(old.0, old.1.as_bytes()).bytes())?;
             }
         }
         if let Some(mut target) = replaced {
@@ -186,11 +147,7 @@ impl Rename<'_, '_> {
 
     /// A directory whose parent changes is itself written to: its `..`.
     fn check_moved_dir(&self, inode: &Inode, who: &Creds<'_>) -> Result<()> {
-        if self.moves() && inode.attr.is_dir() {
-            inode.attr.check(libc::W_OK, who)
-        } else {
-            Ok(())
-        }
+        if self.moves() && inode.attr.is_dir() { inode.attr.check(libc::W_OK, who) } else { Ok(()) }
     }
 
     /// Brings size, link count and times of both directories up to date.
@@ -217,13 +174,9 @@ impl Rename<'_, '_> {
     fn point(&mut self, (parent, name): (Ino, &Name), mut inode: Inode) -> Result<()> {
         let ino = inode.attr.ino;
         let key = NameKey::dirent(parent, name.as_bytes());
-        self.op
-            .set(key.bytes(), &Dirent::new(ino, inode.attr.mode).encode())?;
+        self.op.set(key.bytes(), &Dirent::new(ino, inode.attr.mode).encode())?;
         if inode.attr.is_dir() {
-            self.op.set(
-                &record::place_key(ino),
-                &record::encode_place(parent, name.as_bytes()),
-            )?;
+            self.op.set(&record::place_key(ino), &record::encode_place(parent, name.as_bytes()))?;
         }
         inode.attr.ctime = Time::now();
         self.op.put(&inode)

@@ -22,23 +22,13 @@ impl Fs {
     }
 
     /// [`Fs::resolve`] and [`Fs::attr`] of what was found, in one snapshot.
-    pub fn resolve_attr(
-        &self,
-        base: Ino,
-        path: &[u8],
-        last: Last,
-        who: &Creds<'_>,
-    ) -> Result<(Resolved, Option<Attr>)> {
+    pub fn resolve_attr(&self, base: Ino, path: &[u8], last: Last, who: &Creds<'_>) -> Result<(Resolved, Option<Attr>)> {
         let txn = self.meta.read()?;
         let found = Walk::new(&txn, self.root(), who).run(base, path, last)?;
         let Resolved::Found { ino, kind, .. } = found else {
             return Ok((found, None));
         };
-        let cached = if kind == libc::S_IFREG {
-            self.cached_attr(ino)
-        } else {
-            None
-        };
+        let cached = if kind == libc::S_IFREG { self.cached_attr(ino) } else { None };
         match cached {
             Some(attr) => Ok((found, Some(attr))),
             None => Ok((found, Some(load(&txn, ino)?.attr))),
@@ -73,16 +63,7 @@ struct Component<'t> {
 
 impl<'t, V: View> Walk<'t, V> {
     fn new(view: &'t V, root: Option<&'t [u8]>, who: &'t Creds<'t>) -> Self {
-        Self {
-            view,
-            root,
-            who,
-            rests: [&[]; MAX_LINKS + 1],
-            depth: 0,
-            links: 0,
-            dir: Ino::ROOT,
-            searchable: false,
-        }
+        Self { view, root, who, rests: [&[]; MAX_LINKS + 1], depth: 0, links: 0, dir: Ino::ROOT, searchable: false }
     }
 
     fn run(mut self, base: Ino, path: &'t [u8], last: Last) -> Result<Resolved> {
@@ -93,14 +74,7 @@ impl<'t, V: View> Walk<'t, V> {
         self.dir = base;
         if path.is_empty() {
             let kind = load(self.view, base)?.attr.kind();
-            return Ok(Resolved::Found {
-                parent: base,
-                name: Name::none(),
-                ino: base,
-                kind,
-                dot: 0,
-                slash: false,
-            });
+            return Ok(Resolved::Found { parent: base, name: Name::none(), ino: base, kind, dot: 0, slash: false });
         }
         self.searchable = base == Ino::ROOT && self.who.is_root();
         while let Some(component) = self.next() {
@@ -157,22 +131,11 @@ impl<'t, V: View> Walk<'t, V> {
     }
 
     fn check_dir(&self) -> Result<()> {
-        if self.searchable || load(self.view, self.dir)?.attr.is_dir() {
-            Ok(())
-        } else {
-            fail(libc::ENOTDIR)
-        }
+        if self.searchable || load(self.view, self.dir)?.attr.is_dir() { Ok(()) } else { fail(libc::ENOTDIR) }
     }
 
     fn here(&self, dot: u8, slash: bool) -> Resolved {
-        Resolved::Found {
-            parent: self.dir,
-            name: Name::none(),
-            ino: self.dir,
-            kind: libc::S_IFDIR,
-            dot,
-            slash,
-        }
+        Resolved::Found { parent: self.dir, name: Name::none(), ino: self.dir, kind: libc::S_IFDIR, dot, slash }
     }
 
     fn enter(&mut self, dir: Ino) {
@@ -190,11 +153,7 @@ impl<'t, V: View> Walk<'t, V> {
     }
 
     fn step_down(&mut self, component: &Component<'_>, last: Last) -> Result<Option<Resolved>> {
-        let &Component {
-            name,
-            last: is_last,
-            slash,
-        } = component;
+        let &Component { name, last: is_last, slash } = component;
         if name.len() > NAME_MAX {
             return fail(libc::ENAMETOOLONG);
         }
@@ -202,11 +161,7 @@ impl<'t, V: View> Walk<'t, V> {
             if !is_last || last != Last::Entry && load(self.view, self.dir)?.attr.nlink == 0 {
                 return fail(libc::ENOENT);
             }
-            return Ok(Some(Resolved::Missing {
-                parent: self.dir,
-                name: Name::new(name)?,
-                slash,
-            }));
+            return Ok(Some(Resolved::Missing { parent: self.dir, name: Name::new(name)?, slash }));
         };
         let follow = match last {
             Last::Follow => true,
@@ -221,14 +176,7 @@ impl<'t, V: View> Walk<'t, V> {
                 return fail(libc::ENOTDIR);
             }
             let (parent, name, kind) = (self.dir, Name::new(name)?, entry.kind());
-            return Ok(Some(Resolved::Found {
-                parent,
-                name,
-                ino: entry.ino,
-                kind,
-                dot: 0,
-                slash,
-            }));
+            return Ok(Some(Resolved::Found { parent, name, ino: entry.ino, kind, dot: 0, slash }));
         }
         if !entry.is_dir() {
             return fail(libc::ENOTDIR);
@@ -244,10 +192,7 @@ impl<'t, V: View> Walk<'t, V> {
             return fail(libc::ELOOP);
         }
         let Some(mut target) = self.view.get(&record::target_key(link))? else {
-            return Err(Error::Corrupt(format!(
-                "symbolic link {} has no target: run `flac fsck`",
-                link.get()
-            )));
+            return Err(Error::Corrupt(format!("symbolic link {} has no target: run `flac fsck`", link.get())));
         };
         if target.first() == Some(&b'/') {
             match self.root.and_then(|root| below(root, target)) {
@@ -275,9 +220,7 @@ impl<'t, V: View> Walk<'t, V> {
 
 /// What follows `root` in `path`, both absolute, if `path` starts with all of its components; empty components and `.` count for nothing.
 fn below<'p>(root: &[u8], mut path: &'p [u8]) -> Option<&'p [u8]> {
-    let mut wanted = root
-        .split(|&c| c == b'/')
-        .filter(|&name| !matches!(name, b"" | b"."));
+    let mut wanted = root.split(|&c| c == b'/').filter(|&name| !matches!(name, b"" | b"."));
     let mut want = wanted.next();
     while let Some(name) = want {
         let start = path.iter().position(|&c| c != b'/')?;
@@ -310,11 +253,7 @@ mod tests {
             ("/mnt/flac", "/mnt/x/../flac", None),
         ];
         for (root, path, rest) in cases {
-            assert_eq!(
-                below(root.as_bytes(), path.as_bytes()),
-                rest.map(str::as_bytes),
-                "{path} below {root}"
-            );
+            assert_eq!(below(root.as_bytes(), path.as_bytes()), rest.map(str::as_bytes), "{path} below {root}");
         }
     }
 }

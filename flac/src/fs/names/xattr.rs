@@ -8,12 +8,7 @@ use crate::fs::record::{Inode, NAME_MAX, NameKey, View, XATTRS, key_name, xattr_
 use crate::units::Ino;
 
 /// Who is refused nothing.
-const ROOT: Creds<'static> = Creds {
-    uid: 0,
-    gid: 0,
-    groups: &[],
-    umask: 0,
-};
+const ROOT: Creds<'static> = Creds { uid: 0, gid: 0, groups: &[], umask: 0 };
 /// The longest value.
 const VALUE_MAX: usize = 65_536;
 
@@ -44,9 +39,7 @@ fn space(name: &[u8]) -> Result<Space> {
 fn check_served(space: Space, name: &[u8]) -> Result<()> {
     match space {
         Space::System | Space::Other => fail(libc::EOPNOTSUPP),
-        _ if name.ends_with(b".") && name.iter().filter(|&&c| c == b'.').count() == 1 => {
-            fail(libc::EINVAL)
-        }
+        _ if name.ends_with(b".") && name.iter().filter(|&&c| c == b'.').count() == 1 => fail(libc::EINVAL),
         _ => Ok(()),
     }
 }
@@ -66,9 +59,7 @@ fn may_change(space: Space, attr: &Attr, who: &Creds<'_>) -> Result<()> {
     match space {
         Space::Trusted | Space::Security if !who.is_root() => fail(libc::EPERM),
         Space::User if !attr.is_file() && !attr.is_dir() => fail(libc::EPERM),
-        Space::User if attr.is_dir() && attr.mode & libc::S_ISVTX != 0 && !attr.owned_by(who) => {
-            fail(libc::EPERM)
-        }
+        Space::User if attr.is_dir() && attr.mode & libc::S_ISVTX != 0 && !attr.owned_by(who) => fail(libc::EPERM),
         Space::User | Space::Other => attr.check(libc::W_OK, who),
         Space::Trusted | Space::Security | Space::System => Ok(()),
     }
@@ -102,14 +93,7 @@ impl Fs {
     /// # Errors
     /// As of [`Fs::xattr`]; `EEXIST`, `ENODATA` by `flags`; `EPERM` for `user.*` on what is neither file nor directory, on somebody else's sticky
     /// directory, and for `trusted.*` and `security.*` by somebody else than root; `EACCES`; `E2BIG` beyond 64 KiB.
-    pub fn set_xattr(
-        &self,
-        ino: Ino,
-        name: &[u8],
-        value: &[u8],
-        flags: i32,
-        who: &Creds<'_>,
-    ) -> Result<()> {
+    pub fn set_xattr(&self, ino: Ino, name: &[u8], value: &[u8], flags: i32, who: &Creds<'_>) -> Result<()> {
         if flags & !(libc::XATTR_CREATE | libc::XATTR_REPLACE) != 0 {
             return fail(libc::EINVAL);
         }

@@ -8,18 +8,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
-    let entries = std::fs::read_dir(dir)
-        .into_iter()
-        .flatten()
-        .map(|e| e.expect("an entry"));
-    entries
-        .map(|e| {
-            (
-                e.file_name().to_string_lossy().into_owned(),
-                std::fs::read(e.path()).unwrap_or_default(),
-            )
-        })
-        .collect()
+    let entries = std::fs::read_dir(dir).into_iter().flatten().map(|e| e.expect("an entry"));
+    entries.map(|e| (e.file_name().to_string_lossy().into_owned(), std::fs::read(e.path()).unwrap_or_default())).collect()
 }
 
 /// Opening fails with one line that contains `words`, and changes nothing.
@@ -95,11 +85,7 @@ fn one_damaged_superblock_is_found_and_two_are_refused() {
 #[test]
 fn a_damaged_durable_record_is_refused_not_dropped() {
     let place = used_pool();
-    let newest = checkpoint::list(&place.pool)
-        .expect("a list")
-        .last()
-        .copied()
-        .unwrap_or(1);
+    let newest = checkpoint::list(&place.pool).expect("a list").last().copied().unwrap_or(1);
     let log = place.pool.join(format!("log.{}", newest % 2));
     change(&log, |bytes| bytes[4096 + 30] ^= 1);
     place.reboot();
@@ -132,9 +118,7 @@ fn a_damaged_log_header_is_refused_in_either_log() {
         meta.sync(meta.last_seq()).expect("a sync");
         let generation = meta.position().expect("a position").generation;
         drop(meta);
-        change(&place.pool.join(format!("log.{slot}")), |bytes| {
-            bytes[9] ^= 1
-        });
+        change(&place.pool.join(format!("log.{slot}")), |bytes| bytes[9] ^= 1);
         place.reboot();
         if slot == generation % 2 {
             refused(&place, &["damaged", "copy"]);
@@ -157,16 +141,12 @@ fn damaged_checkpoints_without_their_logs_are_refused() {
         meta.sync(meta.last_seq()).expect("a sync");
     }
     for generation in checkpoint::list(&place.pool).expect("a list") {
-        change(&checkpoint::path(&place.pool, generation), |bytes| {
-            bytes[80] ^= 1
-        });
+        change(&checkpoint::path(&place.pool, generation), |bytes| bytes[80] ^= 1);
     }
     place.reboot();
     refused(&place, &["checkpoint.", "checksum", "copy"]);
     for generation in checkpoint::list(&place.pool).expect("a list") {
-        change(&checkpoint::path(&place.pool, generation), |bytes| {
-            bytes.truncate(70)
-        });
+        change(&checkpoint::path(&place.pool, generation), |bytes| bytes.truncate(70));
     }
     refused(&place, &["checkpoint.", "copy"]);
 }
@@ -178,13 +158,7 @@ fn a_copied_pool_does_not_join_the_state_of_its_original() {
     super::copy_dir(&place.pool, &copy.pool);
     let pool = Pool::open(&copy.pool).expect("a pool");
     let joined: Result<Meta> = Meta::open(&pool, &place.run, super::shared());
-    assert!(
-        joined
-            .map(drop)
-            .expect_err("refused")
-            .to_string()
-            .contains("remove")
-    );
+    assert!(joined.map(drop).expect_err("refused").to_string().contains("remove"));
 }
 
 #[test]
@@ -192,16 +166,10 @@ fn a_pool_is_not_made_over_another_or_over_its_remains() {
     let place = used_pool();
     let before = files(&place.pool);
     let options = PoolOptions { size: 1 << 20 };
-    assert!(matches!(
-        Pool::create(&place.pool, &options),
-        Err(Error::Unusable(_))
-    ));
+    assert!(matches!(Pool::create(&place.pool, &options), Err(Error::Unusable(_))));
     assert!(files(&place.pool) == before);
     std::fs::remove_file(place.pool.join("superblock")).expect("removed");
     let before = files(&place.pool);
-    assert!(matches!(
-        Pool::create(&place.pool, &options),
-        Err(Error::Unusable(_))
-    ));
+    assert!(matches!(Pool::create(&place.pool, &options), Err(Error::Unusable(_))));
     assert!(files(&place.pool) == before);
 }

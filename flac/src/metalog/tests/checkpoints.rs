@@ -66,14 +66,9 @@ fn writers_readers_and_checkpoints_race() {
                 for i in 0..400u32 {
                     // Every transaction raises the writer's counter and the total.
                     let mut txn = meta.begin().expect("a transaction");
-                    let total = txn
-                        .get(b"total")
-                        .expect("a get")
-                        .map_or(0, |v| u32::from_le_bytes(v.try_into().expect("4 bytes")));
-                    txn.put(b"total", &(total + 1).to_le_bytes())
-                        .expect("a put");
-                    txn.put(&[b'w', writer as u8], &(i + 1).to_le_bytes())
-                        .expect("a put");
+                    let total = txn.get(b"total").expect("a get").map_or(0, |v| u32::from_le_bytes(v.try_into().expect("4 bytes")));
+                    txn.put(b"total", &(total + 1).to_le_bytes()).expect("a put");
+                    txn.put(&[b'w', writer as u8], &(i + 1).to_le_bytes()).expect("a put");
                     let seq = txn.commit().expect("a commit");
                     if i % 40 == 0 {
                         meta.sync(seq).expect("a sync");
@@ -86,23 +81,15 @@ fn writers_readers_and_checkpoints_race() {
                 for _ in 0..20 {
                     meta.checkpoint().expect("a checkpoint");
                     let state = state(meta);
-                    let number =
-                        |v: &Vec<u8>| u32::from_le_bytes(v.as_slice().try_into().expect("4 bytes"));
-                    let sum: u32 = state
-                        .iter()
-                        .filter(|(k, _)| k[0] == b'w')
-                        .map(|(_, v)| number(v))
-                        .sum();
+                    let number = |v: &Vec<u8>| u32::from_le_bytes(v.as_slice().try_into().expect("4 bytes"));
+                    let sum: u32 = state.iter().filter(|(k, _)| k[0] == b'w').map(|(_, v)| number(v)).sum();
                     assert_eq!(state.get(&b"total"[..]).map_or(0, number), sum);
                 }
             });
         }
     });
     let before = state(meta);
-    assert_eq!(
-        before.get(&b"total"[..]),
-        Some(&1200u32.to_le_bytes().to_vec())
-    );
+    assert_eq!(before.get(&b"total"[..]), Some(&1200u32.to_le_bytes().to_vec()));
     meta.sync(meta.last_seq()).expect("a sync");
     place.reboot();
     assert_eq!(state(&place.open().1), before);
@@ -120,10 +107,7 @@ fn a_damaged_checkpoint_is_passed_over_while_the_log_before_it_is_there() {
     let before = state(&meta);
     meta.sync(meta.last_seq()).expect("a sync");
     drop(meta);
-    let newest = *checkpoint::list(&place.pool)
-        .expect("a list")
-        .last()
-        .expect("a checkpoint");
+    let newest = *checkpoint::list(&place.pool).expect("a list").last().expect("a checkpoint");
     let path = checkpoint::path(&place.pool, newest);
     let mut bytes = std::fs::read(&path).expect("the checkpoint");
     let middle = bytes.len() / 2;

@@ -23,10 +23,7 @@ enum Op {
 }
 
 fn op() -> impl Strategy<Value = Op> {
-    let change = (
-        prop::collection::vec((0..20u8, prop::option::weighted(0.7, 0..1500u16)), 1..6),
-        prop::bool::weighted(0.1),
-    );
+    let change = (prop::collection::vec((0..20u8, prop::option::weighted(0.7, 0..1500u16)), 1..6), prop::bool::weighted(0.1));
     prop_oneof![
         8 => change.prop_map(|(list, drop)| Op::Change(list, drop)),
         6 => (0..12u8, any::<u8>()).prop_map(|(key, byte)| Op::Data(key, byte)),
@@ -62,11 +59,7 @@ fn frame_of(value: &[u8]) -> (PoolFrame, u32) {
 impl Model {
     fn new(meta: &Meta) -> Model {
         let seq = meta.last_seq();
-        Model {
-            states: BTreeMap::from([(seq.get(), state(meta))]),
-            synced: seq,
-            freed: Vec::new(),
-        }
+        Model { states: BTreeMap::from([(seq.get(), state(meta))]), synced: seq, freed: Vec::new() }
     }
 
     fn last(&self) -> &State {
@@ -84,10 +77,7 @@ impl Model {
                     txn.put(&key, &value).expect("a put");
                     next.insert(key, value);
                 }
-                None => assert_eq!(
-                    txn.delete(&key).expect("a delete"),
-                    next.remove(&key).is_some()
-                ),
+                None => assert_eq!(txn.delete(&key).expect("a delete"), next.remove(&key).is_some()),
             }
         }
         if abort {
@@ -101,22 +91,14 @@ impl Model {
         // Used frames, and those freed too recently, are taboo.
         let durable = meta.durable_seq();
         self.freed.retain(|(_, by)| *by > durable);
-        let used: Vec<u32> = self
-            .last()
-            .iter()
-            .filter(|(k, _)| k[0] == b'd')
-            .map(|(_, v)| frame_of(v).0.get())
-            .collect();
-        let Some(frame) = (0..FRAMES)
-            .find(|f| !used.contains(f) && self.freed.iter().all(|(freed, _)| freed != f))
-        else {
+        let used: Vec<u32> = self.last().iter().filter(|(k, _)| k[0] == b'd').map(|(_, v)| frame_of(v).0.get()).collect();
+        let Some(frame) = (0..FRAMES).find(|f| !used.contains(f) && self.freed.iter().all(|(freed, _)| freed != f)) else {
             return;
         };
         let mut page = Box::new(Page([byte; PAGE]));
         page.0[..4].copy_from_slice(&frame.to_le_bytes());
         page.0[4..12].copy_from_slice(&(self.states.len() as u64).to_le_bytes());
-        pool.write(PoolFrame::new(frame), &[&page.0])
-            .expect("a write");
+        pool.write(PoolFrame::new(frame), &[&page.0]).expect("a write");
         let crc = crc32c::crc32c(&page.0);
         let key = data_key(key);
         let value = [frame.to_le_bytes(), crc.to_le_bytes()].concat();
@@ -175,22 +157,9 @@ fn round(place: &Place, ops: &[Op], left: u32, seed: u64) -> Place {
 fn check(after: &Place, model: &Model) {
     let (pool, meta) = after.open();
     let recovered = state(&meta);
-    let fits = model
-        .states
-        .range(model.synced.get()..)
-        .any(|(_, state)| *state == recovered);
-    let seqs: Vec<_> = model
-        .states
-        .iter()
-        .filter(|(_, s)| **s == recovered)
-        .map(|(seq, _)| *seq)
-        .collect();
-    assert!(
-        fits,
-        "synced {:?}, last {:?}, recovered a state of {seqs:?}",
-        model.synced,
-        model.states.keys().next_back()
-    );
+    let fits = model.states.range(model.synced.get()..).any(|(_, state)| *state == recovered);
+    let seqs: Vec<_> = model.states.iter().filter(|(_, s)| **s == recovered).map(|(seq, _)| *seq).collect();
+    assert!(fits, "synced {:?}, last {:?}, recovered a state of {seqs:?}", model.synced, model.states.keys().next_back());
     for (_, value) in recovered.iter().filter(|(k, _)| k[0] == b'd') {
         let (frame, crc) = frame_of(value);
         let mut page = Box::new(Page([0; PAGE]));
@@ -198,10 +167,7 @@ fn check(after: &Place, model: &Model) {
         assert_eq!(crc32c::crc32c(&page.0), crc, "{frame:?} lost its data");
     }
     drop(meta);
-    assert_eq!(
-        Meta::verify(&after.pool).expect("a pool"),
-        Vec::<String>::new()
-    );
+    assert_eq!(Meta::verify(&after.pool).expect("a pool"), Vec::<String>::new());
 }
 
 proptest! {
@@ -229,9 +195,8 @@ fn a_torn_tail_of_the_log_is_cut_off_and_never_comes_back() {
     // The record of `b` is lost, that of `c` behind it survived.
     let log = place.pool.join("log.1");
     let mut bytes = std::fs::read(&log).expect("the log");
-    let at = (4096..bytes.len()).step_by(8).find(|&at| {
-        crate::media::layout::RecordHeader::peek(&bytes[at..]).is_some_and(|h| h.seq == torn)
-    });
+    let at =
+        (4096..bytes.len()).step_by(8).find(|&at| crate::media::layout::RecordHeader::peek(&bytes[at..]).is_some_and(|h| h.seq == torn));
     bytes[at.expect("the record") + 50] ^= 1;
     std::fs::write(&log, bytes).expect("the log");
     place.reboot();
@@ -243,13 +208,7 @@ fn a_torn_tail_of_the_log_is_cut_off_and_never_comes_back() {
     drop(meta);
     place.reboot();
     let (_pool, meta) = place.open();
-    assert_eq!(
-        state(&meta),
-        State::from([
-            (b"a".to_vec(), b"1".to_vec()),
-            (b"b".to_vec(), b"4".to_vec())
-        ])
-    );
+    assert_eq!(state(&meta), State::from([(b"a".to_vec(), b"1".to_vec()), (b"b".to_vec(), b"4".to_vec())]));
 }
 
 #[test]

@@ -40,14 +40,7 @@ fn content(dir: &Path, name: &str) -> Vec<u8> {
 /// From here on the power fails after `left` events of this thread, and the directory `crash_to` then holds what survived.
 pub(super) fn watch(pool: &Path, left: u32, crash_to: &Path, seed: u64) {
     let durable = FILES.map(|name| content(pool, name));
-    let disk = Disk {
-        pool: pool.to_owned(),
-        durable,
-        left,
-        crash_to: crash_to.to_owned(),
-        crashed: false,
-        random: seed,
-    };
+    let disk = Disk { pool: pool.to_owned(), durable, left, crash_to: crash_to.to_owned(), crashed: false, random: seed };
     DISK.set(Some(disk));
 }
 

@@ -24,18 +24,13 @@ thread_local! {
 pub(super) fn after_append(seq: Seq) {
     disk::event(disk::Event::Append);
     if DIE_AFTER.get() == seq.get() {
-        let _ =
-            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
     }
 }
 
 /// Called by the log before a range of a generation becomes durable. True if the simulated disk did it, and the real one need not.
 pub(super) fn before_flush(generation: u64, from: u64, to: u64) -> bool {
-    disk::event(disk::Event::Flush {
-        slot: (generation % 2) as usize,
-        from,
-        to,
-    });
+    disk::event(disk::Event::Flush { slot: (generation % 2) as usize, from, to });
     disk::watching()
 }
 
@@ -52,11 +47,7 @@ const FRAMES: u32 = 64;
 impl Place {
     fn new() -> Place {
         let place = Place::without_pool();
-        let geometry = Geometry {
-            size: u64::from(FRAMES) * 4096,
-            log_bytes: LOG_BYTES,
-            grow_bytes: 64 << 10,
-        };
+        let geometry = Geometry { size: u64::from(FRAMES) * 4096, log_bytes: LOG_BYTES, grow_bytes: 64 << 10 };
         Pool::create_with(&place.pool, &geometry).expect("a pool is made");
         place
     }
@@ -65,11 +56,7 @@ impl Place {
         let root = tempfile::tempdir_in(std::env::temp_dir()).expect("a temporary directory");
         let (pool, run) = (root.path().join("pool"), root.path().join("run"));
         std::fs::create_dir(&run).expect("a run directory");
-        Place {
-            _root: root,
-            pool,
-            run,
-        }
+        Place { _root: root, pool, run }
     }
 
     fn open(&self) -> (Pool, Meta) {
@@ -84,9 +71,7 @@ impl Place {
 
     /// Loses the run directory, as a reboot does.
     fn reboot(&self) {
-        std::fs::remove_dir_all(&self.run)
-            .and_then(|()| std::fs::create_dir(&self.run))
-            .expect("the run directory is emptied");
+        std::fs::remove_dir_all(&self.run).and_then(|()| std::fs::create_dir(&self.run)).expect("the run directory is emptied");
     }
 }
 
@@ -100,9 +85,7 @@ type State = BTreeMap<Vec<u8>, Vec<u8>>;
 fn state(meta: &Meta) -> State {
     let txn = meta.read().expect("a snapshot");
     let pairs = txn.scan(b"", b"\x01").expect("a scan");
-    pairs
-        .map(|pair| pair.map(|(k, v)| (k.to_vec(), v.to_vec())).expect("a pair"))
-        .collect()
+    pairs.map(|pair| pair.map(|(k, v)| (k.to_vec(), v.to_vec())).expect("a pair")).collect()
 }
 
 fn put(meta: &Meta, key: &[u8], value: &[u8]) -> Seq {

@@ -12,16 +12,8 @@ const ROLE: &str = "FLAC_METALOG_TEST_ROLE";
 fn spawn(place: &Place, role: &str) -> Child {
     let exe = std::env::current_exe().expect("this binary");
     let mut command = Command::new(exe);
-    command.args([
-        "--exact",
-        "metalog::tests::processes::child",
-        "--nocapture",
-        "--test-threads=1",
-    ]);
-    command.env(
-        ROLE,
-        format!("{role}\n{}\n{}", place.pool.display(), place.run.display()),
-    );
+    command.args(["--exact", "metalog::tests::processes::child", "--nocapture", "--test-threads=1"]);
+    command.env(ROLE, format!("{role}\n{}\n{}", place.pool.display(), place.run.display()));
     command.stdout(std::process::Stdio::null());
     command.spawn().expect("a child")
 }
@@ -33,11 +25,8 @@ fn child() {
         return;
     };
     // Whatever becomes of the parent, nothing goes on for ever.
-    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
-        .expect("a death signal");
-    let [role, pool, run] = order.splitn(3, '\n').collect::<Vec<_>>()[..] else {
-        panic!("three lines")
-    };
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).expect("a death signal");
+    let [role, pool, run] = order.splitn(3, '\n').collect::<Vec<_>>()[..] else { panic!("three lines") };
     let pool = Pool::open(Path::new(pool)).expect("a pool");
     let meta = Meta::open(&pool, Path::new(run), shared()).expect("a metalog");
     let (what, number) = role.split_once(' ').expect("a role and a number");
@@ -66,7 +55,7 @@ fn count(meta: &Meta, i: u64) {
     txn.put(b"total", &total.to_le_bytes()).expect("a put");
     txn.put(own.as_bytes(), &mine.to_le_bytes()).expect("a put");
     let seq = txn.commit().expect("a commit");
-    if i % 16 == 0 {
+    if i.is_multiple_of(16) {
         meta.sync(seq).expect("a sync");
     }
     if meta.checkpoint_due() {
@@ -77,11 +66,7 @@ fn count(meta: &Meta, i: u64) {
 /// The total, which is the sum of all counters.
 fn total(meta: &Meta) -> u64 {
     let state = state(meta);
-    let sum: u64 = state
-        .iter()
-        .filter(|(k, _)| k[0] == b'p')
-        .map(|(_, v)| number(Some(v)))
-        .sum();
+    let sum: u64 = state.iter().filter(|(k, _)| k[0] == b'p').map(|(_, v)| number(Some(v))).sum();
     assert_eq!(number(state.get(&b"total"[..]).map(Vec::as_slice)), sum);
     sum
 }
@@ -142,8 +127,5 @@ fn processes_killed_at_any_moment_leave_a_working_metalog() {
     drop(meta);
     place.reboot();
     assert!(total(&place.open().1) >= least);
-    assert_eq!(
-        Meta::verify(&place.pool).expect("a pool"),
-        Vec::<String>::new()
-    );
+    assert_eq!(Meta::verify(&place.pool).expect("a pool"), Vec::<String>::new());
 }

@@ -38,13 +38,7 @@ fn own() -> impl Strategy<Value = Own> {
 }
 
 fn position() -> Position {
-    Position {
-        generation: 3,
-        tail: 4096,
-        seq: Seq::new(41),
-        salt: 7,
-        known: Seq::new(2),
-    }
+    Position { generation: 3, tail: 4096, seq: Seq::new(41), salt: 7, known: Seq::new(2) }
 }
 
 fn sealed(list: &[Own]) -> (RecordHeader, Vec<u8>) {
@@ -91,25 +85,7 @@ fn only_the_next_record_of_the_same_history_follows() {
     let (header, bytes) = sealed(&[]);
     assert_eq!(bytes.len(), RECORD_HEADER);
     assert!(follows(&position(), &header));
-    assert!(!follows(
-        &Position {
-            generation: 4,
-            ..position()
-        },
-        &header
-    ));
-    assert!(!follows(
-        &Position {
-            seq: Seq::new(40),
-            ..position()
-        },
-        &header
-    ));
-    assert!(!follows(
-        &Position {
-            salt: 8,
-            ..position()
-        },
-        &header
-    ));
+    assert!(!follows(&Position { generation: 4, ..position() }, &header));
+    assert!(!follows(&Position { seq: Seq::new(40), ..position() }, &header));
+    assert!(!follows(&Position { salt: 8, ..position() }, &header));
 }

@@ -22,7 +22,7 @@ fn each(message: &msghdr, mut f: impl FnMut(c_int)) {
         while let Some(header) = part.as_ref() {
             if header.cmsg_level == libc::SOL_SOCKET && header.cmsg_type == libc::SCM_RIGHTS {
                 let data = libc::CMSG_DATA(part).cast::<c_int>();
-                let bytes = (header.cmsg_len as usize).saturating_sub(libc::CMSG_LEN(0) as usize);
+                let bytes = header.cmsg_len.saturating_sub(libc::CMSG_LEN(0) as usize);
                 (0..bytes / size_of::<c_int>()).for_each(|i| f(data.add(i).read_unaligned()));
             }
             part = libc::CMSG_NXTHDR(message, part);

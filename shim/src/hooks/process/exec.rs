@@ -144,10 +144,11 @@ fn kernel_or_script(dirfd: c_int, path: &CStr, flags: c_int, call: &Call<'_>) ->
     let ready = needed.and_then(|n| libraries::ready(path.to_bytes(), &n, &more));
     let failed = kernel(dirfd, path, flags, call, ready.as_ref());
     drop(ready);
-    if failed == Escape::Fail(libc::ENOENT) && dirfd == AT_FDCWD {
-        if let Some(line) = image::first_line_of_kernel_file(path) {
-            return image::run_script(&line, path.to_bytes(), call);
-        }
+    if failed == Escape::Fail(libc::ENOENT)
+        && dirfd == AT_FDCWD
+        && let Some(line) = image::first_line_of_kernel_file(path)
+    {
+        return image::run_script(&line, path.to_bytes(), call);
     }
     match failed {
         // Asking libc, too, brings us back here for a walk by hand, which might find the path; see `paths`.

@@ -24,10 +24,10 @@ fn on_descriptor(fd: c_int, mode: Mode) -> Answer<Stream> {
         crate::log::warn(format_args!("a stream on a FLAC file is refused: this libc's streams are not known"));
         return fail(libc::ENOSYS);
     }
-    if mode.starts_at_end() {
-        if let Ok((fs, id)) = fds::open_file(fd) {
-            fs.seek(id, 0, libc::SEEK_END)?;
-        }
+    if mode.starts_at_end()
+        && let Ok((fs, id)) = fds::open_file(fd)
+    {
+        fs.seek(id, 0, libc::SEEK_END)?;
     }
     cookie::make(fd, mode)
 }

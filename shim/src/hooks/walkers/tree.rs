@@ -204,7 +204,8 @@ fn walk(path: CPath, visit: Visitor, flags: c_int, is_old: bool) -> c_int {
     }
     let top = CString::new(top).unwrap_or_default();
     // SAFETY: opens the working directory to come back to it.
-    let home = if flags & CHDIR != 0 { unsafe { libc::open(c".".as_ptr(), libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC) } } else { -1 };
+    let home =
+        if flags & CHDIR != 0 { unsafe { libc::open(c".".as_ptr(), libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC) } } else { -1 };
     let mut walk = Walk { visit, flags, is_old, device: 0, seen: HashSet::new() };
     let result = match walk.visit(&top, 0) {
         Ok(()) | Err(Stop::Siblings) => 0,
@@ -238,4 +239,3 @@ export! {
         walk(path, visit, 0, true)
     }
 }
-

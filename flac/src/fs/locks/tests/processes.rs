@@ -19,10 +19,7 @@ fn told_through_a_pipe() {
         return;
     };
     let fs = Fs::open(&Config::new(pool)).unwrap();
-    let Ok(Resolved::Found { ino, .. }) = fs.resolve(Ino::ROOT, b"f", Last::Follow, &owner())
-    else {
-        panic!("no file")
-    };
+    let Ok(Resolved::Found { ino, .. }) = fs.resolve(Ino::ROOT, b"f", Last::Follow, &owner()) else { panic!("no file") };
     let id = fs.open_file(ino, libc::O_RDWR, 0).unwrap();
     for line in std::io::stdin().lines() {
         let line = line.unwrap();
@@ -44,11 +41,7 @@ impl Other {
     fn start(fs: &Fs) -> Self {
         let this = std::env::current_exe().unwrap();
         let mut child = Command::new(this)
-            .args([
-                "--exact",
-                "fs::locks::tests::processes::told_through_a_pipe",
-                "--nocapture",
-            ])
+            .args(["--exact", "fs::locks::tests::processes::told_through_a_pipe", "--nocapture"])
             .env(POOL, fs.pool.dir())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -59,26 +52,15 @@ impl Other {
         Self { child, answers }
     }
     fn tell(&mut self, command: i32, kind: i32, start: i64, len: i64) {
-        writeln!(
-            self.child.stdin.as_mut().unwrap(),
-            "{command} {kind} {start} {len}"
-        )
-        .unwrap();
+        writeln!(self.child.stdin.as_mut().unwrap(), "{command} {kind} {start} {len}").unwrap();
     }
     /// Errno, type and pid.
     fn answer(&mut self) -> (i32, i32, i32) {
         loop {
             let mut line = String::new();
-            assert_ne!(
-                self.answers.read_line(&mut line).unwrap(),
-                0,
-                "the other process is gone"
-            );
+            assert_ne!(self.answers.read_line(&mut line).unwrap(), 0, "the other process is gone");
             if let Some(answer) = line.strip_prefix("=> ") {
-                let n: Vec<i32> = answer
-                    .split_whitespace()
-                    .map(|n| n.parse().unwrap())
-                    .collect();
+                let n: Vec<i32> = answer.split_whitespace().map(|n| n.parse().unwrap()).collect();
                 return (n[0], n[1], n[2]);
             }
         }
@@ -103,29 +85,18 @@ impl Drop for Other {
 fn a_process_sees_who_has_the_lock_and_waits_for_it() {
     let (tree, _, ids) = file(1);
     let mut other = Other::start(&tree);
-    tree.lock_posix(ids[0], libc::F_SETLK, &mut flock(libc::F_WRLCK, 0, 10))
-        .unwrap();
-    assert_eq!(
-        other.ask(libc::F_SETLK, libc::F_RDLCK, 9, 1).0,
-        libc::EAGAIN
-    );
+    tree.lock_posix(ids[0], libc::F_SETLK, &mut flock(libc::F_WRLCK, 0, 10)).unwrap();
+    assert_eq!(other.ask(libc::F_SETLK, libc::F_RDLCK, 9, 1).0, libc::EAGAIN);
     let me = std::process::id() as i32;
-    assert_eq!(
-        other.ask(libc::F_GETLK, libc::F_RDLCK, 9, 1),
-        (0, libc::F_WRLCK, me)
-    );
+    assert_eq!(other.ask(libc::F_GETLK, libc::F_RDLCK, 9, 1), (0, libc::F_WRLCK, me));
     assert_eq!(other.ask(libc::F_SETLK, libc::F_WRLCK, 10, 5).0, 0);
     other.tell(libc::F_SETLKW, libc::F_WRLCK, 0, 1);
     std::thread::sleep(Duration::from_millis(150));
-    tree.lock_posix(ids[0], libc::F_SETLK, &mut flock(libc::F_UNLCK, 0, 0))
-        .unwrap();
+    tree.lock_posix(ids[0], libc::F_SETLK, &mut flock(libc::F_UNLCK, 0, 0)).unwrap();
     assert_eq!(other.answer().0, 0);
     let mut probe = flock(libc::F_WRLCK, 0, 0);
     tree.lock_posix(ids[0], libc::F_GETLK, &mut probe).unwrap();
-    assert_eq!(
-        (probe.l_start, probe.l_len, probe.l_pid),
-        (0, 1, other.pid())
-    );
+    assert_eq!((probe.l_start, probe.l_len, probe.l_pid), (0, 1, other.pid()));
 }
 
 #[test]
@@ -133,18 +104,14 @@ fn locks_of_a_killed_process_go() {
     let (tree, _, ids) = file(1);
     let mut other = Other::start(&tree);
     assert_eq!(other.ask(libc::F_SETLK, libc::F_WRLCK, 0, 0).0, 0);
-    assert!(
-        tree.lock_posix(ids[0], libc::F_SETLK, &mut flock(libc::F_WRLCK, 0, 1))
-            .is_err()
-    );
+    assert!(tree.lock_posix(ids[0], libc::F_SETLK, &mut flock(libc::F_WRLCK, 0, 1)).is_err());
     let mut waiting = Other::start(&tree);
     waiting.tell(libc::F_SETLKW, libc::F_RDLCK, 0, 1);
     std::thread::sleep(Duration::from_millis(100));
     drop(other);
     assert_eq!(waiting.answer().0, 0, "a waiter notices the death");
     drop(waiting);
-    tree.lock_posix(ids[0], libc::F_SETLK, &mut flock(libc::F_WRLCK, 0, 1))
-        .unwrap();
+    tree.lock_posix(ids[0], libc::F_SETLK, &mut flock(libc::F_WRLCK, 0, 1)).unwrap();
 }
 
 #[test]
@@ -152,13 +119,11 @@ fn two_processes_that_wait_for_each_other_are_told() {
     let (tree, _, ids) = file(1);
     let mut other = Other::start(&tree);
     assert_eq!(other.ask(libc::F_SETLK, libc::F_WRLCK, 0, 1).0, 0);
-    tree.lock_posix(ids[0], libc::F_SETLK, &mut flock(libc::F_WRLCK, 1, 1))
-        .unwrap();
+    tree.lock_posix(ids[0], libc::F_SETLK, &mut flock(libc::F_WRLCK, 1, 1)).unwrap();
     other.tell(libc::F_SETLKW, libc::F_WRLCK, 1, 1);
     std::thread::sleep(Duration::from_millis(200));
     let circle = tree.lock_posix(ids[0], libc::F_SETLKW, &mut flock(libc::F_WRLCK, 0, 1));
     assert_eq!(circle.unwrap_err().errno(), libc::EDEADLK);
-    tree.lock_posix(ids[0], libc::F_SETLK, &mut flock(libc::F_UNLCK, 0, 0))
-        .unwrap();
+    tree.lock_posix(ids[0], libc::F_SETLK, &mut flock(libc::F_UNLCK, 0, 0)).unwrap();
     assert_eq!(other.answer().0, 0);
 }

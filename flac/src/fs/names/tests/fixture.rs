@@ -11,12 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Somebody who may do everything here: root, or the user who runs the tests.
 pub fn owner() -> Creds<'static> {
-    Creds {
-        uid: rustix::process::geteuid().as_raw(),
-        gid: rustix::process::getegid().as_raw(),
-        groups: &[],
-        umask: 0,
-    }
+    Creds { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw(), groups: &[], umask: 0 }
 }
 
 /// A directory that goes with the value.
@@ -51,21 +46,9 @@ impl Tree {
         let pool = TempDir::new(&std::env::temp_dir());
         let dir = pool.0.join("pool");
         Pool::create(&dir, &PoolOptions { size: 64 << 20 }).unwrap();
-        let config = Config {
-            root: Some(root.into()),
-            dram: Some(64 << 20),
-            ..Config::new(dir)
-        };
+        let config = Config { root: Some(root.into()), dram: Some(64 << 20), ..Config::new(dir) };
         let fs = Fs::open(&config).unwrap();
-        fs.set_attr(
-            Ino::ROOT,
-            &SetAttr {
-                mode: Some(0o777),
-                ..Default::default()
-            },
-            &owner(),
-        )
-        .unwrap();
+        fs.set_attr(Ino::ROOT, &SetAttr { mode: Some(0o777), ..Default::default() }, &owner()).unwrap();
         Self { fs, _pool: pool }
     }
 }

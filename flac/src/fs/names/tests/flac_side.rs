@@ -53,7 +53,7 @@ impl Entry {
         self.name.as_bytes().is_empty()
     }
     /// For calls that make an entry.
-    fn to_make(self, dirs_too: bool) -> Result<Self, Stop> {
+    fn for_making(self, dirs_too: bool) -> Result<Self, Stop> {
         match () {
             () if self.found.is_some() => no(libc::EEXIST),
             () if self.slash && !dirs_too => no(libc::ENOENT),
@@ -86,20 +86,12 @@ fn stamp(stamp: Stamp) -> Option<Option<Time>> {
 
 impl Flac {
     pub fn new(root: &str) -> Self {
-        Self {
-            tree: Tree::new(root),
-            held: [None; 3],
-        }
+        Self { tree: Tree::new(root), held: [None; 3] }
     }
 
     /// What comes of it; `None` if a path leads outside (nothing is done then).
     pub fn run(&mut self, user: &User, op: &Op) -> Option<Outcome> {
-        let who = Creds {
-            uid: user.uid,
-            gid: user.gid,
-            groups: &user.groups,
-            umask: user.umask,
-        };
+        let who = Creds { uid: user.uid, gid: user.gid, groups: &user.groups, umask: user.umask };
         match self.try_run(&who, op) {
             Ok(value) => Some(Ok(value)),
             Err(Stop::Errno(errno)) => Some(Err(errno)),
@@ -108,19 +100,12 @@ impl Flac {
     }
 
     fn base(&self, at: &At) -> Ino {
-        at.base
-            .and_then(|held| self.held[held])
-            .unwrap_or(Ino::ROOT)
+        at.base.and_then(|held| self.held[held]).unwrap_or(Ino::ROOT)
     }
 
     fn find(&self, at: &At, last: Last, who: &Creds<'_>) -> Result<Found, Stop> {
-        match self
-            .tree
-            .resolve(self.base(at), at.path.as_bytes(), last, who)?
-        {
-            Resolved::Found {
-                slash: true, kind, ..
-            } if kind != libc::S_IFDIR => no(libc::ENOTDIR),
+        match self.tree.resolve(self.base(at), at.path.as_bytes(), last, who)? {
+            Resolved::Found { slash: true, kind, .. } if kind != libc::S_IFDIR => no(libc::ENOTDIR),
             Resolved::Found { ino, kind, .. } => Ok(Found { ino, kind }),
             Resolved::Missing { .. } => no(libc::ENOENT),
             Resolved::Outside(_) => Err(Stop::Outside),
@@ -128,35 +113,11 @@ impl Flac {
     }
 
     fn entry(&self, at: &At, who: &Creds<'_>) -> Result<Entry, Stop> {
-        match self
-            .tree
-            .resolve(self.base(at), at.path.as_bytes(), Last::Entry, who)?
-        {
-            Resolved::Found {
-                parent,
-                name,
-                ino,
-                kind,
-                dot,
-                slash,
-            } => Ok(Entry {
-                parent,
-                name,
-                found: Some(Found { ino, kind }),
-                dot,
-                slash,
-            }),
-            Resolved::Missing {
-                parent,
-                name,
-                slash,
-            } => Ok(Entry {
-                parent,
-                name,
-                found: None,
-                dot: 0,
-                slash,
-            }),
+        match self.tree.resolve(self.base(at), at.path.as_bytes(), Last::Entry, who)? {
+            Resolved::Found { parent, name, ino, kind, dot, slash } => {
+                Ok(Entry { parent, name, found: Some(Found { ino, kind }), dot, slash })
+            }
+            Resolved::Missing { parent, name, slash } => Ok(Entry { parent, name, found: None, dot: 0, slash }),
             Resolved::Outside(_) => Err(Stop::Outside),
         }
     }
@@ -169,44 +130,33 @@ impl Flac {
                 return no(libc::EPERM);
             }
             Op::SetXattr(_, _, _, flags) if flags & !3 != 0 => return no(libc::EINVAL),
-            Op::SetXattr(_, name, ..) | Op::GetXattr(_, name) | Op::RemoveXattr(_, name)
-                if name.is_empty() =>
-            {
+            Op::SetXattr(_, name, ..) | Op::GetXattr(_, name) | Op::RemoveXattr(_, name) if name.is_empty() => {
                 return no(libc::ERANGE);
             }
             _ => {}
         }
         match op {
             Op::Stat(p) => {
-                let (found, attr) =
-                    self.tree
-                        .resolve_attr(self.base(p), p.path.as_bytes(), Last::Follow, who)?;
+                let (found, attr) = self.tree.resolve_attr(self.base(p), p.path.as_bytes(), Last::Follow, who)?;
                 match (found, attr) {
                     (_, Some(attr)) => Ok(Value::Stat(stat_of(&attr))),
                     (Resolved::Missing { .. }, None) => no(libc::ENOENT),
                     _ => Err(Stop::Outside),
                 }
             }
-            Op::Lstat(p) => Ok(Value::Stat(stat_of(
-                &self.tree.attr(self.find(p, Last::Keep, who)?.ino)?,
-            ))),
+            Op::Lstat(p) => Ok(Value::Stat(stat_of(&self.tree.attr(self.find(p, Last::Keep, who)?.ino)?))),
             Op::StatHeld(held) => match self.held[*held] {
                 Some(ino) => Ok(Value::Stat(stat_of(&self.tree.attr(ino)?))),
                 None => Ok(Value::Nothing),
             },
-            Op::Readlink(p) => Ok(Value::Bytes(
-                self.tree.readlink(self.find(p, Last::Keep, who)?.ino)?,
-            )),
+            Op::Readlink(p) => Ok(Value::Bytes(self.tree.readlink(self.find(p, Last::Keep, who)?.ino)?)),
             Op::Access(p, want) => {
-                self.tree
-                    .access(self.find(p, Last::Follow, who)?.ino, *want, who)?;
+                self.tree.access(self.find(p, Last::Follow, who)?.ino, *want, who)?;
                 Ok(Value::Nothing)
             }
             Op::List(p) => self.list(p, who),
             Op::GetXattr(..) | Op::ListXattr(..) => self.read_xattr(who, op),
-            Op::Hold(..) | Op::Tmpfile(..) | Op::LinkHeld(..) => {
-                self.run_held(who, op).map(|()| Value::Nothing)
-            }
+            Op::Hold(..) | Op::Tmpfile(..) | Op::LinkHeld(..) => self.run_held(who, op).map(|()| Value::Nothing),
             _ => self.change(who, op).map(|()| Value::Nothing),
         }
     }
@@ -214,26 +164,24 @@ impl Flac {
     fn change(&mut self, who: &Creds<'_>, op: &Op) -> Result<(), Stop> {
         match op {
             Op::Mkdir(p, mode) => {
-                let entry = self.entry(p, who)?.to_make(true)?;
+                let entry = self.entry(p, who)?.for_making(true)?;
                 self.tree.mkdir(entry.parent, &entry.name, *mode, who)?;
             }
             Op::Mknod(p, mode, rdev) => {
-                let entry = self.entry(p, who)?.to_make(false)?;
-                self.tree
-                    .create(entry.parent, &entry.name, *mode, *rdev, who)?;
+                let entry = self.entry(p, who)?.for_making(false)?;
+                self.tree.create(entry.parent, &entry.name, *mode, *rdev, who)?;
             }
             Op::Symlink(target, p) if target.is_empty() => {
                 let _ = p;
                 return no(libc::ENOENT);
             }
             Op::Symlink(target, p) => {
-                let entry = self.entry(p, who)?.to_make(false)?;
-                self.tree
-                    .symlink(entry.parent, &entry.name, target.as_bytes(), who)?;
+                let entry = self.entry(p, who)?.for_making(false)?;
+                self.tree.symlink(entry.parent, &entry.name, target.as_bytes(), who)?;
             }
             Op::Link(from, to, follow) => {
                 let from = self.find(from, if *follow { Last::Follow } else { Last::Keep }, who)?;
-                let to = self.entry(to, who)?.to_make(false)?;
+                let to = self.entry(to, who)?.for_making(false)?;
                 self.tree.link(from.ino, to.parent, &to.name, who)?;
             }
             Op::Unlink(p) => {
@@ -265,10 +213,7 @@ impl Flac {
     }
 
     fn rename(&mut self, from: &At, to: &At, flags: u32, who: &Creds<'_>) -> Result<(), Stop> {
-        let (no_replace, exchange) = (
-            flags & libc::RENAME_NOREPLACE != 0,
-            flags & libc::RENAME_EXCHANGE != 0,
-        );
+        let (no_replace, exchange) = (flags & libc::RENAME_NOREPLACE != 0, flags & libc::RENAME_EXCHANGE != 0);
         if no_replace && exchange {
             return no(libc::EINVAL);
         }
@@ -289,45 +234,20 @@ impl Flac {
                 return no(libc::ENOTDIR);
             }
         }
-        Ok(self
-            .tree
-            .rename((from.parent, &from.name), (to.parent, &to.name), flags, who)?)
+        Ok(self.tree.rename((from.parent, &from.name), (to.parent, &to.name), flags, who)?)
     }
 
     fn change_attr(&mut self, who: &Creds<'_>, op: &Op) -> Result<(), Stop> {
         let (p, last, change) = match op {
-            Op::Chmod(p, mode) => (
-                p,
-                Last::Follow,
-                SetAttr {
-                    mode: Some(*mode),
-                    ..Default::default()
-                },
-            ),
+            Op::Chmod(p, mode) => (p, Last::Follow, SetAttr { mode: Some(*mode), ..Default::default() }),
             Op::Chown(p, uid, gid, follow) => {
                 let last = if *follow { Last::Follow } else { Last::Keep };
-                return Ok(self
-                    .tree
-                    .chown(self.find(p, last, who)?.ino, *uid, *gid, who)?);
+                return Ok(self.tree.chown(self.find(p, last, who)?.ino, *uid, *gid, who)?);
             }
-            Op::Utimes(p, atime, mtime) => (
-                p,
-                Last::Follow,
-                SetAttr {
-                    atime: stamp(*atime),
-                    mtime: stamp(*mtime),
-                    ..Default::default()
-                },
-            ),
+            Op::Utimes(p, atime, mtime) => (p, Last::Follow, SetAttr { atime: stamp(*atime), mtime: stamp(*mtime), ..Default::default() }),
             Op::SetXattr(p, name, value, flags) => {
                 let ino = self.find(p, Last::Keep, who)?.ino;
-                return Ok(self.tree.set_xattr(
-                    ino,
-                    name.as_bytes(),
-                    value.as_bytes(),
-                    *flags,
-                    who,
-                )?);
+                return Ok(self.tree.set_xattr(ino, name.as_bytes(), value.as_bytes(), *flags, who)?);
             }
             Op::RemoveXattr(p, name) => {
                 let ino = self.find(p, Last::Keep, who)?.ino;
@@ -335,25 +255,16 @@ impl Flac {
             }
             _ => unreachable!("changes no attribute"),
         };
-        Ok(self
-            .tree
-            .set_attr(self.find(p, last, who)?.ino, &change, who)?)
+        Ok(self.tree.set_attr(self.find(p, last, who)?.ino, &change, who)?)
     }
 
     fn read_xattr(&self, who: &Creds<'_>, op: &Op) -> Result<Value, Stop> {
         match op {
             Op::GetXattr(p, name) => {
                 let ino = self.find(p, Last::Keep, who)?.ino;
-                Ok(Value::Bytes(self.tree.get_xattr(
-                    ino,
-                    name.as_bytes(),
-                    who,
-                )?))
+                Ok(Value::Bytes(self.tree.get_xattr(ino, name.as_bytes(), who)?))
             }
-            Op::ListXattr(p) => Ok(Value::Bytes(
-                self.tree
-                    .xattr_names(self.find(p, Last::Keep, who)?.ino, who)?,
-            )),
+            Op::ListXattr(p) => Ok(Value::Bytes(self.tree.xattr_names(self.find(p, Last::Keep, who)?.ino, who)?)),
             _ => unreachable!("reads no extended attribute"),
         }
     }
@@ -376,7 +287,7 @@ impl Flac {
                 let Some(ino) = self.held[*held] else {
                     return Ok(());
                 };
-                let to = self.entry(p, who)?.to_make(false)?;
+                let to = self.entry(p, who)?.for_making(false)?;
                 self.tree.link(ino, to.parent, &to.name, who)?;
             }
             _ => unreachable!("not about held files"),
@@ -400,10 +311,7 @@ impl Flac {
         }
         self.tree.access(found.ino, libc::R_OK, who)?;
         let list = self.tree.list_dir(found.ino)?;
-        let mut entries: Vec<_> = list
-            .iter()
-            .map(|(_, dtype, name)| (name.to_vec(), dtype))
-            .collect();
+        let mut entries: Vec<_> = list.iter().map(|(_, dtype, name)| (name.to_vec(), dtype)).collect();
         entries.sort();
         Ok(Value::List(entries))
     }

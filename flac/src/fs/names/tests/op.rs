@@ -18,10 +18,7 @@ pub struct At {
 
 /// A path from the root of the tree.
 pub fn at(path: &str) -> At {
-    At {
-        base: None,
-        path: path.to_owned(),
-    }
+    At { base: None, path: path.to_owned() }
 }
 
 /// A time to be set.

@@ -39,15 +39,8 @@ impl Random {
     }
 
     fn at(&mut self, dirs: &[usize]) -> At {
-        let base = if self.chance(25) && !dirs.is_empty() {
-            Some(self.pick(dirs))
-        } else {
-            None
-        };
-        At {
-            base,
-            path: self.path(),
-        }
+        let base = if self.chance(25) && !dirs.is_empty() { Some(self.pick(dirs)) } else { None };
+        At { base, path: self.path() }
     }
 
     fn target(&mut self, root: &str) -> String {
@@ -62,10 +55,7 @@ impl Random {
     }
 
     fn mode(&mut self) -> u32 {
-        self.pick(&[
-            0o777, 0o755, 0o700, 0o750, 0o2775, 0o1775, 0o711, 0o644, 0o666, 0o4755, 0o2755,
-            0o6777, 0o2644, 0o000,
-        ])
+        self.pick(&[0o777, 0o755, 0o700, 0o750, 0o2775, 0o1775, 0o711, 0o644, 0o666, 0o4755, 0o2755, 0o6777, 0o2644, 0o000])
     }
 
     fn op(&mut self, root: &str, dirs: &[usize]) -> Op {
@@ -77,11 +67,7 @@ impl Random {
         match self.below(100) {
             0..=13 => Op::Mkdir(p, self.mode()),
             14..=22 => Op::Mknod(p, libc::S_IFREG | self.mode(), 0),
-            23 => Op::Mknod(
-                p,
-                self.pick(&[libc::S_IFIFO, libc::S_IFSOCK, libc::S_IFDIR]) | self.mode(),
-                0,
-            ),
+            23 => Op::Mknod(p, self.pick(&[libc::S_IFIFO, libc::S_IFSOCK, libc::S_IFDIR]) | self.mode(), 0),
             24 => Op::Mknod(p, libc::S_IFCHR | self.mode(), 0x0103),
             25..=31 => Op::Symlink(self.target(root), p),
             32..=36 => Op::Link(p, q, self.chance(50)),
@@ -102,12 +88,7 @@ impl Random {
             90 => Op::Tmpfile(held, p, self.mode()),
             91..=92 => Op::LinkHeld(held, p),
             93 => Op::StatHeld(held),
-            94..=96 => Op::SetXattr(
-                p,
-                self.xattr_name(),
-                self.path(),
-                self.pick(&[0, 0, 0, 1, 2, 3, 4]),
-            ),
+            94..=96 => Op::SetXattr(p, self.xattr_name(), self.path(), self.pick(&[0, 0, 0, 1, 2, 3, 4])),
             97 => Op::GetXattr(p, self.xattr_name()),
             98 => Op::ListXattr(p),
             _ => Op::RemoveXattr(p, self.xattr_name()),
@@ -115,31 +96,17 @@ impl Random {
     }
 
     fn xattr_name(&mut self) -> String {
-        self.pick(&["user.a", "user.b", "trusted.a", "user.", "nothing.a", ""])
-            .to_owned()
+        self.pick(&["user.a", "user.b", "trusted.a", "user.", "nothing.a", ""]).to_owned()
     }
 }
 
 /// Root and two users who share a group; or, without root's powers, just oneself.
 fn users() -> Vec<User> {
-    let user = |uid, gid, groups: &[u32], umask| User {
-        uid,
-        gid,
-        groups: groups.to_vec(),
-        umask,
-    };
+    let user = |uid, gid, groups: &[u32], umask| User { uid, gid, groups: groups.to_vec(), umask };
     if rustix::process::geteuid().is_root() {
-        vec![
-            user(0, 0, &[], 0o022),
-            user(1001, 1001, &[2000], 0o002),
-            user(1002, 1002, &[2000, 1001], 0o077),
-        ]
+        vec![user(0, 0, &[], 0o022), user(1001, 1001, &[2000], 0o002), user(1002, 1002, &[2000, 1001], 0o077)]
     } else {
-        let groups: Vec<u32> = rustix::process::getgroups()
-            .unwrap()
-            .iter()
-            .map(|g| g.as_raw())
-            .collect();
+        let groups: Vec<u32> = rustix::process::getgroups().unwrap().iter().map(|g| g.as_raw()).collect();
         vec![user(owner().uid, owner().gid, &groups, 0o022)]
     }
 }
@@ -150,27 +117,14 @@ fn everything(run: &mut dyn FnMut(&Op) -> Value) -> BTreeMap<String, Vec<Value>>
     let mut first_path = BTreeMap::new();
     let mut to_do = vec![".".to_owned()];
     while let Some(path) = to_do.pop() {
-        let Value::Stat(stat) = run(&Op::Lstat(at(&path))) else {
-            unreachable!()
-        };
-        let twin = first_path
-            .entry(stat.ino.0)
-            .or_insert_with(|| path.clone())
-            .clone();
+        let Value::Stat(stat) = run(&Op::Lstat(at(&path))) else { unreachable!() };
+        let twin = first_path.entry(stat.ino.0).or_insert_with(|| path.clone()).clone();
         let kind = stat.mode & libc::S_IFMT;
-        let mut values = vec![
-            Value::Stat(stat.timeless()),
-            Value::Bytes(twin.into_bytes()),
-        ];
+        let mut values = vec![Value::Stat(stat.timeless()), Value::Bytes(twin.into_bytes())];
         match kind {
             libc::S_IFDIR => {
-                let Value::List(entries) = run(&Op::List(at(&path))) else {
-                    unreachable!()
-                };
-                for (name, _) in entries
-                    .iter()
-                    .filter(|(name, _)| !matches!(&name[..], b"." | b".."))
-                {
+                let Value::List(entries) = run(&Op::List(at(&path))) else { unreachable!() };
+                for (name, _) in entries.iter().filter(|(name, _)| !matches!(&name[..], b"." | b"..")) {
                     to_do.push(format!("{path}/{}", String::from_utf8_lossy(name)));
                 }
                 values.push(Value::List(entries));
@@ -180,9 +134,7 @@ fn everything(run: &mut dyn FnMut(&Op) -> Value) -> BTreeMap<String, Vec<Value>>
             libc::S_IFREG => {
                 values.push(run(&Op::ListXattr(at(&path))));
                 for name in ["user.a", "user.b"] {
-                    values.push(Value::Bytes(
-                        format!("{:?}", run(&Op::GetXattr(at(&path), name.into()))).into(),
-                    ));
+                    values.push(Value::Bytes(format!("{:?}", run(&Op::GetXattr(at(&path), name.into()))).into()));
                 }
             }
             _ => {}
@@ -200,54 +152,30 @@ fn timeless(outcome: super::op::Outcome) -> super::op::Outcome {
 }
 
 fn has_xattrs(kernel: &mut Kernel, user: &User) -> bool {
-    let set = kernel.run(
-        user,
-        &Op::SetXattr(at("."), "user.probe".into(), "x".into(), 0),
-    );
+    let set = kernel.run(user, &Op::SetXattr(at("."), "user.probe".into(), "x".into(), 0));
     let _ = kernel.run(user, &Op::RemoveXattr(at("."), "user.probe".into()));
     set.is_ok()
 }
 
 fn is_xattr(op: &Op) -> bool {
-    matches!(
-        op,
-        Op::SetXattr(..) | Op::GetXattr(..) | Op::ListXattr(..) | Op::RemoveXattr(..)
-    )
+    matches!(op, Op::SetXattr(..) | Op::GetXattr(..) | Op::ListXattr(..) | Op::RemoveXattr(..))
 }
 
 /// Both trees have the same content, seen by `user`.
-fn compare_trees(
-    kernel: &mut Kernel,
-    flac: &mut Flac,
-    user: &User,
-    with_xattrs: bool,
-    context: &str,
-) {
+fn compare_trees(kernel: &mut Kernel, flac: &mut Flac, user: &User, with_xattrs: bool, context: &str) {
     let skip = |op: &Op| is_xattr(op) && !with_xattrs;
     let value = |outcome| match outcome {
         Ok(value) => value,
         Err(errno) => Value::Bytes(format!("errno {errno}").into_bytes()),
     };
     let theirs = everything(&mut |op| {
-        if skip(op) {
-            Value::Nothing
-        } else {
-            value(kernel.run(user, op))
-        }
+        if skip(op) { Value::Nothing } else { value(kernel.run(user, op)) }
     });
     let ours = everything(&mut |op| {
-        if skip(op) {
-            Value::Nothing
-        } else {
-            value(flac.run(user, op).unwrap())
-        }
+        if skip(op) { Value::Nothing } else { value(flac.run(user, op).unwrap()) }
     });
     for path in ours.keys().chain(theirs.keys()) {
-        assert_eq!(
-            ours.get(path),
-            theirs.get(path),
-            "FLAC (left) and the kernel (right) differ in {path} {context}"
-        );
+        assert_eq!(ours.get(path), theirs.get(path), "FLAC (left) and the kernel (right) differ in {path} {context}");
     }
 }
 
@@ -278,26 +206,15 @@ fn run_seed(seed: u64, ops: usize) {
         last.push(format!("{} {op:?} -> {theirs:?}", user.uid));
         let context = || {
             let start = last.len().saturating_sub(40);
-            format!(
-                "at operation {n} of FLAC_SEED={seed}; the last ones:\n{}",
-                last[start..].join("\n")
-            )
+            format!("at operation {n} of FLAC_SEED={seed}; the last ones:\n{}", last[start..].join("\n"))
         };
-        assert_eq!(
-            ours,
-            theirs,
-            "FLAC (left) and the kernel (right) differ {}",
-            context()
-        );
+        assert_eq!(ours, theirs, "FLAC (left) and the kernel (right) differ {}", context());
         done += theirs.is_ok() as usize;
         if n % 100 == 99 && rustix::process::geteuid().is_root() {
             compare_trees(&mut kernel, &mut flac, &users[0], with_xattrs, &context());
         }
     }
-    assert!(
-        done > ops / 20,
-        "hardly anything succeeded: the test tests nothing"
-    );
+    assert!(done > ops / 20, "hardly anything succeeded: the test tests nothing");
     let findings = crate::fs::fsck::check(&flac.tree, false).unwrap();
     assert!(findings.is_empty(), "after FLAC_SEED={seed}: {findings:?}");
 }
@@ -309,8 +226,6 @@ fn random_operations_have_the_kernels_results() {
     let ops = number("FLAC_OPS").unwrap_or(3_000) as usize;
     let seeds = number("FLAC_SEED").map_or(1..7, |seed| seed..seed + 1);
     for seed in seeds {
-        std::thread::spawn(move || run_seed(seed, ops))
-            .join()
-            .unwrap();
+        std::thread::spawn(move || run_seed(seed, ops)).join().unwrap();
     }
 }

@@ -7,18 +7,8 @@ use crate::fs::names::{Last, Name, Resolved};
 use crate::fs::record::Inode;
 use crate::units::Ino;
 
-const A: Creds<'static> = Creds {
-    uid: 1001,
-    gid: 1001,
-    groups: &[],
-    umask: 0,
-};
-const B: Creds<'static> = Creds {
-    uid: 1002,
-    gid: 1002,
-    groups: &[],
-    umask: 0,
-};
+const A: Creds<'static> = Creds { uid: 1001, gid: 1001, groups: &[], umask: 0 };
+const B: Creds<'static> = Creds { uid: 1002, gid: 1002, groups: &[], umask: 0 };
 
 fn tree() -> Tree {
     Tree::new("/mnt/flac")
@@ -33,8 +23,7 @@ fn errno<T>(result: Result<T>) -> i32 {
 }
 
 fn file(tree: &Tree, dir: Ino, called: &str) -> Ino {
-    tree.create(dir, &name(called), libc::S_IFREG | 0o644, 0, &owner())
-        .unwrap()
+    tree.create(dir, &name(called), libc::S_IFREG | 0o644, 0, &owner()).unwrap()
 }
 
 fn dir(tree: &Tree, parent: Ino, called: &str) -> Ino {
@@ -42,8 +31,7 @@ fn dir(tree: &Tree, parent: Ino, called: &str) -> Ino {
 }
 
 fn link(tree: &Tree, target: &str, called: &str) {
-    tree.symlink(Ino::ROOT, &name(called), target.as_bytes(), &owner())
-        .unwrap();
+    tree.symlink(Ino::ROOT, &name(called), target.as_bytes(), &owner()).unwrap();
 }
 
 fn walk(tree: &Tree, path: &str) -> Result<Resolved> {
@@ -65,9 +53,7 @@ fn found(tree: &Tree, path: &str) -> Ino {
 }
 
 fn exists(tree: &Tree, ino: Ino) -> bool {
-    Inode::load(&tree.meta.read().unwrap(), ino)
-        .unwrap()
-        .is_some()
+    Inode::load(&tree.meta.read().unwrap(), ino).unwrap().is_some()
 }
 
 #[test]
@@ -119,23 +105,13 @@ fn forty_links_are_followed_and_not_one_more() {
 fn names_end_at_255_bytes_and_paths_at_4095() {
     let tree = tree();
     let longest = "n".repeat(255);
-    assert!(matches!(
-        walk(&tree, &longest),
-        Ok(Resolved::Missing { .. })
-    ));
-    assert_eq!(
-        errno(walk(&tree, &format!("{longest}n"))),
-        libc::ENAMETOOLONG
-    );
+    assert!(matches!(walk(&tree, &longest), Ok(Resolved::Missing { .. })));
+    assert_eq!(errno(walk(&tree, &format!("{longest}n"))), libc::ENAMETOOLONG);
     let path = format!("{}.", "./".repeat(2047));
     assert_eq!(found(&tree, &path), Ino::ROOT);
     assert_eq!(errno(walk(&tree, &format!("{path}."))), libc::ENAMETOOLONG);
-    assert_eq!(
-        errno(tree.symlink(Ino::ROOT, &name("l"), &[b'x'; 4096], &owner())),
-        libc::ENAMETOOLONG
-    );
-    tree.symlink(Ino::ROOT, &name("l"), &[b'x'; 4095], &owner())
-        .unwrap();
+    assert_eq!(errno(tree.symlink(Ino::ROOT, &name("l"), &[b'x'; 4096], &owner())), libc::ENAMETOOLONG);
+    tree.symlink(Ino::ROOT, &name("l"), &[b'x'; 4095], &owner()).unwrap();
 }
 
 #[test]
@@ -144,24 +120,14 @@ fn a_removed_directory_that_is_held_is_empty_and_stays_so() {
     let d = dir(&tree, Ino::ROOT, "d");
     let e = dir(&tree, d, "e");
     assert_eq!(tree.path_of(e).unwrap(), b"/d/e");
-    tree.open_file(e, libc::O_PATH | libc::O_DIRECTORY, 0)
-        .unwrap();
+    tree.open_file(e, libc::O_PATH | libc::O_DIRECTORY, 0).unwrap();
     tree.rmdir(d, &name("e"), &owner()).unwrap();
     assert_eq!(tree.attr(e).unwrap().nlink, 0);
     assert_eq!(errno(tree.path_of(e)), libc::ENOENT);
     assert_eq!(errno(tree.list_dir(e)), libc::ENOENT);
-    assert_eq!(
-        errno(tree.create(e, &name("f"), libc::S_IFREG, 0, &owner())),
-        libc::ENOENT
-    );
-    assert_eq!(
-        errno(tree.mkdir(e, &name("f"), 0o755, &owner())),
-        libc::ENOENT
-    );
-    assert_eq!(
-        errno(tree.resolve(e, b"f", Last::Follow, &owner())),
-        libc::ENOENT
-    );
+    assert_eq!(errno(tree.create(e, &name("f"), libc::S_IFREG, 0, &owner())), libc::ENOENT);
+    assert_eq!(errno(tree.mkdir(e, &name("f"), 0o755, &owner())), libc::ENOENT);
+    assert_eq!(errno(tree.resolve(e, b"f", Last::Follow, &owner())), libc::ENOENT);
     let up = tree.resolve(e, b"..", Last::Follow, &owner()).unwrap();
     assert!(matches!(up, Resolved::Found { ino, dot: 2, .. } if ino == d));
     tree.release(0);
@@ -177,24 +143,12 @@ fn an_unlinked_file_goes_with_its_last_holder() {
     tree.open_file(f, libc::O_RDONLY, 1).unwrap();
     tree.unlink(Ino::ROOT, &name("f"), &owner()).unwrap();
     assert_eq!(tree.attr(f).unwrap().nlink, 0);
-    assert_eq!(
-        errno(tree.link(f, Ino::ROOT, &name("again"), &owner())),
-        libc::ENOENT
-    );
+    assert_eq!(errno(tree.link(f, Ino::ROOT, &name("again"), &owner())), libc::ENOENT);
     tree.release(0);
     assert!(exists(&tree, f));
     tree.release(1);
     assert!(!exists(&tree, f));
-    assert!(
-        tree.meta
-            .read()
-            .unwrap()
-            .scan(b"X", b"X")
-            .unwrap()
-            .next()
-            .is_none(),
-        "attributes go with their inode"
-    );
+    assert!(tree.meta.read().unwrap().scan(b"X", b"X").unwrap().next().is_none(), "attributes go with their inode");
 }
 
 #[test]
@@ -205,13 +159,7 @@ fn what_lost_its_name_and_was_not_held_goes_at_once() {
     tree.unlink(Ino::ROOT, &name("f"), &owner()).unwrap();
     assert_eq!(tree.attr(f).unwrap().nlink, 1);
     let other = file(&tree, Ino::ROOT, "f");
-    tree.rename(
-        (Ino::ROOT, &name("f")),
-        (Ino::ROOT, &name("g")),
-        0,
-        &owner(),
-    )
-    .unwrap();
+    tree.rename((Ino::ROOT, &name("f")), (Ino::ROOT, &name("g")), 0, &owner()).unwrap();
     assert!(!exists(&tree, f), "the replaced file is gone");
     assert_eq!(found(&tree, "g"), other);
 }
@@ -251,28 +199,12 @@ fn orphans_do_not_survive_recovery() {
 fn in_a_sticky_directory_only_owners_remove() {
     let tree = tree();
     let tmp = tree.mkdir(Ino::ROOT, &name("tmp"), 0, &owner()).unwrap();
-    tree.set_attr(
-        tmp,
-        &SetAttr {
-            mode: Some(0o1777),
-            ..Default::default()
-        },
-        &owner(),
-    )
-    .unwrap();
-    tree.create(tmp, &name("a"), libc::S_IFREG | 0o666, 0, &A)
-        .unwrap();
-    tree.create(tmp, &name("b"), libc::S_IFREG | 0o666, 0, &B)
-        .unwrap();
+    tree.set_attr(tmp, &SetAttr { mode: Some(0o1777), ..Default::default() }, &owner()).unwrap();
+    tree.create(tmp, &name("a"), libc::S_IFREG | 0o666, 0, &A).unwrap();
+    tree.create(tmp, &name("b"), libc::S_IFREG | 0o666, 0, &B).unwrap();
     assert_eq!(errno(tree.unlink(tmp, &name("a"), &B)), libc::EPERM);
-    assert_eq!(
-        errno(tree.rename((tmp, &name("b")), (tmp, &name("a")), 0, &B)),
-        libc::EPERM
-    );
-    assert_eq!(
-        errno(tree.rename((tmp, &name("a")), (Ino::ROOT, &name("a")), 0, &B)),
-        libc::EPERM
-    );
+    assert_eq!(errno(tree.rename((tmp, &name("b")), (tmp, &name("a")), 0, &B)), libc::EPERM);
+    assert_eq!(errno(tree.rename((tmp, &name("a")), (Ino::ROOT, &name("a")), 0, &B)), libc::EPERM);
     tree.unlink(tmp, &name("a"), &A).unwrap();
 }
 
@@ -285,31 +217,10 @@ fn a_list_has_dots_first_and_then_the_names_in_order() {
     }
     let list = tree.list_dir(d).unwrap();
     let names: Vec<&[u8]> = list.iter().map(|(_, _, name)| name).collect();
-    assert_eq!(
-        names,
-        [
-            &b"."[..],
-            b"..",
-            b"B",
-            b"a",
-            b"a b",
-            b"z",
-            "\u{e9}".as_bytes()
-        ]
-    );
+    assert_eq!(names, [&b"."[..], b"..", b"B", b"a", b"a b", b"z", "\u{e9}".as_bytes()]);
     assert_eq!(list.len(), 7);
-    let slow: Vec<(Ino, u8)> = tree
-        .read_dir(d)
-        .unwrap()
-        .iter()
-        .map(|(ino, dtype, _)| (*ino, *dtype))
-        .collect();
-    assert_eq!(
-        slow,
-        list.iter()
-            .map(|(ino, dtype, _)| (ino, dtype))
-            .collect::<Vec<_>>()
-    );
+    let slow: Vec<(Ino, u8)> = tree.read_dir(d).unwrap().iter().map(|(ino, dtype, _)| (*ino, *dtype)).collect();
+    assert_eq!(slow, list.iter().map(|(ino, dtype, _)| (ino, dtype)).collect::<Vec<_>>());
     assert_eq!(slow[..2], [(d, libc::DT_DIR), (Ino::ROOT, libc::DT_DIR)]);
 }
 
@@ -319,24 +230,11 @@ fn a_dangling_link_tells_where_its_target_would_be() {
     let d = dir(&tree, Ino::ROOT, "d");
     link(&tree, "d/new", "l");
     match walk(&tree, "l").unwrap() {
-        Resolved::Missing {
-            parent,
-            name,
-            slash: false,
-        } => assert_eq!((parent, name.as_bytes()), (d, &b"new"[..])),
+        Resolved::Missing { parent, name, slash: false } => assert_eq!((parent, name.as_bytes()), (d, &b"new"[..])),
         other => panic!("{other:?}"),
     }
-    let kept = tree
-        .resolve(Ino::ROOT, b"l/", Last::Entry, &owner())
-        .unwrap();
-    assert!(matches!(
-        kept,
-        Resolved::Found {
-            kind: libc::S_IFLNK,
-            slash: true,
-            ..
-        }
-    ));
+    let kept = tree.resolve(Ino::ROOT, b"l/", Last::Entry, &owner()).unwrap();
+    assert!(matches!(kept, Resolved::Found { kind: libc::S_IFLNK, slash: true, .. }));
 }
 
 #[test]
@@ -344,22 +242,10 @@ fn a_failed_operation_changes_nothing() {
     let tree = tree();
     let f = file(&tree, Ino::ROOT, "f");
     let before = tree.attr(Ino::ROOT).unwrap();
-    assert_eq!(
-        tree.link(f, Ino::ROOT, &name("f"), &owner()),
-        Err(Error::Os(libc::EEXIST))
-    );
-    assert_eq!(
-        errno(tree.rmdir(Ino::ROOT, &name("f"), &owner())),
-        libc::ENOTDIR
-    );
-    assert_eq!(
-        errno(tree.rename((Ino::ROOT, &name("f")), (f, &name("x")), 0, &owner())),
-        libc::ENOTDIR
-    );
-    assert_eq!(
-        errno(tree.create(f, &name("x"), libc::S_IFREG, 0, &owner())),
-        libc::ENOTDIR
-    );
+    assert_eq!(tree.link(f, Ino::ROOT, &name("f"), &owner()), Err(Error::Os(libc::EEXIST)));
+    assert_eq!(errno(tree.rmdir(Ino::ROOT, &name("f"), &owner())), libc::ENOTDIR);
+    assert_eq!(errno(tree.rename((Ino::ROOT, &name("f")), (f, &name("x")), 0, &owner())), libc::ENOTDIR);
+    assert_eq!(errno(tree.create(f, &name("x"), libc::S_IFREG, 0, &owner())), libc::ENOTDIR);
     assert_eq!(tree.attr(Ino::ROOT).unwrap(), before);
     assert_eq!(tree.attr(f).unwrap().nlink, 1);
 }
@@ -374,11 +260,11 @@ fn opening_and_unlinking_at_once_leaves_nothing_behind() {
             let (tree, done) = (&tree, &done);
             scope.spawn(move || {
                 while !done.load(relaxed) {
-                    if let Ok(Resolved::Found { ino, .. }) = walk(tree, "f") {
-                        if tree.open_file(ino, libc::O_RDWR, hold).is_ok() {
-                            let _ = tree.attr(ino);
-                            tree.release(hold);
-                        }
+                    if let Ok(Resolved::Found { ino, .. }) = walk(tree, "f")
+                        && tree.open_file(ino, libc::O_RDWR, hold).is_ok()
+                    {
+                        let _ = tree.attr(ino);
+                        tree.release(hold);
                     }
                 }
             });
@@ -391,14 +277,6 @@ fn opening_and_unlinking_at_once_leaves_nothing_behind() {
         done.store(true, relaxed);
     });
     let txn = tree.meta.read().unwrap();
-    assert_eq!(
-        txn.scan(b"O", b"O").unwrap().count(),
-        0,
-        "orphans that nobody holds"
-    );
-    assert_eq!(
-        txn.scan(b"I", b"I").unwrap().count(),
-        1,
-        "only the root is left"
-    );
+    assert_eq!(txn.scan(b"O", b"O").unwrap().count(), 0, "orphans that nobody holds");
+    assert_eq!(txn.scan(b"I", b"I").unwrap().count(), 1, "only the root is left");
 }

@@ -6,6 +6,9 @@ use super::kernel_side::Kernel;
 use super::op::{Op, Stamp, User, Value, at};
 use std::time::Duration;
 
+/// atime, mtime and ctime, if the file exists.
+type Times = Option<[(i64, u32); 3]>;
+
 /// Longer than a tick of the clock that stamps files.
 const TICK: Duration = Duration::from_millis(12);
 
@@ -17,10 +20,7 @@ fn times(run: &mut dyn FnMut(&Op) -> Value) -> Vec<Option<[(i64, u32); 3]>> {
         Value::Stat(stat) => Some(stat.times),
         _ => None,
     };
-    WATCHED
-        .iter()
-        .map(|path| stat(run(&Op::Lstat(at(path)))))
-        .collect()
+    WATCHED.iter().map(|path| stat(run(&Op::Lstat(at(path))))).collect()
 }
 
 fn prepare(run: &mut dyn FnMut(&Op) -> Value) {
@@ -42,7 +42,7 @@ fn changed(op: &Op, run: &mut dyn FnMut(&Op) -> Value) -> Vec<Option<[bool; 3]>>
     std::thread::sleep(TICK);
     run(op);
     let after = times(run);
-    let differ = |(b, a): (&Option<[(i64, u32); 3]>, &Option<[(i64, u32); 3]>)| {
+    let differ = |(b, a): (&Times, &Times)| {
         let (b, a) = ((*b)?, (*a)?);
         Some([b[0] != a[0], b[1] != a[1], b[2] != a[2]])
     };
@@ -74,12 +74,7 @@ fn operations_change_the_times_that_the_kernel_changes() {
     ];
     std::thread::spawn(move || {
         for op in ops {
-            let user = User {
-                uid: owner().uid,
-                gid: owner().gid,
-                groups: Vec::new(),
-                umask: 0o022,
-            };
+            let user = User { uid: owner().uid, gid: owner().gid, groups: Vec::new(), umask: 0o022 };
             let value = |outcome| match outcome {
                 Ok(value) => value,
                 Err(_) => Value::Nothing,
@@ -88,10 +83,7 @@ fn operations_change_the_times_that_the_kernel_changes() {
             let mut flac = Flac::new(&kernel.root_path());
             let theirs = changed(&op, &mut |op| value(kernel.run(&user, op)));
             let ours = changed(&op, &mut |op| value(flac.run(&user, op).unwrap()));
-            assert_eq!(
-                ours, theirs,
-                "FLAC (left) and the kernel (right) change other times of {WATCHED:?} by {op:?}"
-            );
+            assert_eq!(ours, theirs, "FLAC (left) and the kernel (right) change other times of {WATCHED:?} by {op:?}");
         }
     })
     .join()
