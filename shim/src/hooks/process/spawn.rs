@@ -108,10 +108,9 @@ impl Request {
 ///
 /// # Safety
 /// `path` is a C string.
-unsafe fn path_of<'a>(path: *const c_char) -> CPath {
+unsafe fn path_of(path: *const c_char) -> CPath {
     // SAFETY: the caller's promise.
-    let path: &'a std::ffi::CStr = unsafe { std::ffi::CStr::from_ptr(path) };
-    CPath::of(path)
+    CPath::of(unsafe { std::ffi::CStr::from_ptr(path) })
 }
 
 export! {

@@ -192,6 +192,12 @@ pub fn names_in(path: &CStr) -> Option<Vec<Vec<u8>>> {
     Some(names)
 }
 
+/// The working directory, to come back to it.
+fn open_home() -> c_int {
+    // SAFETY: our hook, with a C string.
+    unsafe { libc::open(c".".as_ptr(), libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC) }
+}
+
 fn walk(path: CPath, visit: Visitor, flags: c_int, is_old: bool) -> c_int {
     // SAFETY: the program's string; copied, since the program's function may change it.
     let mut top = unsafe { CStr::from_ptr(path.ptr()) }.to_bytes().to_vec();
@@ -203,9 +209,7 @@ fn walk(path: CPath, visit: Visitor, flags: c_int, is_old: bool) -> c_int {
         top.pop();
     }
     let top = CString::new(top).unwrap_or_default();
-    // SAFETY: opens the working directory to come back to it.
-    let home =
-        if flags & CHDIR != 0 { unsafe { libc::open(c".".as_ptr(), libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC) } } else { -1 };
+    let home = if flags & CHDIR != 0 { open_home() } else { -1 };
     let mut walk = Walk { visit, flags, is_old, device: 0, seen: HashSet::new() };
     let result = match walk.visit(&top, 0) {
         Ok(()) | Err(Stop::Siblings) => 0,
