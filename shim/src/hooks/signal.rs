@@ -8,8 +8,9 @@ hook! {
     /// `sigaction(2)`.
     fn sigaction(signal: c_int, new: *const Action, old: *mut Action) -> c_int, also(__sigaction), real(real) {
         let before = signals::get(signal);
-        // SAFETY: the program's structure, or null.
-        let result = match unsafe { new.as_ref() } {
+        // SAFETY: the program's structures, or null.
+        let (new, mut to) = unsafe { (new.as_ref(), old.as_mut()) };
+        let result = match new {
             Some(new) if (1..=64).contains(&signal) => {
                 let known = before.is_some();
                 let (new, mut was) = (*new, signals::no_action());
@@ -20,16 +21,15 @@ hook! {
                 }
                 let given = signals::set(signal, &new);
                 let result = real(signal, &given, std::ptr::null_mut());
-                if let (false, Some(old)) = (known, unsafe { old.as_mut() }) {
-                    *old = was;
+                if let (false, Some(to)) = (known, &mut to) {
+                    **to = was;
                 }
                 result
             }
-            _ => real(signal, new, old),
+            _ => real(signal, new.map_or(std::ptr::null(), std::ptr::from_ref), old),
         };
-        // SAFETY: the program's structure, or null.
-        if let (0, Some(before), Some(old)) = (result, before, unsafe { old.as_mut() }) {
-            *old = before;
+        if let (0, Some(before), Some(to)) = (result, before, to) {
+            *to = before;
         }
         crate::boundary::checked(result)
     }
