@@ -79,7 +79,7 @@ fn open_unnamed(fs: &'static Fs, dir: Ino, kind: u32, flags: c_int, mode: mode_t
     if flags & O_ACCMODE == O_RDONLY {
         return fail(libc::EINVAL);
     }
-    let ino = fs.create_unnamed(dir, libc::S_IFREG | mode & 0o7777, &creds::now().creds())?;
+    let ino = fs.create_unnamed(dir, libc::S_IFREG | mode & 0o7777, flags & O_EXCL == 0, &creds::now().creds())?;
     fds::open(fs, ino, flags & !O_DIRECTORY)
 }
 

@@ -1,5 +1,4 @@
 # The loader finds shared libraries in FLAC by $ORIGIN and LD_LIBRARY_PATH.
-# differs: the loader opens libraries by system calls of its own, which no preload library sees; dlopen works
 # needs: gcc
 cat >lib.c <<'END'
 #include "lib.h"

@@ -180,6 +180,15 @@ impl Fs {
 
     /// Takes the lock, waiting if told so. A wait ends with `EINTR` when a signal handler ran, whatever its flags: the caller knows them.
     fn acquire(&self, want: &Lock, wait: bool) -> Result<()> {
+        let result = self.acquire_or_wait(want, wait);
+        // The note stays throughout the wait, looks in between included: whoever closes a circle meanwhile must see it.
+        if let (true, Owner::Process(me)) = (wait, want.owner) {
+            self.region.control.locks().wait_for(me, 0, None);
+        }
+        result
+    }
+
+    fn acquire_or_wait(&self, want: &Lock, wait: bool) -> Result<()> {
         let shared = self.region.control.locks();
         let bucket = shared.bucket(want.ino);
         let mut all_live = false;
@@ -208,9 +217,6 @@ impl Fs {
             drop(guard);
             let slept = sleep(&bucket.wake, seen);
             bucket.waiters.fetch_sub(1, AcqRel);
-            if let Owner::Process(me) = want.owner {
-                shared.wait_for(me, 0, None);
-            }
             match slept {
                 Err(Errno::INTR) => return fail(libc::EINTR),
                 Err(Errno::TIMEDOUT) => all_live = false,

@@ -74,16 +74,16 @@ impl Fs {
         self.insert(parent, name, mode, &Kind::Node { rdev }, who)
     }
 
-    /// Makes a regular file without a name (`O_TMPFILE`) in `parent`; it lives as long as it is held, unless [`Fs::link`] names it.
-    /// `EACCES`, `ENOENT` if the parent is removed.
-    pub fn create_unnamed(&self, parent: Ino, mode: u32, who: &Creds<'_>) -> Result<Ino> {
+    /// Makes a regular file without a name (`O_TMPFILE`) in `parent`; it lives as long as it is held, unless it is `linkable` and
+    /// [`Fs::link`] names it. `EACCES`, `ENOENT` if the parent is removed.
+    pub fn create_unnamed(&self, parent: Ino, mode: u32, linkable: bool, who: &Creds<'_>) -> Result<Ino> {
         let mut op = Change::begin(self)?;
         let dir = op.inode(parent)?;
         may_insert(&dir, who)?;
         let mode = libc::S_IFREG | mode & 0o7777;
         let mut inode = inherit(self.inodes.next_ino(), mode, &dir.attr, who);
         inode.attr.nlink = 0;
-        inode.flags = LINKABLE;
+        inode.flags = if linkable { LINKABLE } else { 0 };
         op.put_new(&inode)?;
         op.set(&record::orphan_key(inode.attr.ino), &[])?;
         op.commit()?;

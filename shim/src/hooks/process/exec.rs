@@ -105,14 +105,18 @@ impl Call<'_> {
 pub fn kernel(fd: c_int, path: &CStr, flags: c_int, call: &Call<'_>, libraries: Option<&Ready>) -> Escape {
     let new = NewEnvironment::of(call, libraries);
     let (argv, envp) = (call.argv.0, new.as_ref().map_or(call.envp.0, |new| new.list.as_ptr()));
-    // SAFETY: C strings and arrays that end with null.
-    unsafe {
-        if fd == AT_FDCWD && flags == 0 {
-            libc::syscall(libc::SYS_execve, path.as_ptr(), argv, envp);
-        } else {
-            libc::syscall(libc::SYS_execveat, fd, path.as_ptr(), argv, envp, flags);
+    // A signal that waits for this thread to leave our code must not be carried, blocked, into the new image.
+    boundary::call_out(|| {
+        crate::signals::deliver();
+        // SAFETY: C strings and arrays that end with null.
+        unsafe {
+            if fd == AT_FDCWD && flags == 0 {
+                libc::syscall(libc::SYS_execve, path.as_ptr(), argv, envp);
+            } else {
+                libc::syscall(libc::SYS_execveat, fd, path.as_ptr(), argv, envp, flags);
+            }
         }
-    }
+    });
     Escape::Fail(boundary::errno())
 }
 

@@ -7,7 +7,7 @@
 //! a real one, the parent goes on when the child has called exec or is gone.
 #![expect(unsafe_code, reason = "libc's fork and the kernel's pipes")]
 
-use crate::boundary::{self, Escape};
+use crate::boundary::{self, Escape, Inside};
 use crate::real::Symbol;
 use crate::{fds, space};
 use libc::{c_char, c_int, c_void};
@@ -35,6 +35,7 @@ pub fn register() {
 
 extern "C" fn in_child() {
     if let Some(token) = PENDING.take() {
+        let _guard = Inside::enter();
         space::after_fork_child(token);
     }
     forget_awaited();
@@ -71,13 +72,16 @@ fn forking(theirs: impl FnOnce() -> c_int) -> c_int {
     } else {
         PENDING.set(None);
         let errno = boundary::errno();
+        let guard = Inside::enter();
         space::after_fork_parent(token, (pid > 0).then_some(pid));
+        drop(guard);
         boundary::set_errno(errno);
     }
     pid
 }
 
 fn before() -> Result<Option<u32>, c_int> {
+    let _guard = Inside::enter();
     match space::before_fork() {
         Ok(token) => Ok(token),
         Err(Escape::Fail(e)) => {

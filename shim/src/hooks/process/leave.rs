@@ -5,6 +5,7 @@ use libc::c_int;
 
 /// The process ends: nothing of FLAC is used after this.
 pub fn end() {
+    let _guard = crate::boundary::Inside::enter();
     crate::space::end();
 }
 

@@ -280,7 +280,7 @@ impl Flac {
                 if found.kind != libc::S_IFDIR {
                     return no(libc::ENOTDIR);
                 }
-                let ino = self.tree.create_unnamed(found.ino, *mode, who)?;
+                let ino = self.tree.create_unnamed(found.ino, *mode, true, who)?;
                 self.hold(ino, libc::O_RDWR, *held)?;
             }
             Op::LinkHeld(held, p) => {

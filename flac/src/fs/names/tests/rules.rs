@@ -167,7 +167,7 @@ fn what_lost_its_name_and_was_not_held_goes_at_once() {
 #[test]
 fn a_file_made_without_a_name_can_get_one() {
     let tree = tree();
-    let f = tree.create_unnamed(Ino::ROOT, 0o600, &owner()).unwrap();
+    let f = tree.create_unnamed(Ino::ROOT, 0o600, true, &owner()).unwrap();
     tree.open_file(f, libc::O_RDWR, 0).unwrap();
     tree.link(f, Ino::ROOT, &name("f"), &owner()).unwrap();
     tree.release(0);
@@ -180,7 +180,7 @@ fn a_file_made_without_a_name_can_get_one() {
 #[test]
 fn a_file_that_never_got_a_name_goes_with_its_holder() {
     let tree = tree();
-    let f = tree.create_unnamed(Ino::ROOT, 0o600, &owner()).unwrap();
+    let f = tree.create_unnamed(Ino::ROOT, 0o600, true, &owner()).unwrap();
     tree.open_file(f, libc::O_RDWR, 0).unwrap();
     tree.release(0);
     assert!(!exists(&tree, f));
@@ -189,7 +189,7 @@ fn a_file_that_never_got_a_name_goes_with_its_holder() {
 #[test]
 fn orphans_do_not_survive_recovery() {
     let tree = tree();
-    let f = tree.create_unnamed(Ino::ROOT, 0o600, &owner()).unwrap();
+    let f = tree.create_unnamed(Ino::ROOT, 0o600, true, &owner()).unwrap();
     assert!(exists(&tree, f));
     tree.recover_orphans().unwrap();
     assert!(!exists(&tree, f));
