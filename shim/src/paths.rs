@@ -188,6 +188,7 @@ pub fn place(dirfd: c_int, path: &[u8], last: Last) -> Answer<Place<'_>> {
     }
     if boundary::by_hand() || config::covered() {
         return Ok(match outside::absolute(dirfd, path) {
+            Some(whole) if outside::is_plain(dirfd, path, &whole, last) => Place::Theirs,
             Some(path) => match outside::walk(&path, last)? {
                 Place::Flac(fs, ino, rest) => Place::Flac(fs, ino, Cow::Owned(rest.into_owned())),
                 Place::Theirs => Place::Theirs,

@@ -6,7 +6,8 @@ use crate::{config, space};
 use flac::fs::names::Last;
 use flac::units::Ino;
 use libc::c_int;
-use rustix::fs::CWD;
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
 use std::borrow::Cow;
 
 /// `path` made absolute: relative ones are relative to `dirfd`. `None` if the kernel doesn't say where that is.
@@ -28,11 +29,26 @@ pub fn absolute(dirfd: c_int, path: &[u8]) -> Option<Vec<u8>> {
     Some(whole)
 }
 
+/// Whether the path (`whole` when made absolute) can't lead into FLAC, by the kernel's word: no `..`, and no symbolic link on the way. One
+/// system call instead of one a component: programs look for many files that do not exist.
+pub fn is_plain(dirfd: c_int, path: &[u8], whole: &[u8], last: Last) -> bool {
+    if whole.windows(3).any(|w| w == b"/..") || super::below(config::root(), whole).is_some() {
+        return false;
+    }
+    let mut how = OFlags::PATH | OFlags::CLOEXEC;
+    how.set(OFlags::NOFOLLOW, last != Last::Follow);
+    let dir = if dirfd == libc::AT_FDCWD { Ok(CWD) } else { crate::fds::borrow(dirfd) };
+    let met = dir.map(|dir| rustix::fs::openat2(dir, path, how, Mode::empty(), ResolveFlags::NO_SYMLINKS));
+    // ELOOP: there is a link. ENOSYS and the like: an old kernel does not tell.
+    matches!(met, Ok(Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS)))
+}
+
 /// Walks the absolute `path` until it enters FLAC. `Theirs`: it never does, or ends in something the kernel does not find.
 pub fn walk(path: &[u8], last: Last) -> Answer<Place<'static>> {
     // Components still to come, in reverse.
     let mut todo: Vec<Vec<u8>> = components(path);
-    let mut slash = path.ends_with(b"/");
+    // A dot at the end follows a link before it, as a slash does.
+    let mut slash = path.ends_with(b"/") || path.ends_with(b"/.");
     let mut here: Vec<u8> = Vec::new();
     let mut links = 0;
     while let Some(part) = todo.pop() {
@@ -75,7 +91,7 @@ pub fn walk(path: &[u8], last: Last) -> Answer<Place<'static>> {
                 todo.append(&mut components(&target));
             }
             // Not a link.
-            Err(rustix::io::Errno::INVAL) => {}
+            Err(Errno::INVAL) => {}
             Err(_) => break,
         }
     }
