@@ -1,6 +1,8 @@
 //! syscall(2): file calls made by number go to the same hooks as those made by name.
 #![expect(unsafe_code, reason = "a function of words")]
 
+use super::process::exec::{self, Strings};
+use super::process::{fork, leave};
 use super::{
     access, close, copy, directory, dirs, durability, entries, fsinfo, io, map, names, open, position, resize, stat, times, watch, xattr,
 };
@@ -32,6 +34,11 @@ numbers!(c_int, u32, i64, u64, usize, isize);
 impl<T> Word for *mut T {
     fn of(word: usize) -> Self {
         std::ptr::with_exposed_provenance_mut(word)
+    }
+}
+impl Word for Strings {
+    fn of(word: usize) -> Self {
+        Strings(std::ptr::with_exposed_provenance(word))
     }
 }
 impl Word for CPath {
@@ -225,6 +232,14 @@ fn by_path(n: c_long, w: &Words) -> Option<c_long> {
         libc::SYS_fremovexattr => call!(w, xattr::fremovexattr, _ _),
         libc::SYS_inotify_add_watch => call!(w, watch::inotify_add_watch, _ _ _),
         libc::SYS_name_to_handle_at => call!(w, watch::name_to_handle_at, _ _ _ _ _),
+        libc::SYS_execve => call!(w, exec::execve, _ _ _),
+        libc::SYS_execveat => call!(w, exec::execveat, _ _ _ _ _),
+        libc::SYS_exit_group => {
+            leave::end();
+            None
+        }
+        // As `fork` does it; any other clone is a thread, or a process that adopts descriptors when it uses them.
+        libc::SYS_clone if w[0] == libc::SIGCHLD as usize && w[1] == 0 => call!(w, fork::_Fork,),
         _ => by_old_number(n, w),
     }
 }
@@ -233,6 +248,7 @@ fn by_path(n: c_long, w: &Words) -> Option<c_long> {
 #[cfg(target_arch = "x86_64")]
 fn by_old_number(n: c_long, w: &Words) -> Option<c_long> {
     match n {
+        libc::SYS_fork => call!(w, fork::_Fork,),
         libc::SYS_open => call!(w, open::open, _ _ _),
         libc::SYS_creat => call!(w, open::creat, _ _),
         libc::SYS_dup2 => Some((libc::dup2 as unsafe extern "C" fn(_, _) -> _).call(w)),

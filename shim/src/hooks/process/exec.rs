@@ -6,6 +6,7 @@ use super::{image, needed};
 use crate::abi::{CPath, fail};
 use crate::boundary::{Answer, CReturn, Escape};
 use crate::paths::{self, Walked};
+use crate::real::system_call;
 use crate::variadic::VaList;
 use crate::{boundary, fds, space};
 use flac::fs::names::{Last, Resolved};
@@ -108,12 +109,13 @@ pub fn kernel(fd: c_int, path: &CStr, flags: c_int, call: &Call<'_>, libraries: 
     // A signal that waits for this thread to leave our code must not be carried, blocked, into the new image.
     boundary::call_out(|| {
         crate::signals::deliver();
+        let (path, argv, envp) = (path.as_ptr() as usize, argv as usize, envp as usize);
         // SAFETY: C strings and arrays that end with null.
         unsafe {
             if fd == AT_FDCWD && flags == 0 {
-                libc::syscall(libc::SYS_execve, path.as_ptr(), argv, envp);
+                system_call(libc::SYS_execve, [path, argv, envp, 0, 0, 0]);
             } else {
-                libc::syscall(libc::SYS_execveat, fd, path.as_ptr(), argv, envp, flags);
+                system_call(libc::SYS_execveat, [fd as usize, path, argv, envp, flags as usize, 0]);
             }
         }
     });

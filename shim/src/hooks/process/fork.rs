@@ -8,7 +8,7 @@
 #![expect(unsafe_code, reason = "libc's fork and the kernel's pipes")]
 
 use crate::boundary::{self, Escape, Inside};
-use crate::real::Symbol;
+use crate::real::{Symbol, system_call};
 use crate::{fds, space};
 use libc::{c_char, c_int, c_void};
 use std::cell::Cell;
@@ -52,7 +52,7 @@ fn forget_awaited() {
 
 fn close_raw(fd: c_int) {
     // SAFETY: a descriptor of our own.
-    unsafe { libc::syscall(libc::SYS_close, fd) };
+    unsafe { system_call(libc::SYS_close, [fd as usize, 0, 0, 0, 0, 0]) };
 }
 
 /// Does what `fork` does around libc's `fork`.
@@ -121,7 +121,7 @@ extern "C" fn vfork_target() -> *const c_void {
 extern "C" fn by_fork() -> c_int {
     let mut ends = [-1; 2];
     // SAFETY: room for two. Without the pipe the parent does not wait, which no program can rely on seeing.
-    let waits = unsafe { libc::syscall(libc::SYS_pipe2, ends.as_mut_ptr(), libc::O_CLOEXEC) } == 0;
+    let waits = unsafe { system_call(libc::SYS_pipe2, [ends.as_mut_ptr() as usize, libc::O_CLOEXEC as usize, 0, 0, 0, 0]) } == 0;
     // SAFETY: our hook.
     let pid = unsafe { libc::fork() };
     if !waits {
@@ -137,7 +137,9 @@ extern "C" fn by_fork() -> c_int {
     if pid > 0 {
         let mut byte = 0u8;
         // SAFETY: room for one byte, which never comes.
-        while unsafe { libc::syscall(libc::SYS_read, ends[0], &raw mut byte, 1) } < 0 && boundary::errno() == libc::EINTR {}
+        while unsafe { system_call(libc::SYS_read, [ends[0] as usize, &raw mut byte as usize, 1, 0, 0, 0]) } < 0
+            && boundary::errno() == libc::EINTR
+        {}
     }
     close_raw(ends[0]);
     boundary::set_errno(errno);

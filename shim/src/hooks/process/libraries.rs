@@ -166,5 +166,5 @@ pub fn clean_up(value: &[u8]) -> usize {
 #[allow(unsafe_code, reason = "close")]
 fn close_memfd(fd: i32) {
     // SAFETY: opened for the loader alone by the image before; the program does not know it.
-    unsafe { libc::syscall(libc::SYS_close, fd) };
+    unsafe { crate::real::system_call(libc::SYS_close, [fd as usize, 0, 0, 0, 0, 0]) };
 }

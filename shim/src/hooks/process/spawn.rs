@@ -6,6 +6,7 @@ use super::exec::Strings;
 use crate::abi::CPath;
 use crate::boundary::{self, Inside};
 use crate::paths::{self, Place};
+use crate::real::system_call;
 use crate::{fds, space};
 use flac::fs::names::Last;
 use libc::{AT_FDCWD, c_char, c_int, c_short, mode_t, pid_t, posix_spawnattr_t, sigset_t};
@@ -138,7 +139,7 @@ fn spawn(pid: *mut pid_t, request: &Request) -> c_int {
     let mut ends = [-1; 2];
     // SAFETY: room for two; all calls below get places of our own. Signals wait until the child has its own handlers and mask.
     unsafe {
-        if libc::syscall(libc::SYS_pipe2, ends.as_mut_ptr(), libc::O_CLOEXEC) != 0 {
+        if system_call(libc::SYS_pipe2, [ends.as_mut_ptr() as usize, libc::O_CLOEXEC as usize, 0, 0, 0, 0]) != 0 {
             return boundary::errno();
         }
         let (mut all, mut before): (sigset_t, sigset_t) = (zeroed(), zeroed());
@@ -146,24 +147,26 @@ fn spawn(pid: *mut pid_t, request: &Request) -> c_int {
         libc::pthread_sigmask(libc::SIG_BLOCK, &all, &mut before);
         let child = libc::fork();
         if child == 0 {
-            libc::syscall(libc::SYS_close, ends[0]);
+            system_call(libc::SYS_close, [ends[0] as usize, 0, 0, 0, 0, 0]);
             let report = fds::claim(ends[1]);
             let errno = become_it(request, &before);
-            libc::syscall(libc::SYS_write, report, &raw const errno, size_of::<c_int>());
+            system_call(libc::SYS_write, [report as usize, &raw const errno as usize, size_of::<c_int>(), 0, 0, 0]);
             libc::_exit(127);
         }
         let mut errno = boundary::errno();
-        libc::syscall(libc::SYS_close, ends[1]);
+        system_call(libc::SYS_close, [ends[1] as usize, 0, 0, 0, 0, 0]);
         if child > 0 {
             errno = 0;
-            while libc::syscall(libc::SYS_read, ends[0], &raw mut errno, size_of::<c_int>()) < 0 && boundary::errno() == libc::EINTR {}
+            while system_call(libc::SYS_read, [ends[0] as usize, &raw mut errno as usize, size_of::<c_int>(), 0, 0, 0]) < 0
+                && boundary::errno() == libc::EINTR
+            {}
             if errno != 0 {
                 libc::waitpid(child, std::ptr::null_mut(), 0);
             } else if !pid.is_null() {
                 *pid = child;
             }
         }
-        libc::syscall(libc::SYS_close, ends[0]);
+        system_call(libc::SYS_close, [ends[0] as usize, 0, 0, 0, 0, 0]);
         libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut());
         errno
     }
