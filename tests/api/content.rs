@@ -143,3 +143,38 @@ fn no_frame_leaks_when_files_come_and_go() {
     assert_eq!(space.fs.dram_bytes().1, free, "frames of the cache");
     assert_eq!(space.fs.stat_fs().free, pool_free, "frames of the pool");
 }
+
+#[test]
+fn a_copied_range_moves_no_data() {
+    let space = Space::new();
+    let (a, a_id) = space.create("a", 0);
+    let (b, _) = space.create("b", 1);
+    let len = 6 << 20;
+    space.write(a_id, &pattern(len, 5), 0).unwrap();
+    let before = space.counter("bytes copied from the program") + space.counter("bytes copied by the kernel");
+    assert_eq!(space.fs.copy_range(a, 0, b, 0, len as u64), Ok(len as u64));
+    let after = space.counter("bytes copied from the program") + space.counter("bytes copied by the kernel");
+    assert_eq!(after, before, "bytes were copied");
+    assert_eq!(space.counter("bytes shared"), len as u64);
+}
+
+#[test]
+fn a_large_read_into_fresh_memory_is_attached() {
+    let space = Space::new();
+    let (_, id) = space.create("a", 0);
+    let len = 8 << 20;
+    let bytes = pattern(len, 6);
+    space.write(id, &bytes, 0).unwrap();
+    let layout = std::alloc::Layout::from_size_align(len, 2 << 20).unwrap();
+    // SAFETY: the layout has a size; memory of this size comes zeroed and untouched from the kernel.
+    let buffer = unsafe { std::slice::from_raw_parts_mut(std::alloc::alloc_zeroed(layout), len) };
+    assert_eq!(space.read_into(id, buffer, 0), Ok(len));
+    assert!(buffer == bytes);
+    // Kernels before 6.11 can't say cheaply what a buffer is: there everything is copied.
+    if space.fs.can_attach() {
+        assert_eq!(space.counter("bytes attached"), len as u64);
+    }
+    space.fs.unmapped(buffer.as_ptr() as usize, len);
+    // SAFETY: allocated above with this layout; the views on it were forgotten.
+    unsafe { std::alloc::dealloc(buffer.as_mut_ptr(), layout) };
+}

@@ -40,6 +40,10 @@ impl Space {
         self
     }
 
+    fn counter(&self, name: &str) -> u64 {
+        self.fs.stats.list().iter().find(|(n, _)| *n == name).expect("a counter of this name").1
+    }
+
     fn create(&self, name: &str, hold: usize) -> (Ino, OpenId) {
         let name = Name::new(name.as_bytes()).expect("a short name");
         let ino = self.fs.create(Ino::ROOT, &name, libc::S_IFREG | 0o644, 0, &ROOT).expect("a file");

@@ -55,6 +55,11 @@ impl Fs {
         Ok(done as usize * PAGE)
     }
 
+    /// Whether this kernel tells what a buffer is (Linux 6.11), without which everything is copied.
+    pub fn can_attach(&self) -> bool {
+        self.attach && self.memory.vma(std::ptr::from_ref(self).addr()).is_some()
+    }
+
     fn attach_pays(&self, open: &OpenSlot, addr: usize, pages: usize, offset: u64) -> bool {
         let bytes = pages * PAGE;
         let Some(vma) = self.memory.vma(addr) else { return false };
