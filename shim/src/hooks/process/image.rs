@@ -4,6 +4,7 @@
 use super::exec::{self, Call, Strings};
 use super::libraries;
 use super::needed::{self, Needed};
+use super::script::{HEAD, Line, script_line};
 use crate::abi::{CPath, fail};
 use crate::boundary::{Answer, Escape};
 use crate::{creds, fds};
@@ -15,8 +16,6 @@ use rustix::fs::MemfdFlags;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, OwnedFd};
 
-/// What the kernel looks at to tell what a program is.
-const HEAD: usize = 256;
 /// Interpreters that are scripts themselves: the kernel's limit.
 const DEEPEST: u32 = 5;
 
@@ -68,36 +67,6 @@ pub fn run_script(line: &Line, path: &[u8], call: &Call<'_>) -> Escape {
     let script = call.script.unwrap_or(path);
     let call = Call { argv: Strings(list.as_ptr()), script: Some(script), depth: call.depth + 1, ..*call };
     exec::run(AT_FDCWD, CPath::of(&interpreter), 0, &call)
-}
-
-/// What stands after `#!`.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Line {
-    interpreter: Vec<u8>,
-    argument: Option<Vec<u8>>,
-}
-
-/// Reads the first line of a script by the kernel's rules: an interpreter, and at most one argument, which may hold blanks. `None`: no script.
-fn script_line(head: &[u8]) -> Option<Answer<Line>> {
-    let rest = head.strip_prefix(b"#!")?;
-    let blank = |b: &u8| matches!(*b, b' ' | b'\t');
-    let end = rest.iter().position(|b| matches!(*b, b'\n' | 0));
-    let line = &rest[..end.unwrap_or(rest.len())];
-    let start = line.iter().position(|b| !blank(b)).unwrap_or(line.len());
-    let line = &line[start..];
-    let line = &line[..line.iter().rposition(|b| !blank(b)).map_or(0, |i| i + 1)];
-    let split = line.iter().position(blank);
-    let interpreter = line[..split.unwrap_or(line.len())].to_vec();
-    // A line that goes on behind what the kernel reads may cut an argument, but not the interpreter.
-    let cut = end.is_none() && head.len() == HEAD && split.is_none();
-    if interpreter.is_empty() || cut {
-        return Some(fail(libc::ENOEXEC));
-    }
-    let argument = split.map(|at| {
-        let rest = &line[at..];
-        rest[rest.iter().position(|b| !blank(b)).unwrap_or(0)..].to_vec()
-    });
-    Some(Ok(Line { interpreter, argument }))
 }
 
 /// What a program of the kernel's needs.
@@ -202,23 +171,4 @@ pub fn library(fs: &'static Fs, ino: Ino, name: &[u8]) -> Answer<OwnedFd> {
     let size = fs.attr(ino)?.size;
     fs.access(ino, libc::R_OK, &creds::now().creds())?;
     File::open(fs, ino)?.copy(size, name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn line(head: &[u8]) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
-        script_line(head).map(|l| l.map_or((Vec::new(), None), |l| (l.interpreter, l.argument)))
-    }
-
-    #[test]
-    fn a_script_has_an_interpreter_and_at_most_one_argument() {
-        let found = |i: &[u8], a: Option<&[u8]>| Some((i.to_vec(), a.map(<[u8]>::to_vec)));
-        assert_eq!(line(b"#!/bin/sh\necho"), found(b"/bin/sh", None));
-        assert_eq!(line(b"#! /usr/bin/env  python3 -u \nx"), found(b"/usr/bin/env", Some(b"python3 -u")));
-        assert_eq!(line(b"#!/bin/sh"), found(b"/bin/sh", None));
-        assert_eq!(line(b"#!\n"), found(b"", None));
-        assert_eq!(line(b"\x7fELF"), None);
-    }
 }

@@ -7,5 +7,6 @@ pub mod leave;
 pub mod libraries;
 pub mod library;
 mod needed;
+mod script;
 pub mod shell;
 pub mod spawn;
