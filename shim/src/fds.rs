@@ -299,10 +299,10 @@ fn take(fd: c_int) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
-/// Moves one of ours out of the way of a number that the program chose (`dup2`).
+/// The program puts something of its own at `fd` (`dup2`). If that was ours, `flac` notices before it uses the number, and does without.
 pub fn make_way(fd: c_int) {
-    // The tier and the pool are mapped, and LMDB keeps its number: what is closed here must not be needed by number. See HOOKS.txt.
     if is_own(fd) {
+        forget_own(fd);
         crate::log::warn(format_args!("the program takes descriptor {fd}, which FLAC uses"));
     }
 }
