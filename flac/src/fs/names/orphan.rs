@@ -95,7 +95,12 @@ impl Gone {
         }
         op.put(&self.inode)?;
         op.set(&record::orphan_key(self.inode.attr.ino), &[])?;
-        op.commit().map(drop)
+        op.commit()?;
+        // The holder may have gone before the note was there for it to be found.
+        match fs.inodes.forget(self.inode.attr.ino) {
+            true => fs.delete_orphan(self.inode.attr.ino),
+            false => Ok(()),
+        }
     }
 }
 
