@@ -1,0 +1,77 @@
+# Threads that work on files while others fork; cancellation.
+# needs: gcc
+cat >t.c <<'END'
+#include "calls.h"
+static void *thr(void *a)
+{
+    for (int i = 0; i < 50; i++) {
+        int fd = open("th", O_CREAT | O_WRONLY | O_APPEND, 0644);
+
+        write(fd, "x", 1);
+        close(fd);
+    } return 0;
+}
+
+static void threads(void)
+{
+    pthread_t t[4];
+
+    for (int i = 0; i < 4; i++)
+        pthread_create(t + i, 0, thr, 0);
+    for (int i = 0; i < 20; i++) {
+        pid_t p = fork();
+
+        if (!p) {
+            int fd = open("th2", O_CREAT | O_WRONLY | O_APPEND, 0644);
+
+            write(fd, "y", 1);
+            close(fd);
+            _exit(0);
+        }
+        waitpid(p, 0, 0);
+    }
+    for (int i = 0; i < 4; i++)
+        pthread_join(t[i], 0);
+    struct stat s;
+
+    stat("th", &s);
+    printf("%ld ", (long) s.st_size);
+    stat("th2", &s);
+    printf("%ld\n", (long) s.st_size);
+}
+
+static void *th(void *a)
+{
+    char b[10];
+    FILE *f = fopen("cn", "w");
+
+    fputs("x", f);
+    fflush(f);
+    int p[2];
+
+    pipe(p);
+    FILE *g = fdopen(p[0], "r");
+
+    fgets(b, 10, g);
+    return 0;
+}
+
+int main(void)
+{
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    threads(); {
+        pthread_t t;
+
+        pthread_create(&t, 0, th, 0);
+        usleep(50000);
+        pthread_cancel(t);
+        void *r;
+
+        pthread_join(t, &r);
+        printf("%d\n", r == PTHREAD_CANCELED);
+    } return 0;
+}
+END
+gcc -O1 -w -I"$LIB" -o t t.c -lpthread 2>gcc.err || { cat gcc.err; exit 99; }
+rm -f gcc.err
+./t
