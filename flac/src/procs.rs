@@ -58,7 +58,10 @@ impl Procs {
 
     /// Takes a slot for a child about to be forked. Holds and ledger are copied by the caller.
     pub fn prepare_child(&self) -> Result<u32> {
-        take_slot(&self.control)
+        let child = take_slot(&self.control)?;
+        // The child will have started later than now: until it says when, its pid alone counts, or others would take it for dead and clean up after it.
+        self.control.procs()[child as usize].since.store(0, Release);
+        Ok(child)
     }
 
     /// In the parent: the child's slot gets its pid, or is given back.

@@ -42,7 +42,7 @@ mod start;
 mod stats;
 #[cfg(not(test))]
 mod stdio;
-#[cfg(test)]
-mod unhooked;
 mod streams;
 mod transfer;
+#[cfg(test)]
+mod unhooked;
