@@ -68,7 +68,8 @@ impl Procs {
     pub fn child_is(&self, child: u32, pid: Option<i32>) {
         let slot = &self.control.procs()[child as usize];
         match pid {
-            Some(pid) => slot.pid.store(pid as u32, Release),
+            // Unless the child has said so itself by now, or is gone and its slot another's.
+            Some(pid) => drop(slot.pid.compare_exchange(my_pid(), pid as u32, AcqRel, Relaxed)),
             None => slot.state.store(FREE, Release),
         }
     }

@@ -51,4 +51,4 @@ END
 gcc -O1 -w -I"$LIB" -o t t.c 2>gcc.err || { cat gcc.err; exit 99; }
 rm -f gcc.err
 ./t
-echo 'hällo' >f; rev f; rev <f >g; cat g; rev <f | rev
+printf 'h\303\244llo\n' >f; rev f; rev <f >g; cat g; rev <f | rev
