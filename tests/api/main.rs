@@ -85,6 +85,37 @@ fn remove_volatile(fs: &Fs) {
     std::fs::remove_dir_all(fs.run_dir()).expect("the run directory goes");
 }
 
+/// Memory straight from the kernel that nobody has touched, aligned to 2 MiB.
+struct Fresh {
+    mapping: *mut u8,
+    len: usize,
+}
+
+const ALIGN: usize = 2 << 20;
+
+impl Fresh {
+    fn new(len: usize) -> Self {
+        let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        // SAFETY: a new mapping where the kernel chooses.
+        let mapping = unsafe { libc::mmap(std::ptr::null_mut(), len + ALIGN, prot, flags, -1, 0) };
+        assert_ne!(mapping, libc::MAP_FAILED);
+        Fresh { mapping: mapping.cast(), len }
+    }
+
+    fn bytes(&mut self) -> &mut [u8] {
+        let skip = self.mapping.addr().next_multiple_of(ALIGN) - self.mapping.addr();
+        // SAFETY: `skip` < ALIGN, so the range lies inside the mapping, which `self` owns.
+        unsafe { std::slice::from_raw_parts_mut(self.mapping.add(skip), self.len) }
+    }
+
+    /// Unmaps the memory, as a program would under the shim.
+    fn drop_from(self, fs: &Fs) {
+        fs.unmapped(self.mapping.addr(), self.len + ALIGN);
+        // SAFETY: the mapping is ours and nothing refers to it any more.
+        unsafe { libc::munmap(self.mapping.cast(), self.len + ALIGN) };
+    }
+}
+
 /// Bytes that tell their position.
 fn pattern(len: usize, seed: u64) -> Vec<u8> {
     let mut x = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
