@@ -1,8 +1,8 @@
 //! Frames of the DRAM tier: who uses each, and how many can see it.
 //!
-//! A frame is used while its reference count is above 0: one for each page-table entry that names it, each attached view of it and each
-//! flush that reads it. Views of a whole 2 MiB block count once, as a *pin* of the block; frames freed in a pinned block are not given
-//! out again before the pin is gone. A frame is written in place only while nobody else can see it ([`Frames::is_exclusive`]).
+//! A frame is used while its reference count is above 0: one for each page-table entry that names it and each flush that reads it. Attached views
+//! count on the 2 MiB blocks they touch, as *pins*: a frame freed in a pinned block may still be seen, and is not given out again before the last
+//! pin is gone. A frame is written in place only while nobody else can see it ([`Frames::is_exclusive`]).
 
 use crate::region::Control;
 use crate::sync::Ordering::*;
@@ -48,7 +48,7 @@ impl Frames {
     }
 
     fn alloc_in(&self, block: u32) -> Option<FrameNo> {
-        if self.0.pins()[block as usize].load(Acquire) != 0 {
+        if self.is_pinned(block) {
             return None;
         }
         let bits = self.words(block);
@@ -57,6 +57,11 @@ impl Frames {
             while seen != !0 {
                 let bit = (!seen).trailing_zeros();
                 match word.compare_exchange_weak(seen, seen | 1 << bit, AcqRel, Relaxed) {
+                    Ok(_) if self.is_pinned(block) => {
+                        // Pinned and freed between the look above and the claim: a view still shows it.
+                        word.fetch_and(!(1 << bit), AcqRel);
+                        return None;
+                    }
                     Ok(_) => {
                         let frame = block * BLOCK_FRAMES as u32 + w as u32 * 64 + bit;
                         self.0.counters().dram_free.fetch_sub(1, Relaxed);
@@ -94,7 +99,7 @@ impl Frames {
 
     fn claim_block(&self, block: u32) -> bool {
         let bits = self.words(block);
-        if self.0.pins()[block as usize].load(Acquire) != 0 || bits.iter().any(|w| w.load(Relaxed) != 0) {
+        if self.is_pinned(block) || bits.iter().any(|w| w.load(Relaxed) != 0) {
             return false;
         }
         for (i, word) in bits.iter().enumerate() {
@@ -103,7 +108,16 @@ impl Frames {
                 return false;
             }
         }
+        if self.is_pinned(block) {
+            bits.iter().for_each(|w| w.store(0, Release));
+            return false;
+        }
         true
+    }
+
+    /// Whether some attached view touches the block.
+    fn is_pinned(&self, block: u32) -> bool {
+        self.0.pins()[block as usize].load(Acquire) != 0
     }
 
     fn words(&self, block: u32) -> &'static [crate::sync::AtomicU64] {
@@ -148,7 +162,7 @@ impl Frames {
     /// Whether only one page-table entry can see the frame. Stable under the lock of the inode that owns that entry.
     #[inline]
     pub fn is_exclusive(&self, frame: FrameNo) -> bool {
-        self.0.refs()[frame.get() as usize].load(Acquire) == 1 && self.0.pins()[frame.block() as usize].load(Acquire) == 0
+        self.0.refs()[frame.get() as usize].load(Acquire) == 1 && !self.is_pinned(frame.block())
     }
 
     /// One more attached view of the whole block.
@@ -165,28 +179,19 @@ impl Frames {
         }
     }
 
-    /// References and pins dropped or counted for a run of frames: whole blocks by pin, the rest one by one.
-    pub fn for_run(&self, first: FrameNo, pages: u32, block: impl Fn(&Self, u32), frame: impl Fn(&Self, FrameNo)) {
-        let mut at = first.get();
-        let end = at + pages;
-        while at < end {
-            if at.is_multiple_of(BLOCK_FRAMES as u32) && end - at >= BLOCK_FRAMES as u32 {
-                block(self, at / BLOCK_FRAMES as u32);
-                at += BLOCK_FRAMES as u32;
-            } else {
-                frame(self, FrameNo::new(at));
-                at += 1;
-            }
-        }
-    }
-
-    /// Counts an attached view of a run.
+    /// Counts an attached view of a run: a pin on every block it touches, whole or in part. So a view can be split into parts that each pin
+    /// their own blocks, also when the file has long given up the frames.
     pub fn get_run(&self, first: FrameNo, pages: u32) {
-        self.for_run(first, pages, Self::pin, Self::get);
+        touched(first, pages).for_each(|block| self.pin(block));
     }
 
     /// Drops an attached view of a run.
     pub fn put_run(&self, first: FrameNo, pages: u32) {
-        self.for_run(first, pages, Self::unpin, Self::put);
+        touched(first, pages).for_each(|block| self.unpin(block));
     }
+}
+
+/// The blocks in which a run of frames lies.
+fn touched(first: FrameNo, pages: u32) -> std::ops::RangeInclusive<u32> {
+    first.block()..=first.plus(pages - 1).block()
 }

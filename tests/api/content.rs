@@ -1,6 +1,6 @@
 //! Content of files: what was written is read, across truncation, sharing, flushes and reboots.
 
-use crate::{ROOT, Space, pattern};
+use crate::{Fresh, ROOT, Space, pattern};
 use flac::fs::names::{Last, Resolved};
 use flac::units::Ino;
 
@@ -165,16 +165,39 @@ fn a_large_read_into_fresh_memory_is_attached() {
     let len = 8 << 20;
     let bytes = pattern(len, 6);
     space.write(id, &bytes, 0).unwrap();
-    let layout = std::alloc::Layout::from_size_align(len, 2 << 20).unwrap();
-    // SAFETY: the layout has a size; memory of this size comes zeroed and untouched from the kernel.
-    let buffer = unsafe { std::slice::from_raw_parts_mut(std::alloc::alloc_zeroed(layout), len) };
+    let mut memory = Fresh::new(len);
+    let buffer = memory.bytes();
     assert_eq!(space.read_into(id, buffer, 0), Ok(len));
     assert!(buffer == bytes);
     // Kernels before 6.11 can't say cheaply what a buffer is: there everything is copied.
     if space.fs.can_attach() {
         assert_eq!(space.counter("bytes attached"), len as u64);
     }
-    space.fs.unmapped(buffer.as_ptr() as usize, len);
-    // SAFETY: allocated above with this layout; the views on it were forgotten.
-    unsafe { std::alloc::dealloc(buffer.as_mut_ptr(), layout) };
+    memory.drop_from(&space.fs);
+}
+
+#[test]
+fn regression_a_view_split_after_its_file_is_gone_keeps_its_content() {
+    let space = Space::with_dram(32 << 20);
+    let (ino, id) = space.create("a", 0);
+    let len = 6 << 20;
+    let bytes = pattern(len, 7);
+    space.write(id, &bytes, 0).unwrap();
+    let mut memory = Fresh::new(len);
+    let buffer = memory.bytes();
+    assert_eq!(space.read_into(id, buffer, 0), Ok(len));
+    space.fs.truncate(ino, 0).unwrap();
+    // A read into the middle of the buffer splits the view; the pages around it still show frames that no file has any more.
+    let (_, other) = space.create("b", 1);
+    space.write(other, &pattern(1 << 20, 8), 0).unwrap();
+    let middle = (2 << 20) + (512 << 10)..(3 << 20) + (512 << 10);
+    assert_eq!(space.read_into(other, &mut buffer[middle.clone()], 0), Ok(1 << 20));
+    // Whoever takes frames now must not get those.
+    for i in 0..20u64 {
+        space.write(other, &pattern(1 << 20, 100 + i), (1 + i) << 20).unwrap();
+    }
+    assert!(buffer[..middle.start] == bytes[..middle.start], "before the middle");
+    assert!(buffer[middle.end..] == bytes[middle.end..], "behind the middle");
+    assert!(buffer[middle] == pattern(1 << 20, 8), "the middle");
+    memory.drop_from(&space.fs);
 }

@@ -437,7 +437,7 @@ impl Control {
     pub fn frame_bits(&self) -> &'static [AtomicU64] {
         self.array(self.at.frame_bits, self.geometry.frames as usize / 64)
     }
-    /// For each block, how many attached views of the whole block exist.
+    /// For each block, how many attached views touch it.
     #[inline]
     pub fn pins(&self) -> &'static [AtomicU32] {
         self.array(self.at.pins, self.geometry.frames as usize / BLOCK_FRAMES)
