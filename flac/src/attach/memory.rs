@@ -16,6 +16,8 @@ pub struct Vma {
     pub end: usize,
     /// Readable, writable, and not shared.
     pub private_rw: bool,
+    /// Writable.
+    pub writable: bool,
     /// Bytes of a page there.
     pub page_size: u64,
     /// Inode number of the file; 0 is anonymous memory.
@@ -162,6 +164,7 @@ impl Memory {
             start: a.vma_start as usize,
             end: a.vma_end as usize,
             private_rw: a.vma_flags & 0b1011 == 0b0011,
+            writable: a.vma_flags & 0b10 != 0,
             page_size: a.vma_page_size,
             inode: a.inode,
             offset: a.vma_offset,

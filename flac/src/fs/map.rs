@@ -43,12 +43,19 @@ impl Fs {
             self.unhold_inode(slot);
             return Err(Error::Os(libc::ENODEV));
         }
-        if flags & libc::MAP_FIXED != 0 {
-            self.unmapped(addr, len);
-        }
         let align = if len >= BLOCK { BLOCK } else { PAGE };
         // SAFETY: as for mmap: the program asked for this.
-        let result = unsafe { reserve(addr, len, flags, align, offset as usize % align) }.and_then(|at| {
+        let take = || unsafe { reserve(addr, len, flags, align, offset as usize % align) };
+        let mut place = Err(Error::Os(libc::EINVAL));
+        if flags & libc::MAP_FIXED != 0 {
+            self.replacing(addr, len, || {
+                place = take();
+                place.is_ok()
+            });
+        } else {
+            place = take();
+        }
+        let result = place.and_then(|at| {
             // SAFETY: the range was just reserved for this mapping.
             unsafe { self.fill_mapping(slot, at, len, prot, flags, offset) }.map(|()| at).inspect_err(|_| {
                 self.unmapped(at, len);
@@ -83,11 +90,16 @@ impl Fs {
 
     /// Maps the part of a mapping that lies behind the end of its file: touching it is SIGBUS, and [`Fs::fault`] looks again.
     unsafe fn map_nothing(&self, tail: Tail) -> Result<()> {
-        let empty = self.region.run.open_file("empty")?;
         // SAFETY: the caller's range.
-        unsafe { map_file(&empty, tail.addr, tail.len, tail.prot, tail.shared)? };
+        unsafe { self.map_empty(&tail)? };
         self.tails.with(|tails| tails.push(tail));
         Ok(())
+    }
+
+    unsafe fn map_empty(&self, tail: &Tail) -> Result<()> {
+        let empty = self.region.run.open_file("empty")?;
+        // SAFETY: the caller's range.
+        unsafe { map_file(&empty, tail.addr, tail.len, tail.prot, tail.shared) }
     }
 
     /// After SIGBUS at `addr`: maps the page if it belongs to a mapping whose file has grown since. `false`: a fault indeed.
@@ -127,11 +139,20 @@ impl Fs {
             }
             let addr = view.end() - gone * PAGE;
             let page = PageNo::new(view.page as u64 + (view.pages as usize - gone) as u64);
-            // Not known for each view; a page that may not be written to faults all the same.
-            let prot = libc::PROT_READ | libc::PROT_WRITE;
-            self.unmapped(addr, gone * PAGE);
-            // SAFETY: a shared mapping of this file, whose pages there no longer exist. If it fails they stay visible: harmless.
-            let _ = unsafe { self.map_nothing(Tail { addr, len: gone * PAGE, prot, shared: true, ino, page }) };
+            let writable = self.memory.vma(addr).is_none_or(|vma| vma.writable);
+            let prot = libc::PROT_READ | if writable { libc::PROT_WRITE } else { 0 };
+            let tail = Tail { addr, len: gone * PAGE, prot, shared: true, ino, page };
+            // SAFETY: a shared mapping of this file, whose pages there no longer exist.
+            let mapped = || unsafe { self.map_empty(&tail) }.is_ok();
+            let mut gone = false;
+            self.replacing(tail.addr, tail.len, || {
+                gone = mapped();
+                gone
+            });
+            // If it failed they stay visible, and keep their frames.
+            if gone {
+                self.tails.with(|tails| tails.push(tail));
+            }
         }
     }
 

@@ -188,21 +188,38 @@ impl Fs {
 
     /// The program is about to change this range of its address space (munmap, mmap over it, mremap): the ledger forgets it.
     pub fn unmapped(&self, addr: usize, len: usize) {
+        self.replacing(addr, len, || true);
+    }
+
+    /// Runs `replace`, which changes what is mapped at [addr, addr + len) and says whether it did. The views there keep their frames until it has: before, a thread that
+    /// still writes through a shared mapping must not hit a frame that is another file's by now. If it did not, the views stay.
+    pub fn replacing(&self, addr: usize, len: usize, replace: impl FnOnce() -> bool) {
         let (from, to) = (addr & !(PAGE - 1), addr.saturating_add(len).saturating_add(PAGE - 1) & !(PAGE - 1));
-        self.forget_tails(from, to - from);
+        // Out of the ledger before the range is free: whoever gets it next enters views of its own.
+        let mut views = Vec::new();
         while let Some(view) = self.ledger.take_first(from, to) {
-            // What sticks out on either side stays in the ledger, with references of its own.
             for rest in [view.clip(0, from), view.clip(to, usize::MAX & !(PAGE - 1))].into_iter().flatten() {
-                self.frames.get_run(rest.first, rest.pages);
-                if let Some(slot) = rest.inode.checked_sub(1) {
-                    self.inodes.slot(slot).opens.fetch_add(1, AcqRel);
-                    self.inodes.slot(slot).shared_maps.fetch_add(1, AcqRel);
-                }
-                // A full ledger leaks the references until the process ends: the frames stay, nothing breaks.
-                let _ = self.ledger.add(rest);
+                self.add_part(rest);
             }
-            self.put_view(&view);
+            views.push(view);
         }
+        if replace() {
+            self.forget_tails(from, to - from);
+        } else {
+            views.iter().filter_map(|view| view.clip(from, to)).for_each(|part| self.add_part(part));
+        }
+        views.iter().for_each(|view| self.put_view(view));
+    }
+
+    /// Enters a part of a view with references of its own.
+    fn add_part(&self, part: View) {
+        self.frames.get_run(part.first, part.pages);
+        if let Some(slot) = part.inode.checked_sub(1) {
+            self.inodes.slot(slot).opens.fetch_add(1, AcqRel);
+            self.inodes.slot(slot).shared_maps.fetch_add(1, AcqRel);
+        }
+        // A full ledger leaks the references until the process ends: the frames stay, nothing breaks.
+        let _ = self.ledger.add(part);
     }
 
     /// Moves up to `len` bytes from one file to another: shares whole pages where offsets agree, copies the rest. Returns how many.

@@ -52,7 +52,8 @@ fn map(fs: &Fs, id: OpenId, at: *mut c_void, n: size_t, prot: c_int, flags: c_in
         return fail(libc::ENODEV);
     }
     if flags & (libc::MAP_FIXED | libc::MAP_FIXED_NOREPLACE) == libc::MAP_FIXED {
-        forget(at, n);
+        READ_ONLY.remove(at.addr(), n);
+        UNATTACHABLE.remove(at.addr(), n);
     }
     // SAFETY: the program's own arguments to mmap.
     let mapped = unsafe { fs.map(ino, at.addr(), n, prot, flags, from) }?;
@@ -81,11 +82,19 @@ fn forget(at: *mut c_void, n: size_t) {
 hook! {
     /// `munmap(2)`.
     fn munmap(at: *mut c_void, n: size_t) -> c_int, also(__munmap), when(in_use()), real(theirs) {
-        // Refused ranges stay as they are.
-        if n != 0 && at.addr().is_multiple_of(PAGE) {
-            forget(at, n);
+        if n == 0 || !at.addr().is_multiple_of(PAGE) {
+            return Err(Escape::NotOurs);
         }
-        checked(theirs(at, n))
+        let Some(fs) = space::opened() else { return Err(Escape::NotOurs) };
+        READ_ONLY.remove(at.addr(), n);
+        UNATTACHABLE.remove(at.addr(), n);
+        let mut result = -1;
+        // Refused ranges stay as they are.
+        fs.replacing(at.addr(), n, || {
+            result = theirs(at, n);
+            result == 0
+        });
+        checked(result)
     }
 }
 
@@ -115,9 +124,13 @@ fn remap_file(fs: &Fs, at: *mut c_void, old: size_t, new: size_t, flags: c_int, 
         return fail(libc::EINVAL);
     }
     let unmap = |at: *mut c_void, n: usize| {
-        fs.unmapped(at.addr(), n);
-        // SAFETY: the program gave this range away by its call.
-        unsafe { rustix::mm::munmap(at, n) }.map_err(Escape::from)
+        let mut result = Ok(());
+        fs.replacing(at.addr(), n, || {
+            // SAFETY: the program gave this range away by its call.
+            result = unsafe { rustix::mm::munmap(at, n) };
+            result.is_ok()
+        });
+        result.map_err(Escape::from)
     };
     if new <= old && flags & libc::MREMAP_FIXED == 0 {
         if new < old {
@@ -129,9 +142,6 @@ fn remap_file(fs: &Fs, at: *mut c_void, old: size_t, new: size_t, flags: c_int, 
         return fail(libc::ENOMEM);
     }
     let fixed = if flags & libc::MREMAP_FIXED != 0 { (to.addr(), libc::MAP_FIXED) } else { (0, 0) };
-    if fixed.1 != 0 {
-        fs.unmapped(to.addr(), new);
-    }
     // SAFETY: a new mapping, anywhere or where the program wants it.
     let mapped = unsafe { fs.map(ino, fixed.0, new, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | fixed.1, from) }?;
     unmap(at, old)?;
