@@ -1,19 +1,19 @@
 //! Kernel descriptors that stand for FLAC's open files.
 //!
 //! Such a descriptor is a *stub*: a real one on `<run dir>/stub`, opened with access mode 3, so that `read` and `write` that bypass us
-//! fail with EBADF, and with the number of the open-file slot as its offset. Numbers, `dup`, `fork`, `exec` and `SCM_RIGHTS` are thus the
-//! kernel's business, and a process that inherits one knows it from the descriptor alone.
+//! fail with EBADF. Numbers, `dup`, `fork`, `exec` and `SCM_RIGHTS` are thus the kernel's business. One that another process may come to hold has the number of
+//! the open-file slot as its offset, so that it is known from the descriptor alone; before that it is a duplicate, see [`stubs`].
 //!
 //! `KINDS` remembers for each number what it is. KERNEL may stay when a descriptor is closed behind our back (inside libc): it is wrong only once
 //! the number is a stub, and whatever makes stubs (open, dup, `SCM_RIGHTS`, inheritance) sets the kind anew.
 
 use crate::boundary::{Answer, Escape};
-use crate::{config, space};
+use crate::{config, space, stubs};
 use flac::Fs;
 use flac::fs::open::OpenId;
 use flac::units::Ino;
 use libc::c_int;
-use rustix::fs::{Mode, OFlags, SeekFrom};
+use rustix::fs::SeekFrom;
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::sync::atomic::{AtomicI32, AtomicU8, Ordering};
 
@@ -22,7 +22,10 @@ const LIMIT: usize = 1 << 16;
 
 const UNKNOWN: u8 = 0;
 const KERNEL: u8 = 1;
+/// A stub with a description of its own.
 const FLAC: u8 = 2;
+/// A stub that is a duplicate of the template. The numbers from [`FLAC`] on are FLAC's.
+const DUPLICATE: u8 = 3;
 
 static KINDS: [AtomicU8; LIMIT] = [const { AtomicU8::new(UNKNOWN) }; LIMIT];
 
@@ -55,17 +58,21 @@ pub fn note_unknown(fd: c_int) {
 }
 
 /// `fd` is a stub that is held.
-pub fn note_flac(fd: c_int) {
+fn note_flac(fd: c_int, is_duplicate: bool) {
     if let Some(kind) = kind(fd) {
-        kind.store(FLAC, Ordering::Relaxed);
+        kind.store(if is_duplicate { DUPLICATE } else { FLAC }, Ordering::Relaxed);
     }
+}
+
+fn is_duplicate(fd: c_int) -> bool {
+    kind(fd).is_some_and(|kind| kind.load(Ordering::Relaxed) == DUPLICATE)
 }
 
 /// The open file behind `fd`; `NotOurs` if it is not FLAC's.
 #[inline]
 pub fn open_file(fd: c_int) -> Answer<(&'static Fs, OpenId)> {
     let kind = kind(fd).ok_or(Escape::NotOurs)?;
-    if kind.load(Ordering::Relaxed) == FLAC
+    if kind.load(Ordering::Relaxed) >= FLAC
         && let Some(fs) = space::opened()
         && let Some(id) = fs.held(fd as usize)
     {
@@ -107,12 +114,14 @@ fn look(fd: c_int) -> Answer<(&'static Fs, OpenId)> {
         return Err(Escape::NotOurs);
     }
     let fs = space::fs()?;
-    let id = OpenId::from_raw(rustix::fs::tell(stub)?);
-    if fs.held(fd as usize) != Some(id) {
+    let offset = rustix::fs::tell(stub)?;
+    let (id, held) = (OpenId::from_raw(offset), fs.held(fd as usize));
+    let is_duplicate = offset == stubs::NO_SLOT && held.is_some();
+    if !is_duplicate && held != Some(id) {
         fs.adopt(id, fd as usize)?;
     }
-    note_flac(fd);
-    Ok((fs, id))
+    note_flac(fd, is_duplicate);
+    Ok((fs, held.filter(|_| is_duplicate).unwrap_or(id)))
 }
 
 /// Whether the file behind `fd` is the stub of a run directory; whose, is seen when its slot is looked up.
@@ -139,28 +148,48 @@ fn format_into(to: &mut [u8; 32], fd: c_int) -> &[u8] {
     &to[..to.len() - left]
 }
 
-/// Opens `ino` and returns the descriptor: the lowest free number. `flags` as given to `open`; permission was checked.
-pub fn open(fs: &'static Fs, ino: Ino, flags: c_int) -> Answer<c_int> {
-    let mut how = OFlags::from_bits_retain(libc::O_ACCMODE as u32);
-    how.set(OFlags::CLOEXEC, flags & libc::O_CLOEXEC != 0);
-    let stub = rustix::fs::open(fs.run_dir().join("stub"), how, Mode::empty())?;
+/// Opens a file with `open_at`, which holds it at the number that it is given, and returns the descriptor: the lowest free number.
+pub fn open(fs: &'static Fs, flags: c_int, open_at: impl FnOnce(usize) -> flac::Result<OpenId>) -> Answer<c_int> {
+    let (stub, is_duplicate) = stubs::make(fs, flags & libc::O_CLOEXEC != 0)?;
     let fd = stub.as_raw_fd();
     if fd as usize >= LIMIT {
         return Err(Escape::Fail(libc::EMFILE));
     }
-    let id = fs.open_file(ino, flags, fd as usize)?;
-    if let Err(e) = rustix::fs::seek(&stub, SeekFrom::Start(id.to_raw())) {
+    let id = open_at(fd as usize)?;
+    if !is_duplicate && let Err(e) = rustix::fs::seek(&stub, SeekFrom::Start(id.to_raw())) {
         fs.release(fd as usize);
         return Err(e.into());
     }
-    note_flac(fd);
+    note_flac(fd, is_duplicate);
     Ok(stub.into_raw_fd())
+}
+
+/// Makes sure that another process that gets `fd`, which is FLAC's, knows what it stands for.
+pub fn identify(fd: c_int) -> Answer<()> {
+    if is_duplicate(fd) {
+        let (fs, id) = open_file(fd)?;
+        stubs::separate(fs, fd, id)?;
+        note_flac(fd, false);
+    }
+    Ok(())
+}
+
+/// As [`identify`], for every descriptor that a new image would get.
+pub fn identify_for_exec() -> Answer<()> {
+    let Some(fs) = space::opened() else { return Ok(()) };
+    for (hold, _) in fs.holds() {
+        let fd = hold as c_int;
+        if is_duplicate(fd) && !rustix::io::fcntl_getfd(borrow(fd)?)?.contains(rustix::io::FdFlags::CLOEXEC) {
+            identify(fd)?;
+        }
+    }
+    Ok(())
 }
 
 /// Before the kernel closes `fd`, or puts something else there: gives up the hold.
 pub fn release(fd: c_int) {
     if let Some(kind) = kind(fd)
-        && kind.swap(UNKNOWN, Ordering::Relaxed) == FLAC
+        && kind.swap(UNKNOWN, Ordering::Relaxed) >= FLAC
         && let Some(fs) = space::opened()
     {
         fs.release(fd as usize);
@@ -179,7 +208,7 @@ pub fn duplicated(from: c_int, to: c_int) -> Answer<()> {
     match open_file(from) {
         Ok((fs, _)) => {
             fs.dup_hold(from as usize, to as usize)?;
-            note_flac(to);
+            note_flac(to, is_duplicate(from));
             Ok(())
         }
         Err(Escape::NotOurs) => {
@@ -195,14 +224,15 @@ pub fn duplicated(from: c_int, to: c_int) -> Answer<()> {
 pub fn reconcile(fs: &Fs) {
     for (hold, id) in fs.holds() {
         let fd = hold as c_int;
-        let is_there = borrow(fd).is_ok_and(|stub| {
-            rustix::fs::fcntl_getfl(stub).is_ok_and(|f| f.bits() as c_int & libc::O_ACCMODE == libc::O_ACCMODE)
-                && rustix::fs::tell(stub) == Ok(id.to_raw())
+        let offset = borrow(fd).ok().and_then(|stub| {
+            let flags = rustix::fs::fcntl_getfl(stub).ok()?;
+            (flags.bits() as c_int & libc::O_ACCMODE == libc::O_ACCMODE).then_some(())?;
+            rustix::fs::tell(stub).ok()
         });
-        if is_there {
-            note_flac(fd);
-        } else {
-            fs.release(hold);
+        match offset {
+            Some(stubs::NO_SLOT) => note_flac(fd, true),
+            Some(offset) if offset == id.to_raw() => note_flac(fd, false),
+            _ => fs.release(hold),
         }
     }
 }
@@ -270,6 +300,12 @@ fn open_above_floors() -> [bool; 2 * SPAN] {
     all.map(|p| polled >= 0 && p.revents & libc::POLLNVAL == 0)
 }
 
+/// Forgets `fd` and closes it.
+pub fn discard_own(fd: c_int) {
+    forget_own(fd);
+    drop(borrow(fd).map(|fd| take(fd.as_raw_fd())));
+}
+
 /// What a function of libc that makes descriptors returned to code of our own: moved to a high number and remembered.
 pub fn claim(fd: c_int) -> c_int {
     let Ok(low) = borrow(fd) else { return fd };
@@ -287,7 +323,7 @@ pub fn claim(fd: c_int) -> c_int {
 }
 
 /// A duplicate with a number of our own.
-fn above_floors(fd: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
+pub fn above_floors(fd: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
     rustix::io::fcntl_dupfd_cloexec(fd, FLOORS[0]).or_else(|_| rustix::io::fcntl_dupfd_cloexec(fd, FLOORS[1]))
 }
 
@@ -302,6 +338,7 @@ fn take(fd: c_int) -> OwnedFd {
 /// The program puts something of its own at `fd` (`dup2`). If that was ours, `flac` notices before it uses the number, and does without.
 pub fn make_way(fd: c_int) {
     if is_own(fd) {
+        stubs::forget(fd);
         forget_own(fd);
         crate::log::warn(format_args!("the program takes descriptor {fd}, which FLAC uses"));
     }

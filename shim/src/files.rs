@@ -64,11 +64,11 @@ fn create(fs: &'static Fs, parent: Ino, name: &Name, slash: bool, flags: c_int, 
         return fail(libc::EINVAL);
     }
     let who = creds::now();
-    match fs.create(parent, name, libc::S_IFREG | mode & 0o7777, 0, &who.creds()) {
-        // Whoever makes a file may open it in any mode.
-        Ok(ino) => fds::open(fs, ino, flags).map(Some),
-        Err(flac::Error::Os(libc::EEXIST)) if flags & O_EXCL == 0 => Ok(None),
-        Err(e) => Err(e.into()),
+    // Whoever makes a file may open it in any mode.
+    match fds::open(fs, flags, |hold| fs.create_open(parent, name, mode, &who.creds(), flags, hold)) {
+        Ok(fd) => Ok(Some(fd)),
+        Err(Escape::Fail(libc::EEXIST)) if flags & O_EXCL == 0 => Ok(None),
+        Err(e) => Err(e),
     }
 }
 
@@ -80,7 +80,8 @@ fn open_unnamed(fs: &'static Fs, dir: Ino, kind: u32, flags: c_int, mode: mode_t
         return fail(libc::EINVAL);
     }
     let ino = fs.create_unnamed(dir, libc::S_IFREG | mode & 0o7777, flags & O_EXCL == 0, &creds::now().creds())?;
-    fds::open(fs, ino, flags & !O_DIRECTORY)
+    let flags = flags & !O_DIRECTORY;
+    fds::open(fs, flags, |hold| fs.open_file(ino, flags, hold))
 }
 
 fn open_found(fs: &'static Fs, ino: Ino, kind: u32, slash: bool, flags: c_int) -> Answer<c_int> {
@@ -93,7 +94,8 @@ fn open_found(fs: &'static Fs, ino: Ino, kind: u32, slash: bool, flags: c_int) -
     }
     if flags & O_PATH != 0 {
         // Only these flags mean anything with it.
-        return fds::open(fs, ino, flags & (O_PATH | O_DIRECTORY | O_NOFOLLOW | libc::O_CLOEXEC));
+        let flags = flags & (O_PATH | O_DIRECTORY | O_NOFOLLOW | libc::O_CLOEXEC);
+        return fds::open(fs, flags, |hold| fs.open_file(ino, flags, hold));
     }
     if flags & libc::O_NOATIME != 0 {
         let who = creds::now().creds();
@@ -114,7 +116,7 @@ fn open_found(fs: &'static Fs, ino: Ino, kind: u32, slash: bool, flags: c_int) -
     }
     fs.access(ino, want, &creds::now().creds())?;
     match kind {
-        libc::S_IFREG | libc::S_IFDIR => fds::open(fs, ino, flags),
+        libc::S_IFREG | libc::S_IFDIR => fds::open(fs, flags, |hold| fs.open_file(ino, flags, hold)),
         libc::S_IFSOCK => fail(libc::ENXIO),
         _ => crate::nodes::open(fs, ino, kind, flags),
     }

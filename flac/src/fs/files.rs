@@ -98,10 +98,16 @@ impl Fs {
         if flags & libc::O_TRUNC != 0 && flags & libc::O_PATH == 0 {
             self.resize(inode, 0, true).inspect_err(|_| self.unhold_inode(inode))?;
         }
-        let Some(index) = self.take_open_slot() else {
+        self.open_held(inode, flags, hold)
+    }
+
+    /// An open file of the inode in slot `inode`, whose hold it takes over, held at `hold`.
+    pub(super) fn open_held(&self, inode: SlotNo, flags: i32, hold: usize) -> Result<OpenId> {
+        let index = if hold < MAX_HOLDS { self.take_open_slot().ok_or(libc::ENFILE) } else { Err(libc::EMFILE) };
+        let index = index.map_err(|errno| {
             self.unhold_inode(inode);
-            return Err(Error::Os(libc::ENFILE));
-        };
+            Error::Os(errno)
+        })?;
         let open = &self.region.control.opens()[index];
         open.inode.store(inode, Relaxed);
         open.offset.store(0, Relaxed);

@@ -5,6 +5,7 @@ use super::{Change, DIRENT_SIZE, Name, fail};
 use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::attr::{Attr, Creds, Time};
+use crate::fs::open::OpenId;
 use crate::fs::record::{self, Dirent, Inode, LINKABLE, NameKey, View};
 use crate::units::Ino;
 
@@ -105,7 +106,29 @@ impl Fs {
         }
     }
 
+    /// Makes a regular file as [`Fs::create`] does, and opens it as [`Fs::open_file`] does, whatever its mode allows.
+    pub fn create_open(&self, parent: Ino, name: &Name, mode: u32, who: &Creds<'_>, flags: i32, hold: usize) -> Result<OpenId> {
+        let (op, inode) = self.prepare(parent, name, libc::S_IFREG | mode & 0o7777, &Kind::Node { rdev: 0 }, who)?;
+        // Nobody finds it before the commit. Should this process die until then, the slot is one that nobody holds.
+        let slot = self.inodes.insert(&inode.attr, false);
+        if let Err(e) = op.commit() {
+            if let Some(slot) = slot {
+                self.inodes.unhold(slot);
+                self.inodes.forget(inode.attr.ino);
+            }
+            return Err(e);
+        }
+        let slot = slot.map_or_else(|| self.hold_inode(inode.attr.ino), Ok)?;
+        self.open_held(slot, flags, hold)
+    }
+
     fn insert(&self, parent: Ino, name: &Name, mode: u32, kind: &Kind<'_>, who: &Creds<'_>) -> Result<Ino> {
+        let (op, inode) = self.prepare(parent, name, mode, kind, who)?;
+        op.commit()?;
+        Ok(inode.attr.ino)
+    }
+
+    fn prepare(&self, parent: Ino, name: &Name, mode: u32, kind: &Kind<'_>, who: &Creds<'_>) -> Result<(Change<'_>, Inode)> {
         if !name.is_entry() {
             return fail(libc::EEXIST);
         }
@@ -133,8 +156,7 @@ impl Fs {
         op.set(key.bytes(), &Dirent::new(ino, mode).encode())?;
         op.put_new(&inode)?;
         op.put(&dir)?;
-        op.commit()?;
-        Ok(ino)
+        Ok((op, inode))
     }
 
     /// The content of a symbolic link; `EINVAL` if it is none, `ENOENT`.

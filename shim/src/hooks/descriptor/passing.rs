@@ -36,7 +36,7 @@ fn hold(message: *const msghdr) {
     // SAFETY: null, or the program's message.
     let Some(message) = (unsafe { message.as_ref() }) else { return };
     each(message, |fd| {
-        if !fds::is_flac(fd) {
+        if !fds::is_flac(fd) || fds::identify(fd).is_err() {
             return;
         }
         let Some(pin) = fds::borrow(fd).ok().and_then(|fd| rustix::io::fcntl_dupfd_cloexec(fd, HIGH).ok()) else { return };

@@ -104,6 +104,8 @@ impl Call<'_> {
 
 /// The kernel's exec of a path, or of the descriptor `fd` if the path is empty. Returns the errno.
 pub fn kernel(fd: c_int, path: &CStr, flags: c_int, call: &Call<'_>, libraries: Option<&Ready>) -> Escape {
+    // What fails here is known all the same to an image of ours, by its process slot.
+    let _ = fds::identify_for_exec();
     let new = NewEnvironment::of(call, libraries);
     let (argv, envp) = (call.argv.0, new.as_ref().map_or(call.envp.0, |new| new.list.as_ptr()));
     // A signal that waits for this thread to leave our code must not be carried, blocked, into the new image.

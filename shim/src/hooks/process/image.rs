@@ -93,7 +93,7 @@ struct File {
 impl File {
     /// Opens it whatever its permissions: to execute a program is not to read it.
     fn open(fs: &'static Fs, ino: Ino) -> Answer<Self> {
-        Ok(Self { fd: fds::open(fs, ino, libc::O_RDONLY | libc::O_CLOEXEC)? })
+        Ok(Self { fd: fds::open(fs, libc::O_CLOEXEC, |hold| fs.open_file(ino, libc::O_RDONLY | libc::O_CLOEXEC, hold))? })
     }
 
     fn read(&self, to: &mut [u8], at: u64) -> Answer<usize> {
