@@ -9,6 +9,10 @@ use crate::sync::Ordering::*;
 use crate::units::{BLOCK_FRAMES, FrameNo};
 
 const WORDS: usize = BLOCK_FRAMES / 64;
+/// A block's pin word: how many views touch it now (low half), and how often one came (high half, wraps around).
+const PIN_COUNT: u64 = u32::MAX as u64;
+/// What a new view adds to the pin word.
+const PIN: u64 = 1 << 32 | 1;
 
 /// The frame allocator and the reference counts. All state is in the control segment; every step is one atomic operation, and a process
 /// that dies between two leaks at most the frames it was about to use.
@@ -116,8 +120,9 @@ impl Frames {
     }
 
     /// Whether some attached view touches the block.
+    #[inline]
     fn is_pinned(&self, block: u32) -> bool {
-        self.0.pins()[block as usize].load(Acquire) != 0
+        self.pins(block) != 0
     }
 
     fn words(&self, block: u32) -> &'static [crate::sync::AtomicU64] {
@@ -128,6 +133,11 @@ impl Frames {
     #[inline]
     pub fn get(&self, frame: FrameNo) {
         self.0.refs()[frame.get() as usize].fetch_add(1, AcqRel);
+    }
+
+    /// One more reference to a frame that the caller's view shows; `false` if no table names it any more (it is free, only pinned).
+    pub fn get_used(&self, frame: FrameNo) -> bool {
+        self.0.refs()[frame.get() as usize].fetch_update(AcqRel, Acquire, |n| (n != 0).then_some(n + 1)).is_ok()
     }
 
     /// One reference less; the last one frees the frame.
@@ -160,19 +170,30 @@ impl Frames {
     }
 
     /// Whether only one page-table entry can see the frame. Stable under the lock of the inode that owns that entry.
+    ///
+    /// A second reference comes from another entry (whose inode may make a view, then drop the entry) or from a view (which may go right
+    /// after). So neither order of two looks is enough: it must have had one reference at a moment at which there was no view. The pin word counts
+    /// every pin that ever was, so that it tells whether one came and went between two looks at it.
     #[inline]
     pub fn is_exclusive(&self, frame: FrameNo) -> bool {
-        self.0.refs()[frame.get() as usize].load(Acquire) == 1 && !self.is_pinned(frame.block())
+        let pins = &self.0.pins()[frame.block() as usize];
+        let before = pins.load(Acquire);
+        before & PIN_COUNT == 0 && self.0.refs()[frame.get() as usize].load(Acquire) == 1 && pins.load(Acquire) == before
+    }
+
+    /// How many views touch the block.
+    pub fn pins(&self, block: u32) -> u32 {
+        (self.0.pins()[block as usize].load(Acquire) & PIN_COUNT) as u32
     }
 
     /// One more attached view of the whole block.
     pub fn pin(&self, block: u32) {
-        self.0.pins()[block as usize].fetch_add(1, AcqRel);
+        self.0.pins()[block as usize].fetch_add(PIN, AcqRel);
     }
 
     /// One view of the block less.
     pub fn unpin(&self, block: u32) {
-        let before = self.0.pins()[block as usize].fetch_sub(1, AcqRel);
+        let before = self.0.pins()[block as usize].fetch_sub(1, AcqRel) & PIN_COUNT;
         assert!(before != 0, "block {block} was unpinned twice");
         if before == 1 {
             self.hint(block);

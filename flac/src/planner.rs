@@ -6,7 +6,7 @@
 
 use crate::attach::Touched;
 use crate::region::OpenSlot;
-use crate::sync::Ordering::Relaxed;
+use crate::sync::{AtomicU32, Ordering::Relaxed};
 use crate::units::{BLOCK, PAGE};
 
 /// What the planner knows about a transfer.
@@ -80,6 +80,28 @@ pub fn attach_pays(open: &OpenSlot, t: &Transfer) -> bool {
         Some(b) => (b.own + b.read) * 16 <= t.bytes / PAGE,
         None => false,
     }
+}
+
+/// Whether to ask the kernel if the pages of a write are still attached views. `habit` is the process's memory of how that turned out; the answer is told by [`share_was`].
+pub fn share_may_pay(habit: &AtomicU32) -> bool {
+    let mut h = Habit::unpack(habit.load(Relaxed));
+    let waiting = h.wait > 0;
+    if waiting {
+        h.wait -= 1;
+        habit.store(h.pack(), Relaxed);
+    }
+    !waiting
+}
+
+/// Whether asking paid. It costs 2 us, as much as copying 64 KiB: who always changes what was attached is asked ever more rarely.
+pub fn share_was(habit: &AtomicU32, good: bool) {
+    let mut h = Habit::unpack(habit.load(Relaxed));
+    if good {
+        h.went_well()
+    } else {
+        h.went_badly()
+    }
+    habit.store(h.pack(), Relaxed);
 }
 
 /// Whether the last attach cost more than a copy would have.

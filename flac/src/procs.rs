@@ -115,6 +115,11 @@ impl Procs {
         }
     }
 
+    /// All slots in use.
+    pub fn in_use(&self) -> impl Iterator<Item = u32> + '_ {
+        (0..PROCS as u32).filter(|i| self.control.procs()[*i as usize].state.load(Acquire) == USED)
+    }
+
     /// The pids of all processes in the table.
     pub fn pids(&self) -> Vec<u32> {
         let used = self.control.procs().iter().filter(|p| p.state.load(Acquire) == USED);

@@ -157,6 +157,14 @@ impl Table {
         self.control.nodes().get(offset / size_of::<Node>()).map(|n| &n.0)
     }
 
+    /// The words of `page` and of those behind it in the same leaf, if the leaf exists.
+    pub fn cells(&self, page: PageNo) -> Option<&'static [AtomicU64]> {
+        if self.slot.height.load(Acquire) == 0 {
+            return self.slot.inline.get(page.get() as usize..);
+        }
+        self.leaf(page).map(|leaf| &leaf[(page.get() % FAN) as usize..])
+    }
+
     #[inline]
     fn node(&self, index: u32) -> Option<&'static Node> {
         // 0 is "none"; a stale number beyond the array is none, too.
@@ -332,6 +340,19 @@ impl Table {
             }
         }
         self.free_node(index);
+    }
+
+    /// How many nodes the table has.
+    pub fn count_nodes(&self) -> u64 {
+        fn below(table: &Table, index: u64, level: u32) -> u64 {
+            let Some(node) = table.node(index as u32) else { return 0 };
+            let children = node.0.iter().map(|link| link.load(Relaxed)).filter(|link| level > 1 && *link != 0);
+            1 + children.map(|link| below(table, link, level - 1)).sum::<u64>()
+        }
+        match self.slot.height.load(Acquire) {
+            0 => 0,
+            height => below(self, self.slot.root.load(Acquire) as u64, height),
+        }
     }
 
     fn alloc_node(&self) -> Option<(u32, &'static Node)> {

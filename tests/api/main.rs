@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "read and write take raw buffers")]
 
 mod content;
+mod pristine;
 
 use flac::fs::attr::Creds;
 use flac::fs::names::Name;

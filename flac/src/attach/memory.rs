@@ -18,10 +18,14 @@ pub struct Vma {
     pub private_rw: bool,
     /// Writable.
     pub writable: bool,
+    /// Readable, and not shared.
+    pub private_readable: bool,
     /// Bytes of a page there.
     pub page_size: u64,
     /// Inode number of the file; 0 is anonymous memory.
     pub inode: u64,
+    /// Device of the file, major and minor number.
+    pub dev: (u32, u32),
     /// Offset in the file of `start`.
     pub offset: u64,
 }
@@ -165,8 +169,10 @@ impl Memory {
             end: a.vma_end as usize,
             private_rw: a.vma_flags & 0b1011 == 0b0011,
             writable: a.vma_flags & 0b10 != 0,
+            private_readable: a.vma_flags & 0b1001 == 0b0001,
             page_size: a.vma_page_size,
             inode: a.inode,
+            dev: (a.dev_major, a.dev_minor),
             offset: a.vma_offset,
         })
     }
@@ -198,5 +204,28 @@ impl Memory {
             at = arg.walk_end;
         }
         Some(total)
+    }
+
+    /// The first range of pages in [addr, end) that are the process's own: written, or swapped out. `None` if there is none; (addr, end) if the kernel
+    /// (before 6.7) can't say.
+    pub fn first_own(&self, addr: usize, end: usize) -> Option<(usize, usize)> {
+        let mut region = [0u64; 3];
+        let arg = ScanArg {
+            size: size_of::<ScanArg>() as u64,
+            start: addr as u64,
+            end: end as u64,
+            vec: region.as_mut_ptr() as u64,
+            vec_len: 1,
+            category_inverted: IS_FILE,
+            category_mask: IS_FILE,
+            category_anyof_mask: IS_PRESENT | IS_SWAPPED,
+            return_mask: IS_PRESENT | IS_SWAPPED,
+            ..Default::default()
+        };
+        match self.ask::<_, PAGEMAP_SCAN>(&self.pagemap, "/proc/self/pagemap", arg) {
+            Some((0, _)) => None,
+            Some(_) => Some((region[0] as usize, region[1] as usize)),
+            None => Some((addr, end)),
+        }
     }
 }

@@ -49,7 +49,8 @@ impl View {
         })
     }
 
-    fn read(entry: &LedgerEntry) -> Option<View> {
+    /// What a ledger entry says; `None` if it is empty.
+    pub fn read(entry: &LedgerEntry) -> Option<View> {
         let addr = entry.addr.load(Acquire) as usize;
         (addr != 0).then(|| View {
             addr,
@@ -127,6 +128,22 @@ impl Ledger {
             let at = index.partition_point(|n| View::read(&entries[*n as usize]).is_none_or(|v| v.end() <= from));
             let view = View::read(&entries[*index.get(at)? as usize])?;
             (view.addr < to).then_some(view)
+        })
+    }
+
+    /// The first copy-on-write view that touches [from, to), clipped to it, with pins of its own: whatever becomes of the view, its frames stay what they are
+    /// until the caller drops them.
+    pub fn pin_first(&self, from: usize, to: usize, frames: &Frames) -> Option<View> {
+        if self.is_empty() {
+            return None;
+        }
+        let entries = self.entries();
+        self.own.with(|Own { index, .. }| {
+            let at = index.partition_point(|n| View::read(&entries[*n as usize]).is_none_or(|v| v.end() <= from));
+            let views = index[at..].iter().map_while(|n| View::read(&entries[*n as usize]).filter(|v| v.addr < to));
+            let part = views.filter(|v| v.inode == 0).find_map(|v| v.clip(from, to))?;
+            frames.get_run(part.first, part.pages);
+            Some(part)
         })
     }
 

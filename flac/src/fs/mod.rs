@@ -1,11 +1,12 @@
 //! FlacFS: names, inodes, permissions, file I/O. Knows no descriptor, no libc symbol, no environment variable.
 //!
 //! [`Fs`] is one process's view of one pool. Its methods are grouped by file: `open` (joining the pool), `process` (fork, exec, death),
-//! `files` (open-file slots and holds), `names` (resolve, create, remove, rename, xattr), `attr`, `io` with `read` and `write`, `resize`, `share`, `pages`
+//! `files` (open-file slots and holds), `names` (resolve, create, remove, rename, xattr), `attr`, `io` with `read`, `write` and `pristine`, `resize`, `share`, `pages`
 //! (loading and evicting), `flush`, `map`, `locks`, `fsck`, `admin` (what the tools need).
 
 pub mod admin;
 pub mod attr;
+mod census;
 mod files;
 mod flush;
 pub mod fsck;
@@ -15,6 +16,7 @@ mod map;
 pub mod names;
 pub mod open;
 mod pages;
+mod pristine;
 mod process;
 mod read;
 mod rebuild;
@@ -53,6 +55,8 @@ pub struct Fs {
     pub stats: stats::Stats,
     root: Option<Vec<u8>>,
     attach: bool,
+    /// The planner's memory of sharing on write.
+    share_habit: crate::sync::AtomicU32,
 }
 
 impl Fs {

@@ -7,13 +7,14 @@ use crate::error::Result;
 use crate::inode::flag;
 use crate::sync::{Liveness, Ordering::*};
 use crate::table::Entry;
-use crate::units::{FrameNo, Ino, PageNo};
+use crate::units::{Ino, PageNo};
 
 impl Fs {
     /// Recounts. The run directory is locked and no other process is in the table.
     pub(super) fn rebuild(&self) -> Result<()> {
         self.procs.free_others();
         self.recount_opens();
+        self.take_back_all();
         self.recount_frames();
         self.region.control.counters().unclean.store(0, Release);
         self.bury_orphans();
@@ -50,11 +51,8 @@ impl Fs {
         }
     }
 
-    fn recount_frames(&self) {
-        let control = self.region.control;
-        let frames = control.geometry().frames as usize;
-        let mut refs = vec![0u32; frames];
-        let mut reserved = 0;
+    /// A flusher died with the machine's last process: what it was flushing is dirty again.
+    fn take_back_all(&self) {
         for slot in self.inodes.all() {
             let s = self.inodes.slot(slot);
             self.inodes.table(slot).for_each(PageNo::new(0), PageNo::new(u64::MAX), &mut |_, cell| {
@@ -63,28 +61,8 @@ impl Fs {
                     cell.store(entry.dirtied().raw(), Release);
                     s.flags.fetch_or(flag::DIRTY, AcqRel);
                 }
-                if let Some(frame) = entry.dram() {
-                    refs[frame.get() as usize] += 1;
-                    reserved += (entry.is_dirty() || entry.is_flushing()) as u64;
-                }
             });
         }
-        let free = refs.iter().filter(|n| **n == 0).count();
-        for (word, chunk) in control.frame_bits().iter().zip(refs.chunks(64)) {
-            let bits = chunk.iter().enumerate().map(|(i, n)| ((*n != 0) as u64) << i).sum::<u64>();
-            word.store(bits, Release);
-        }
-        for (to, count) in control.refs().iter().zip(&refs) {
-            if *count != 0 {
-                to.store(*count, Release);
-            }
-        }
-        control.pins().iter().for_each(|p| p.store(0, Release));
-        let c = control.counters();
-        c.dram_free.store(free as u64, Release);
-        c.pool_reserved.store(reserved, Release);
-        c.block_hint.store(0, Release);
-        c.page_hint.store(FrameNo::new(frames as u32 - 1).block(), Release);
     }
 
     /// Inodes without names that nobody holds any more.

@@ -153,20 +153,31 @@ impl Fs {
     pub(super) fn resident_run(&self, slot: SlotNo, page: PageNo, most: u64) -> Result<Option<(FrameNo, u32)>> {
         let end = PageNo::of(self.inodes.slot(slot).size.load(Relaxed).next_multiple_of(PAGE as u64));
         let most = most.min(end.get().saturating_sub(page.get()));
-        let mut first = None;
+        let table = self.inodes.table(slot);
+        let mut first: Option<FrameNo> = None;
         let mut count = 0;
+        let follows =
+            |first: Option<FrameNo>, frame: FrameNo, count: u64| first.is_none_or(|f| f.get() as u64 + count == frame.get() as u64);
         while count < most {
-            let frame = match self.resident(slot, page.plus(count)) {
-                Ok(entry) => entry.dram(),
-                Err(Error::NoFrames) if count > 0 => None,
+            // What is resident, leaf by leaf; then the next page by itself, which may have to be loaded.
+            let cells = table.cells(page.plus(count)).unwrap_or_default();
+            let before = count;
+            for cell in cells.iter().take((most - count) as usize) {
+                match Entry::from_raw(cell.load(Relaxed)).dram() {
+                    Some(frame) if follows(first, frame, count) => first = first.or(Some(frame)),
+                    _ => break,
+                }
+                count += 1;
+            }
+            if count > before {
+                continue;
+            }
+            match self.resident(slot, page.plus(count)) {
+                Ok(entry) if entry.dram().is_some_and(|frame| follows(first, frame, count)) => {}
+                Err(Error::NoFrames) if count > 0 => break,
                 Err(e) => return Err(e),
-            };
-            match (frame, first) {
-                (Some(f), None) => first = Some(f),
-                (Some(f), Some(start)) if f == FrameNo::plus(start, count as u32) => {}
                 _ => break,
             }
-            count += 1;
         }
         Ok(first.map(|f| (f, count as u32)))
     }

@@ -2,13 +2,14 @@
 //! Writing: the program's memory to frames, in place where nobody else can see the frame, else to a fresh one.
 
 use super::Fs;
+use super::pristine::{Ahead, SHARE_MIN, Search};
 use super::stats::Stats;
 use crate::error::{Error, Result};
 use crate::inode::{SlotNo, flag, touch};
 use crate::region::copy;
 use crate::sync::{AtomicU64, Ordering::*};
 use crate::table::Entry;
-use crate::units::{BLOCK_FRAMES, FrameNo, PAGE, PageNo};
+use crate::units::{BLOCK, BLOCK_FRAMES, FrameNo, PAGE, PageNo};
 
 /// From this size on (of the file, or of one write) frames are taken in whole blocks.
 const BLOCK_FROM: u64 = 1 << 20;
@@ -91,24 +92,12 @@ impl Fs {
         if len == 0 {
             return Err(Error::Os(libc::EFBIG));
         }
-        let mut done = 0;
-        let mut stopped = None;
-        while done < len {
-            // SAFETY: done < len.
-            match unsafe { self.write_leaf(slot, from.add(done), len - done, start + done as u64) } {
-                Ok((n, whole)) => {
-                    done += n;
-                    if !whole {
-                        stopped = Some(Error::Os(libc::EFAULT));
-                        break;
-                    }
-                }
-                Err(e) => {
-                    stopped = Some(e);
-                    break;
-                }
-            }
-        }
+        let (done, stopped) = match len < SHARE_MIN {
+            // SAFETY: the program's buffer.
+            true => unsafe { self.write_copying(slot, from, len, start) },
+            // SAFETY: as above.
+            false => unsafe { self.write_sharing(slot, from, len, start) },
+        };
         let end = start + done as u64;
         if done > 0 {
             if end > s.size.load(Relaxed) {
@@ -124,9 +113,53 @@ impl Fs {
         Ok((done, end, stopped))
     }
 
+    /// Shares what is still an attached view, copies the rest. Returns how many bytes, and why not all.
+    unsafe fn write_sharing(&self, slot: SlotNo, from: *const u8, len: usize, start: u64) -> (usize, Option<Error>) {
+        let mut search = Search::default();
+        let mut done = 0;
+        let mut stopped = None;
+        while done < len && stopped.is_none() {
+            let at = start + done as u64;
+            let mut copy = match self.look_ahead(&mut search, slot, from.addr() + done, len - done, at) {
+                Ahead::Copy(n) => n,
+                Ahead::Pristine(part) => {
+                    let (n, result) = self.share_part(slot, &part, PageNo::of(at));
+                    done += n;
+                    stopped = result.err();
+                    // What could not be shared is copied.
+                    if n == part.pages as usize * PAGE || stopped.is_some() { 0 } else { BLOCK }
+                }
+            };
+            copy = copy.min(len - done);
+            if copy > 0 {
+                // SAFETY: done + copy <= len.
+                let (n, why) = unsafe { self.write_copying(slot, from.add(done), copy, start + done as u64) };
+                done += n;
+                stopped = why;
+            }
+        }
+        self.searched(&search);
+        (done, stopped)
+    }
+
+    /// Copies, leaf by leaf. Returns how many bytes, and why not all.
+    #[inline]
+    unsafe fn write_copying(&self, slot: SlotNo, from: *const u8, len: usize, start: u64) -> (usize, Option<Error>) {
+        let mut done = 0;
+        while done < len {
+            // SAFETY: done < len.
+            match unsafe { self.write_leaf(slot, from.add(done), len - done, start + done as u64) } {
+                Ok((n, true)) => done += n,
+                Ok((n, false)) => return (done + n, Some(Error::Os(libc::EFAULT))),
+                Err(e) => return (done, Some(e)),
+            }
+        }
+        (done, None)
+    }
+
     /// The part of a write within one leaf. Returns how many bytes, and whether that is all of the part.
     unsafe fn write_leaf(&self, slot: SlotNo, from: *const u8, len: usize, offset: u64) -> Result<(usize, bool)> {
-        let leaf_end = (offset / crate::units::BLOCK as u64 + 1) * crate::units::BLOCK as u64;
+        let leaf_end = (offset / BLOCK as u64 + 1) * BLOCK as u64;
         let len = len.min((leaf_end - offset) as usize);
         let within = offset as usize % PAGE;
         // A small write into a frame that is ours alone: nothing to plan.

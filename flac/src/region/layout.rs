@@ -25,7 +25,7 @@ const NODES: usize = 1 << 19;
 /// Pages whose entries lie in the inode slot itself.
 pub const INLINE: usize = 8;
 
-const MAGIC: u64 = u64::from_le_bytes(*b"FLACctl\x05");
+const MAGIC: u64 = u64::from_le_bytes(*b"FLACctl\x06");
 
 /// Sizes chosen when the region is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -299,7 +299,7 @@ impl Offsets {
             nodes: take(NODES * PAGE),
             refs: take(frames * 4),
             frame_bits: take(frames / 8),
-            pins: take(frames / BLOCK_FRAMES * 4),
+            pins: take(frames / BLOCK_FRAMES * 8),
             pool_bits: take((g.pool_frames as usize).div_ceil(64) * 8),
             end: take(0),
         }
@@ -437,9 +437,9 @@ impl Control {
     pub fn frame_bits(&self) -> &'static [AtomicU64] {
         self.array(self.at.frame_bits, self.geometry.frames as usize / 64)
     }
-    /// For each block, how many attached views touch it.
+    /// For each block, how many attached views touch it (see `frame`).
     #[inline]
-    pub fn pins(&self) -> &'static [AtomicU32] {
+    pub fn pins(&self) -> &'static [AtomicU64] {
         self.array(self.at.pins, self.geometry.frames as usize / BLOCK_FRAMES)
     }
     /// One bit for each pool frame: set while an extent or a flush uses it.

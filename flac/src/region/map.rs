@@ -38,6 +38,7 @@ pub struct Dram {
     frames: u32,
     file: OwnedFd,
     inode: u64,
+    dev: (u32, u32),
     warm: Box<[crate::sync::AtomicU64]>,
     seen: Box<[crate::sync::AtomicU64]>,
 }
@@ -58,13 +59,19 @@ impl Dram {
         }
         let base = aligned(&file, len)?;
         let bits = || (0..(frames as usize).div_ceil(64)).map(|_| Default::default()).collect();
-        let inode = rustix::fs::fstat(&file).map_err(Error::io("look at the DRAM tier"))?.st_ino;
-        Ok(Dram { base, frames, file, inode, warm: bits(), seen: bits() })
+        let stat = rustix::fs::fstat(&file).map_err(Error::io("look at the DRAM tier"))?;
+        let dev = (rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
+        Ok(Dram { base, frames, file, inode: stat.st_ino, dev, warm: bits(), seen: bits() })
     }
 
     /// Inode number of the tier's file, to tell its mappings from others.
     pub fn inode(&self) -> u64 {
         self.inode
+    }
+
+    /// Device (major and minor number) that the tier's file lies on.
+    pub fn dev(&self) -> (u32, u32) {
+        self.dev
     }
 
     /// Number of frames.

@@ -1,0 +1,146 @@
+//! The census: counts references, pins and holders from what they come from (page tables, ledgers, holds), and compares with the counts that are kept.
+//! For tests, for `flac fsck`, and for `rebuild`. Meant for a quiet region: while others work, it sees differences that are none.
+
+use super::Fs;
+use super::files::open_slot_of;
+use crate::attach::View;
+use crate::sync::Ordering::*;
+use crate::table::Entry;
+use crate::units::{BLOCK_FRAMES, FrameNo, PageNo};
+
+/// What should be.
+pub(super) struct Census {
+    /// References of each frame: table entries, and the frames set aside for a file.
+    pub refs: Vec<u32>,
+    /// Views that touch each block.
+    pub pins: Vec<u32>,
+    /// Dirty pages, each of which has a promise of pool space.
+    pub reserved: u64,
+    /// Page-table nodes.
+    pub nodes: u64,
+    /// Holders of each inode slot: open files and shared mappings.
+    pub opens: Vec<u32>,
+    /// Shared mappings of each inode slot.
+    pub maps: Vec<u32>,
+}
+
+impl Fs {
+    /// Counts anew.
+    pub(super) fn census(&self) -> Census {
+        let control = self.region.control;
+        let inodes = control.counters().used_inodes.load(Acquire) as usize;
+        let frames = self.frames.total() as usize;
+        let mut census = Census {
+            refs: vec![0; frames],
+            pins: vec![0; frames / BLOCK_FRAMES],
+            reserved: 0,
+            nodes: 0,
+            opens: vec![0; inodes],
+            maps: vec![0; inodes],
+        };
+        self.inodes.all().for_each(|slot| self.count_inode(slot, &mut census));
+        self.count_views(&mut census);
+        for open in control.opens().iter().filter(|open| open.refs.load(Relaxed) != 0) {
+            census.opens[open.inode.load(Relaxed) as usize] += 1;
+        }
+        census
+    }
+
+    fn count_inode(&self, slot: u32, census: &mut Census) {
+        let s = self.inodes.slot(slot);
+        let table = self.inodes.table(slot);
+        census.nodes += table.count_nodes();
+        table.for_each(PageNo::new(0), PageNo::new(u64::MAX), &mut |_, cell| {
+            let entry = Entry::from_raw(cell.load(Relaxed));
+            if let Some(frame) = entry.dram() {
+                census.refs[frame.get() as usize] += 1;
+                census.reserved += (entry.is_dirty() || entry.is_flushing()) as u64;
+            }
+        });
+        if let Some(block) = s.cur_block.load(Relaxed).checked_sub(1) {
+            for i in (0..BLOCK_FRAMES).filter(|i| s.spare[i / 64].load(Relaxed) >> (i % 64) & 1 == 1) {
+                census.refs[block as usize * BLOCK_FRAMES + i] += 1;
+            }
+        }
+    }
+
+    fn count_views(&self, census: &mut Census) {
+        let control = self.region.control;
+        for proc in self.procs.in_use() {
+            let end = control.procs()[proc as usize].ledger_end.load(Acquire) as usize;
+            for view in control.ledger(proc)[..end].iter().filter_map(View::read) {
+                let last = view.first.plus(view.pages - 1);
+                (view.first.block()..=last.block()).for_each(|block| census.pins[block as usize] += 1);
+                if let Some(slot) = view.inode.checked_sub(1) {
+                    census.opens[slot as usize] += 1;
+                    census.maps[slot as usize] += 1;
+                }
+            }
+        }
+    }
+
+    /// Compares the counts that are kept with a census: one line a difference, none if all is exact. Nobody else may be at work.
+    pub fn check_counts(&self) -> Vec<String> {
+        let census = self.census();
+        let control = self.region.control;
+        let mut found = Vec::new();
+        let mut compare = |what: &str, is: u64, should: u64| {
+            if is != should {
+                found.push(format!("{what}: {is}, should be {should}"));
+            }
+        };
+        for (i, should) in census.refs.iter().enumerate() {
+            let used = control.frame_bits()[i / 64].load(Relaxed) >> (i % 64) & 1;
+            // The count of a free frame means nothing.
+            let is = control.refs()[i].load(Relaxed) as u64 * used;
+            compare(&format!("references of frame {i}"), is, *should as u64);
+            compare(&format!("use of frame {i}"), used, (*should != 0) as u64);
+        }
+        for (block, should) in census.pins.iter().enumerate() {
+            compare(&format!("views of block {block}"), self.frames.pins(block as u32) as u64, *should as u64);
+        }
+        let c = control.counters();
+        let free = census.refs.iter().filter(|n| **n == 0).count() as u64;
+        compare("free frames", c.dram_free.load(Relaxed), free);
+        compare("promised pool frames", c.pool_reserved.load(Relaxed), census.reserved);
+        let nodes = control.node_bits().iter().map(|w| w.load(Relaxed).count_ones() as u64).sum();
+        compare("page-table nodes", nodes, census.nodes);
+        for slot in self.inodes.all() {
+            let (s, i) = (self.inodes.slot(slot), slot as usize);
+            compare(&format!("holders of inode slot {i}"), s.opens.load(Relaxed) as u64, census.opens[i] as u64);
+            compare(&format!("shared mappings of inode slot {i}"), s.shared_maps.load(Relaxed) as u64, census.maps[i] as u64);
+        }
+        let mut holds = vec![0u32; control.opens().len()];
+        for proc in self.procs.in_use() {
+            let end = control.procs()[proc as usize].holds_end.load(Acquire) as usize;
+            for word in control.holds(proc)[..end].iter().map(|h| h.load(Acquire)).filter(|w| *w != 0) {
+                holds[open_slot_of(word)] += 1;
+            }
+        }
+        for (i, should) in holds.iter().enumerate() {
+            compare(&format!("holds of open file {i}"), control.opens()[i].refs.load(Relaxed) as u64, *should as u64);
+        }
+        found
+    }
+
+    /// Puts the frames' counts right. Nobody else is alive, and this process has no view.
+    pub(super) fn recount_frames(&self) {
+        let control = self.region.control;
+        let census = self.census();
+        for (word, chunk) in control.frame_bits().iter().zip(census.refs.chunks(64)) {
+            let bits = chunk.iter().enumerate().map(|(i, n)| ((*n != 0) as u64) << i).sum::<u64>();
+            word.store(bits, Release);
+        }
+        for (to, count) in control.refs().iter().zip(&census.refs) {
+            if to.load(Relaxed) != *count {
+                to.store(*count, Release);
+            }
+        }
+        control.pins().iter().for_each(|p| p.store(0, Release));
+        let c = control.counters();
+        c.dram_free.store(census.refs.iter().filter(|n| **n == 0).count() as u64, Release);
+        c.pool_reserved.store(census.reserved, Release);
+        c.block_hint.store(0, Release);
+        c.page_hint.store(FrameNo::new(self.frames.total() - 1).block(), Release);
+    }
+}
