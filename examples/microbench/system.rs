@@ -66,7 +66,7 @@ impl Bench {
         let (root, pool) = (disk.path().join("flac"), disk.path().join("pool"));
         std::fs::create_dir(&root).map_err(|error| format!("{}: {error}", root.display()))?;
         let size = if options.test { 512 << 20 } else { 8 << 30 };
-        flac::media::Pool::create(&pool, &flac::media::PoolOptions { size }).map_err(|error| error.to_string())?;
+        flac::media::Pool::create(&pool, &flac::media::PoolOptions { size, ..Default::default() }).map_err(|error| error.to_string())?;
         let shim = options.shim.clone().map_or_else(build_shim, Ok)?;
         Ok(Bench { disk, memory, huge, shim, root, pool })
     }

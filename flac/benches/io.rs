@@ -26,7 +26,7 @@ fn median(label: &str, mut f: impl FnMut(), per_round: u32) {
 
 fn main() {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    Pool::create(dir.path(), &PoolOptions { size: 4 << 30 }).expect("a pool");
+    Pool::create(dir.path(), &PoolOptions { size: 4 << 30, ..Default::default() }).expect("a pool");
     let mut config = Config::new(dir.path());
     config.dram = Some(1 << 30);
     let fs = Fs::open(&config).expect("it opens");

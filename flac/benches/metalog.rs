@@ -51,7 +51,7 @@ fn main() {
     let memory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a directory in memory");
     let (pool, run) = (disk.path().join("pool"), memory.path().join("run"));
     std::fs::create_dir(&run).expect("a run directory");
-    Pool::create(&pool, &PoolOptions { size: 1 << 30 }).expect("a pool");
+    Pool::create(&pool, &PoolOptions { size: 1 << 30, ..Default::default() }).expect("a pool");
     let meta = open(&pool, &run);
     let changes = 20_000 / scale;
 

@@ -26,7 +26,7 @@ struct Side {
 impl Side {
     fn new(attach: bool) -> Side {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        Pool::create(dir.path(), &PoolOptions { size: 4 << 30 }).expect("a pool");
+        Pool::create(dir.path(), &PoolOptions { size: 4 << 30, ..Default::default() }).expect("a pool");
         let mut config = Config::new(dir.path());
         config.dram = Some(512 << 20);
         config.attach = attach;

@@ -26,7 +26,7 @@ impl Space {
 
     fn with_dram(dram: u64) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        Pool::create(dir.path(), &PoolOptions { size: 1 << 30 }).expect("a pool");
+        Pool::create(dir.path(), &PoolOptions { size: 1 << 30, ..Default::default() }).expect("a pool");
         let mut config = Config::new(dir.path());
         config.dram = Some(dram);
         Space { fs: Fs::open(&config).expect("the pool opens"), dir }

@@ -53,6 +53,29 @@ pub struct Mkfs {
     /// Destroy the pool that is there
     #[arg(long)]
     pub force: bool,
+    /// What the pool lies on [default: what probing finds, each time]. dax: refuse anything else. block: do not map, even on DAX. dax-emulated: the code for
+    /// DAX on any file system, for tests; slower and no safer than the default
+    #[arg(long, value_enum)]
+    pub medium: Option<Medium>,
+    /// Experiments: let each access to a pool in memory take as long as on a published device
+    #[arg(long, value_enum)]
+    pub inject: Option<Device>,
+}
+
+/// Names of media.
+#[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Medium {
+    Dax,
+    Block,
+    Memory,
+    DaxEmulated,
+}
+
+/// Names of devices whose cost is known.
+#[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Device {
+    /// One Intel Optane DC persistent memory module
+    Optane,
 }
 
 #[derive(Args, Debug)]

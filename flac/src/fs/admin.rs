@@ -7,7 +7,7 @@ use super::io::IoVec;
 use crate::error::{Error, Result};
 use crate::media::file::{self, File};
 use crate::media::layout::{self, HEADER, Superblock};
-use crate::media::{Medium, Pool};
+use crate::media::{Medium, Model, Pool};
 use crate::metalog::Meta;
 use crate::region::{HUGE_DIR, SHM_DIR};
 use crate::sync::{Liveness, Ordering::Acquire};
@@ -37,6 +37,16 @@ impl Fs {
     /// What the pool lies on.
     pub fn medium(&self) -> Medium {
         self.pool.medium()
+    }
+
+    /// Why the pool is not on DAX; `None` if it is.
+    pub fn not_dax(&self) -> Option<&str> {
+        self.pool.not_dax()
+    }
+
+    /// Whose cost is injected into each access to the pool.
+    pub fn injected(&self) -> Option<Model> {
+        self.pool.model()
     }
 
     /// Writes all of `bytes` at `at` (an `O_APPEND` file: at its end).

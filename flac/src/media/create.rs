@@ -2,7 +2,7 @@
 
 use super::file::{self, File};
 use super::layout::{self, LogHeader, Superblock};
-use super::{Medium, Pool, PoolOptions};
+use super::{Medium, Model, Pool, PoolOptions, pool, probe};
 use crate::error::{Error, Result};
 use crate::units::{PAGE, Seq};
 use rustix::fs::{Mode, OFlags};
@@ -18,13 +18,17 @@ pub(crate) struct Geometry {
     pub log_bytes: u64,
     /// Bytes by which `frames` grows.
     pub grow_bytes: u64,
+    /// The medium that is asked for.
+    pub medium: Option<Medium>,
+    /// Whose cost is injected.
+    pub model: Option<Model>,
 }
 
 impl Geometry {
     /// Logs of 32 MiB (a sixteenth of small pools, but at least 1 MiB); growth by 8 MiB.
     pub(crate) fn of(size: u64) -> Self {
         let log_bytes = (size / 16).clamp(1 << 20, 32 << 20).next_multiple_of(PAGE as u64);
-        Self { size, log_bytes, grow_bytes: 8 << 20 }
+        Self { size, log_bytes, grow_bytes: 8 << 20, medium: None, model: None }
     }
 }
 
@@ -35,7 +39,7 @@ impl Pool {
     /// `Unusable` if the directory holds a pool or files named like a pool's, can't be written, or `size` is out of range.
     /// Whatever fails, no file that was there before is changed, and none is left behind.
     pub fn create(dir: &Path, options: &PoolOptions) -> Result<()> {
-        Self::create_with(dir, &Geometry::of(options.size))
+        Self::create_with(dir, &Geometry { medium: options.medium, model: options.model, ..Geometry::of(options.size) })
     }
 
     /// As [`Pool::create`], with everything chosen by the caller.
@@ -50,16 +54,31 @@ impl Pool {
         let mut uuid = [0; 16];
         rustix::rand::getrandom(&mut uuid, rustix::rand::GetRandomFlags::empty()).map_err(Error::io("getrandom"))?;
         let mut made = Made { dir, names: Vec::new() };
-        let memory = super::pool::medium_of(dir)? == Medium::Memory;
+        let in_memory = probe::check_wanted(dir, geometry.medium)?;
+        if geometry.model.is_some() && !in_memory && geometry.medium != Some(Medium::DaxEmulated) {
+            return Err(Error::Unusable(
+                "only a pool in memory can be slowed: choose a directory on a tmpfs, or --medium dax-emulated".into(),
+            ));
+        }
         let superblock = Superblock {
             version: layout::VERSION,
             features: 0,
             uuid,
             frames,
+            medium: probe::encode(geometry.medium),
             log_bytes: geometry.log_bytes,
-            grow_bytes: if memory { 0 } else { geometry.grow_bytes },
+            // What is stored to directly must be there before: a store can't answer "no space".
+            grow_bytes: if in_memory && geometry.medium != Some(Medium::DaxEmulated) { 0 } else { geometry.grow_bytes },
+            model: Model::encode(geometry.model),
         };
         let files = fill(&mut made, &superblock);
+        if files.is_ok() && geometry.medium == Some(Medium::Dax) {
+            let probed = probe::probe(dir, &pool::MAPPED_FILES, superblock.medium)?;
+            if let Some(why) = probed.not_dax {
+                let _ = rustix::fs::unlink(dir.join("superblock"));
+                return Err(Error::Unusable(format!("{} has no DAX: {why}; leave --medium away", dir.display())));
+            }
+        }
         files.map_err(|e| match e {
             Errno::NOSPC | Errno::DQUOT => Error::Unusable(format!("no room for a pool in {}: free some space", dir.display())),
             e => file::unusable(dir, e),

@@ -96,10 +96,14 @@ pub(crate) struct Superblock {
     pub uuid: Uuid,
     /// Frames the pool can hold.
     pub frames: u32,
+    /// The medium that mkfs was told to use; 0: what probing finds.
+    pub medium: u32,
     /// Bytes in each of the two log files.
     pub log_bytes: u64,
     /// Bytes by which the frames file grows; 0: it has its full size from the start.
     pub grow_bytes: u64,
+    /// Whose cost is injected, for experiments; 0: nobody's.
+    pub model: u32,
 }
 
 impl Superblock {
@@ -108,14 +112,13 @@ impl Superblock {
     /// To bytes.
     pub(crate) fn encode(&self) -> [u8; HEADER] {
         let w = Writer::new(Self::MAGIC).u32(self.version).u32(self.features).put(&self.uuid);
-        w.u32(self.frames).u32(0).u64(self.log_bytes).u64(self.grow_bytes).seal()
+        w.u32(self.frames).u32(self.medium).u64(self.log_bytes).u64(self.grow_bytes).u32(self.model).seal()
     }
     /// From bytes; `None` if they are no superblock or damaged.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut r = Reader::new(bytes, Self::MAGIC)?;
-        let (version, features, uuid, frames) = (r.u32(), r.u32(), r.take(), r.u32());
-        r.u32();
-        Some(Self { version, features, uuid, frames, log_bytes: r.u64(), grow_bytes: r.u64() })
+        let (version, features, uuid, frames, medium) = (r.u32(), r.u32(), r.take(), r.u32(), r.u32());
+        Some(Self { version, features, uuid, frames, medium, log_bytes: r.u64(), grow_bytes: r.u64(), model: r.u32() })
     }
     /// Whether `bytes` begin like a superblock, damaged or not.
     pub(crate) fn resembles(bytes: &[u8]) -> bool {

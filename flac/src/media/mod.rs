@@ -1,31 +1,65 @@
-//! The pool's files: superblock and data frames on a block or memory medium. Knows no file, no inode, no record.
+//! The pool's files: superblock and data frames on a DAX, block or memory medium. Knows no file, no inode, no record.
 //!
 //! `layout` holds every on-media structure (the metalog's too), `file` and `fd` are the file operations that the pool, the
-//! metalog and the KV share, `create` and `pool` are the pool itself.
+//! metalog and the KV share, `create`, `pool` and `frames` are the pool itself. `probe` tells the medium, `mapped` is a file whose bytes are stored to and
+//! loaded from directly, `lines` the processor's way to make stores durable, `model` the cost of a device that is not there.
 
 pub(crate) mod create;
 pub(crate) mod fd;
 pub(crate) mod file;
+mod frames;
 pub(crate) mod layout;
+mod lines;
+pub(crate) mod mapped;
+mod model;
 pub(crate) mod pool;
+mod probe;
 #[cfg(test)]
 mod tests;
 
 pub use fd::HIGH_FD;
+pub use lines::WriteBack;
+pub use model::Model;
 pub use pool::Pool;
 
 /// What the pool lies on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Medium {
+    /// Persistent memory behind a DAX file system, mapped with `MAP_SYNC`: a store whose cache line was written back is durable.
+    Dax,
+    /// The same code on a file system without DAX, mapped without `MAP_SYNC`, for tests: stores reach the page cache. **Cache lines
+    /// written back are not durable there**: on a disk a sync also flushes both files as on a block medium; on a tmpfs nothing is durable.
+    DaxEmulated,
     /// A file system on a disk: flushes reach the device.
     Block,
     /// A tmpfs: gone after a reboot.
     Memory,
 }
 
+impl Medium {
+    /// Its name, as `flac mkfs --medium` takes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Medium::Dax => "dax",
+            Medium::DaxEmulated => "dax-emulated",
+            Medium::Block => "block",
+            Medium::Memory => "memory",
+        }
+    }
+
+    /// Whether the frames are mapped, so that they are loaded from (and shown to programs) without reading them into DRAM first.
+    pub fn is_mapped(self) -> bool {
+        self != Medium::Block
+    }
+}
+
 /// How a pool is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PoolOptions {
     /// Bytes of file data that it can hold.
     pub size: u64,
+    /// The medium; `None`: what probing finds, each time the pool is opened.
+    pub medium: Option<Medium>,
+    /// Whose cost is added to each access, for experiments; not for [`Medium::Dax`] and [`Medium::Block`].
+    pub model: Option<Model>,
 }

@@ -1,33 +1,35 @@
-//! An open pool: reading and writing frames.
+//! An open pool: what it is, and room for its frames (`frames` reads and writes them).
 
-use super::Medium;
-use super::file::{self, File, PageBuffer};
+use super::file::{self, File};
 use super::layout::{self, HEADER, Superblock};
+use super::mapped::Mapped;
+use super::probe::{self, Probed};
+use super::{Medium, Model};
 use crate::error::{Error, Result};
 use crate::sync::{AtomicU64, Ordering};
 use crate::units::{PAGE, PoolFrame};
 use rustix::fs::{Access, AtFlags, OFlags};
-use rustix::io::{Errno, IoSlice};
+use rustix::io::Errno;
 use std::path::{Path, PathBuf};
 
-const TMPFS: u64 = 0x0102_1994;
-const RAMFS: u64 = 0x8584_58f6;
-const EXT4: u64 = 0xef53;
-const XFS: u64 = 0x5846_5342;
-
-/// Bytes that pass through a bounce buffer at a time.
-const BOUNCE: usize = 256 << 10;
+/// The files that are mapped on DAX.
+pub(super) const MAPPED_FILES: [&str; 3] = ["frames", "log.0", "log.1"];
 
 /// The superblock and the frames of a pool. Threads share it; a forked child may go on using it.
 pub struct Pool {
-    dir: PathBuf,
-    medium: Medium,
+    pub(super) dir: PathBuf,
+    probed: Probed,
     superblock: Superblock,
+    pub(super) model: Option<Model>,
     marks: File,
     /// Through the page cache.
-    cached: File,
+    pub(super) cached: File,
     /// Past the page cache, where the file system can.
-    direct: Option<File>,
+    pub(super) direct: Option<File>,
+    /// The frames file in memory, on media where a load reaches it. Long as the pool may grow.
+    pub(super) map: Option<Mapped>,
+    /// Bytes of `frames` that this process has seen to be there.
+    pub(super) seen: AtomicU64,
     /// One flush of the log's file covers the frames written before.
     one_flush: bool,
     /// Bytes of `frames` known to be written once and durable in size: [`layout::encode_grown`].
@@ -57,26 +59,33 @@ impl Pool {
         })?;
         let (superblock, _) = read_superblock(dir, &marks)?;
         let cached = open("frames", OFlags::empty()).map_err(|e| damaged_or(dir, "frames", e))?;
-        let fs_type = fs_type(dir)?;
-        let medium = medium_for(fs_type);
-        let direct = match medium {
+        let probed = probe::probe(dir, &MAPPED_FILES, superblock.medium)?;
+        let direct = match probed.medium {
             Medium::Block => open("frames", OFlags::DIRECT).ok(),
-            Medium::Memory => None,
+            _ => None,
+        };
+        let bytes = u64::from(superblock.frames) * PAGE as u64;
+        let map = match probed.medium {
+            Medium::Block => None,
+            medium => Some(Mapped::open(&cached, bytes as usize, medium == Medium::Dax).map_err(Error::io("mapping the pool"))?),
         };
         // ext4 and XFS overwrite in place: once the size is durable (`grown`), frames need no metadata of the file system, and a
         // flush of the log's file makes the device empty its cache of everything written before, O_DIRECT data included.
         // Elsewhere (btrfs writes to fresh space) the frames need an fdatasync of their own.
-        let one_flush = direct.is_some() && matches!(fs_type, EXT4 | XFS);
+        let one_flush = direct.is_some() && matches!(probed.fs_type, probe::EXT4 | probe::XFS);
         let grown = AtomicU64::new(read_grown(&marks).map_err(Error::io("reading the superblock"))?);
-        let pool = Pool { dir: dir.to_owned(), medium, superblock, marks, cached, direct, one_flush, grown, promised: AtomicU64::new(0) };
+        let model = Model::decode(superblock.model).filter(|_| map.is_some());
+        let (dir, promised, seen) = (dir.to_owned(), AtomicU64::new(0), AtomicU64::new(0));
+        let pool = Pool { dir, probed, superblock, model, marks, cached, direct, map, seen, one_flush, grown, promised };
         let len = pool.cached.len().map_err(Error::io("reading the pool's frames file"))?;
         let expected = if superblock.grow_bytes == 0 { pool.capacity() } else { pool.grown.load(Ordering::Relaxed) };
         if len < expected {
             return Err(Error::Corrupt(format!(
                 "{} was cut from {expected} to {len} bytes: restore the pool from a copy",
-                dir.join("frames").display()
+                pool.dir.join("frames").display()
             )));
         }
+        pool.seen.store(len, Ordering::Relaxed);
         Ok(pool)
     }
 
@@ -90,7 +99,27 @@ impl Pool {
     }
     /// What the pool lies on.
     pub fn medium(&self) -> Medium {
-        self.medium
+        self.probed.medium
+    }
+    /// Why the pool is not on DAX; `None` if it is.
+    pub fn not_dax(&self) -> Option<&str> {
+        self.probed.not_dax.as_deref()
+    }
+    /// Whose cost is injected.
+    pub fn model(&self) -> Option<Model> {
+        self.model
+    }
+    /// Whether the pool is gone after a reboot.
+    pub(crate) fn is_volatile(&self) -> bool {
+        probe::is_volatile(self.probed.fs_type)
+    }
+    /// Whether a write is as durable as it will be when it returns: on DAX, and where DAX is emulated in memory.
+    pub(crate) fn is_immediate(&self) -> bool {
+        match self.probed.medium {
+            Medium::Dax => true,
+            Medium::DaxEmulated => self.is_volatile(),
+            Medium::Block | Medium::Memory => false,
+        }
     }
     /// How many frames the pool can hold.
     pub fn frames(&self) -> u32 {
@@ -121,72 +150,19 @@ impl Pool {
         u64::from(self.superblock.frames) * PAGE as u64
     }
 
-    fn span(&self, first: PoolFrame, frames: usize) -> (u64, u64) {
+    pub(super) fn span(&self, first: PoolFrame, frames: usize) -> (u64, u64) {
         let start = u64::from(first.get()) * PAGE as u64;
         let end = start + (frames * PAGE) as u64;
         assert!(end <= self.capacity(), "frames {first:?} + {frames} lie outside the pool of {} frames", self.frames());
         (start, end)
     }
 
-    /// Reads `to.len() / 4096` frames from `first` on. Panics unless the length is a multiple of 4096 and the frames lie in the pool.
-    ///
-    /// # Errors
-    /// `Corrupt` if frames were never written; `Io`.
-    pub fn read(&self, first: PoolFrame, to: &mut [u8]) -> Result<()> {
-        assert_eq!(to.len() % PAGE, 0, "whole frames");
-        let (start, _) = self.span(first, to.len() / PAGE);
-        let read = |file: &File, to: &mut [u8], at| {
-            let n = file.read_at(to, at).map_err(Error::io("reading the pool"))?;
-            let short = || Error::Corrupt(format!("{} ends before byte {}", self.dir.join("frames").display(), at + to.len() as u64));
-            if n < to.len() { Err(short()) } else { Ok(()) }
-        };
-        match &self.direct {
-            None => read(&self.cached, to, start),
-            Some(direct) if to.as_ptr().align_offset(PAGE) == 0 => read(direct, to, start),
-            Some(direct) => {
-                let mut bounce = PageBuffer::new(BOUNCE.min(to.len()));
-                for (i, part) in to.chunks_mut(BOUNCE).enumerate() {
-                    let bounce = &mut bounce.as_mut_slice()[..part.len()];
-                    read(direct, bounce, start + (i * BOUNCE) as u64)?;
-                    part.copy_from_slice(bounce);
-                }
-                Ok(())
-            }
-        }
-    }
-
-    /// Writes contiguous frames from scattered memory: one page of 4096 bytes for each, fastest when page-aligned. The memory must
-    /// not change meanwhile. Panics unless the frames lie in the pool.
-    ///
-    /// # Durability
-    /// None by itself: follow with a metalog record and [`crate::metalog::Meta::sync`], or with [`Pool::flush_data`].
-    pub fn write(&self, first: PoolFrame, pages: &[&[u8]]) -> Result<()> {
-        assert!(pages.iter().all(|p| p.len() == PAGE), "whole frames");
-        let (start, _) = self.span(first, pages.len());
-        self.ensure(first.get() + pages.len() as u32)?;
-        let file = self.direct.as_ref().unwrap_or(&self.cached);
-        let what = "writing the pool";
-        if self.direct.is_none() || pages.iter().all(|p| p.as_ptr().align_offset(PAGE) == 0) {
-            let slices: Vec<IoSlice<'_>> = pages.iter().map(|p| IoSlice::new(p)).collect();
-            return file.write_vectored_at(&slices, start).map_err(Error::io(what));
-        }
-        let per_bounce = BOUNCE / PAGE;
-        let mut bounce = PageBuffer::new(BOUNCE.min(pages.len() * PAGE));
-        for (i, batch) in pages.chunks(per_bounce).enumerate() {
-            let bounce = &mut bounce.as_mut_slice()[..batch.len() * PAGE];
-            for (to, page) in bounce.chunks_exact_mut(PAGE).zip(batch) {
-                to.copy_from_slice(page);
-            }
-            file.write_at(bounce, start + (i * BOUNCE) as u64).map_err(Error::io(what))?;
-        }
-        Ok(())
-    }
-
     /// Makes every frame written before durable.
     pub fn flush_data(&self) -> Result<()> {
-        match self.medium {
-            Medium::Memory => Ok(()),
-            Medium::Block => self.cached.sync_data().map_err(Error::io("flushing the pool")),
+        match self.probed.medium {
+            // `write` has done it, where it can be done.
+            Medium::Dax | Medium::Memory => Ok(()),
+            Medium::DaxEmulated | Medium::Block => self.cached.sync_data().map_err(Error::io("flushing the pool")),
         }
     }
 
@@ -217,7 +193,7 @@ impl Pool {
         let need = (frames * PAGE as u64).min(self.capacity());
         let known = self.promised.load(Ordering::Relaxed);
         // On a tmpfs setting aside is allocating: memory for what may never be flushed.
-        if need <= known || self.medium == Medium::Memory {
+        if need <= known || self.is_volatile() {
             return Ok(());
         }
         let to = need.next_multiple_of(PROMISE).min(self.capacity());
@@ -291,21 +267,6 @@ pub(crate) fn read_superblock(dir: &Path, file: &File) -> Result<(Superblock, bo
         )));
     }
     Ok((superblock, sound.len() < 2 || sound[0] != sound[1]))
-}
-
-/// What `dir` lies on.
-pub(super) fn medium_of(dir: &Path) -> Result<Medium> {
-    fs_type(dir).map(medium_for)
-}
-
-fn medium_for(fs_type: u64) -> Medium {
-    if matches!(fs_type, TMPFS | RAMFS) { Medium::Memory } else { Medium::Block }
-}
-
-fn fs_type(dir: &Path) -> Result<u64> {
-    let stat = rustix::fs::statfs(dir).map_err(|e| file::unusable(dir, e))?;
-    // The field's type differs between architectures; magic numbers have 32 bits.
-    Ok(stat.f_type as u64 & 0xffff_ffff)
 }
 
 fn read_grown(marks: &File) -> rustix::io::Result<u64> {

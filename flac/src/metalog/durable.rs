@@ -17,6 +17,11 @@ impl Meta {
         if done() {
             return Ok(());
         }
+        if self.immediate {
+            // What is committed is durable; only the note is missing, of a writer that was killed before it.
+            self.note_durable(&self.position()?);
+            return Ok(());
+        }
         let _turn = self.syncing.lock()?;
         if done() {
             return Ok(());
@@ -46,10 +51,15 @@ impl Meta {
             self.logs.flush(position, header)?;
             self.shared.header.store(position.generation, Ordering::Release);
         }
-        self.shared.durable.fetch_max(position.seq.get(), Ordering::AcqRel);
-        self.shared.settled.fetch_max(position.known.get(), Ordering::AcqRel);
+        self.note_durable(position);
         self.logs.hint(position.generation, position.seq);
         Ok(())
+    }
+
+    /// Tells all processes that the log is durable up to `position`.
+    pub(super) fn note_durable(&self, position: &Position) {
+        self.shared.durable.fetch_max(position.seq.get(), Ordering::AcqRel);
+        self.shared.settled.fetch_max(position.known.get(), Ordering::AcqRel);
     }
 
     fn flush_data(&self) -> Result<()> {

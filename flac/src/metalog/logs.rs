@@ -25,7 +25,8 @@ pub(crate) struct Logs {
 impl Logs {
     /// Maps the logs of `pool`.
     pub(crate) fn open(pool: &Pool) -> Result<Logs> {
-        let map = |slot| LogMap::open(&log_path(pool.dir(), slot), pool.log_bytes());
+        let sync = pool.medium() == crate::media::Medium::Dax;
+        let map = |slot| LogMap::open(&log_path(pool.dir(), slot), pool.log_bytes(), sync, pool.is_immediate());
         Ok(Logs { maps: [map(0)?, map(1)?], uuid: pool.uuid() })
     }
 
@@ -79,9 +80,22 @@ impl Logs {
     }
 
     /// Writes a sealed record behind `position` and gives the position behind it. Panics if it does not fit.
+    ///
+    /// # Durability
+    /// That of [`LogMap::write`].
     pub(crate) fn append(&self, position: &Position, header: &RecordHeader, record: &[u8]) -> Position {
         self.map(position.generation).write(position.tail, record);
         advance(position, header, &record[RECORD_HEADER..])
+    }
+
+    /// Makes the record behind `position`, which a killed writer left, as durable as one whose [`Logs::append`] returned.
+    pub(crate) fn adopt(&self, position: &Position, header: &RecordHeader) {
+        self.map(position.generation).adopt(position.tail, header.space() as usize);
+    }
+
+    /// As [`Logs::adopt`], for the whole generation of `position`.
+    pub(crate) fn adopt_all(&self, position: &Position) {
+        self.map(position.generation).adopt(0, position.tail as usize);
     }
 
     /// Makes the bytes behind `position` no record.
@@ -101,7 +115,7 @@ impl Logs {
 
     /// Leaves a note that `seq` is durable. The note itself reaches the medium whenever the kernel likes.
     pub(crate) fn hint(&self, generation: u64, seq: Seq) {
-        self.map(generation).write(layout::HINT_AT, &layout::encode_hint(generation, seq));
+        self.map(generation).write_lazily(layout::HINT_AT, &layout::encode_hint(generation, seq));
     }
 }
 

@@ -1,9 +1,8 @@
 //! A log file in memory.
-#![expect(unsafe_code, reason = "the only file of the metalog that maps memory")]
 
 use crate::error::{Error, Result};
 use crate::media::file::File;
-use rustix::mm::{MapFlags, MsyncFlags, ProtFlags};
+use crate::media::mapped::Mapped;
 use std::path::Path;
 
 /// A log file, mapped whole and shared.
@@ -14,71 +13,66 @@ use std::path::Path;
 /// pages it wrote.
 /// Bytes go in and out by copy only: other processes write to it, each under the writer lock.
 pub(crate) struct LogMap {
-    start: *mut u8,
-    len: usize,
+    map: Mapped,
+    /// A write is durable when it returns.
+    immediate: bool,
 }
 
-// SAFETY: the pointer is only used to copy inside the mapping, which lives as long as the value.
-unsafe impl Send for LogMap {}
-// SAFETY: as above; who writes holds the writer lock of the KV, and who reads too.
-unsafe impl Sync for LogMap {}
-
 impl LogMap {
-    /// Maps `len` bytes of the file at `path`.
+    /// Maps `len` bytes of the file at `path`; `sync`: with `MAP_SYNC`; `immediate`: each write writes its cache lines back.
     ///
     /// # Errors
     /// `Corrupt` if the file is missing or shorter.
-    pub(crate) fn open(path: &Path, len: u64) -> Result<LogMap> {
+    pub(crate) fn open(path: &Path, len: u64, sync: bool, immediate: bool) -> Result<LogMap> {
         let file = open_log(path, len)?;
-        let len = len as usize;
-        let protection = ProtFlags::READ | ProtFlags::WRITE;
-        // SAFETY: a fresh mapping at an address of the kernel's choice.
-        let start = file.with(|fd| unsafe { rustix::mm::mmap(std::ptr::null_mut(), len, protection, MapFlags::SHARED, fd, 0) });
-        let start = start.map_err(Error::io("mapping the log"))?;
-        // SAFETY: the mapping just made; the advice changes no content. Without it, only speed is lost.
-        let _ = unsafe { rustix::mm::madvise(start, len, rustix::mm::Advice::Random) };
-        let start = start.cast();
-        Ok(LogMap { start, len })
+        let map = Mapped::open(&file, len as usize, sync).map_err(Error::io("mapping the log"))?;
+        map.advise_random();
+        Ok(LogMap { map, immediate })
     }
 
     /// Bytes in the log.
     pub(crate) fn len(&self) -> u64 {
-        self.len as u64
+        self.map.len() as u64
     }
 
     /// Copies bytes out. Panics if they lie outside.
     pub(crate) fn read(&self, at: u64, to: &mut [u8]) {
-        let at = self.check(at, to.len());
-        // SAFETY: inside the mapping (checked); `to` is the caller's own memory.
-        unsafe { std::ptr::copy_nonoverlapping(self.start.add(at), to.as_mut_ptr(), to.len()) };
+        self.map.read(at as usize, to);
     }
 
     /// Copies bytes in. Panics if they would lie outside.
+    ///
+    /// # Durability
+    /// On persistent memory at once, and with it whatever this thread wrote back before; elsewhere after [`LogMap::flush`].
     pub(crate) fn write(&self, at: u64, from: &[u8]) {
-        let at = self.check(at, from.len());
-        // SAFETY: inside the mapping (checked); `from` is the caller's own memory.
-        unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), self.start.add(at), from.len()) };
+        if !self.immediate {
+            return self.map.write_lazily(at as usize, from);
+        }
+        self.map.write(at as usize, from);
+        self.map.fence();
+    }
+
+    /// Copies bytes in that need not be durable.
+    pub(crate) fn write_lazily(&self, at: u64, from: &[u8]) {
+        self.map.write_lazily(at as usize, from);
+    }
+
+    /// Where writes are durable at once: makes so what a killed writer left in its processor's cache.
+    pub(crate) fn adopt(&self, at: u64, len: usize) {
+        if self.immediate {
+            self.map.persist(at as usize, len);
+            self.map.fence();
+        }
     }
 
     /// Makes the bytes from `from` to `to` durable, and, the file system allowing, all that the device was given before.
     pub(crate) fn flush(&self, from: u64, to: u64) -> rustix::io::Result<()> {
+        if self.immediate {
+            return Ok(());
+        }
         let from = from / 4096 * 4096;
         let to = to.next_multiple_of(4096).min(self.len() / 4096 * 4096);
-        let at = self.check(from, (to - from) as usize);
-        // SAFETY: whole pages inside the mapping; msync changes nothing in memory.
-        unsafe { rustix::mm::msync(self.start.add(at).cast(), (to - from) as usize, MsyncFlags::SYNC) }
-    }
-
-    fn check(&self, at: u64, len: usize) -> usize {
-        assert!(at.checked_add(len as u64).is_some_and(|end| end <= self.len()), "bytes {at} + {len} lie outside the log");
-        at as usize
-    }
-}
-
-impl Drop for LogMap {
-    fn drop(&mut self) {
-        // SAFETY: the mapping made by `open`; nothing points into it.
-        let _ = unsafe { rustix::mm::munmap(self.start.cast(), self.len) };
+        self.map.msync(from as usize, (to - from) as usize)
     }
 }
 

@@ -7,6 +7,8 @@
 //! *The log* is two preallocated files, used in turn; a generation begins when the log passes half its size and a checkpoint is made. Records are
 //! copied into the mapped file, so an append is no system call; [`Meta::sync`] makes all of them durable for all who wait.
 //!
+//! *On persistent memory* an append writes its cache lines back: a record is durable when it is committed, and a sync finds nothing to do.
+//!
 //! *One flush for data and record.* Data frames are written past the page cache before their record is appended, and the flush of the log makes
 //! the device empty its cache of both. Until then the device may have kept the record and lost the data: so records name the frames they
 //! rely on ([`MetaTxn::guard_data`]), and recovery takes a record whose data is not there for torn, unless a later record knew it to be durable.
@@ -70,6 +72,8 @@ pub struct Meta {
     frames: Option<File>,
     /// Nothing survives a power cut anyway.
     volatile: bool,
+    /// A record is durable when its append returns, and the data it relies on was so before.
+    immediate: bool,
     syncing: ProcessLock,
     checkpointing: ProcessLock,
 }
@@ -100,6 +104,7 @@ impl Meta {
             let Some((header, payload)) = self.logs.record_at(&position) else {
                 return Ok((kv, position));
             };
+            self.logs.adopt(&position, &header);
             let applied = recover::apply_payload(&mut kv, &payload)
                 .and_then(|()| kv.put(POSITION_KEY, &record::advance(&position, &header, &payload).encode()));
             if let Err(e) = applied {
@@ -240,6 +245,9 @@ impl MetaTxn<'_> {
             };
         }
         meta.shared.used.store(next.tail, Ordering::Relaxed);
+        if meta.immediate {
+            meta.note_durable(&next);
+        }
         Ok(next.seq)
     }
 }

@@ -6,9 +6,9 @@ use super::record::{Builder, Part};
 use super::{LogShared, Meta, PLACE_KEY, POSITION_KEY, checkpoint, position_in, recover};
 use crate::error::{Error, Result};
 use crate::kv::Kv;
+use crate::media::Pool;
 use crate::media::file::{self, File};
 use crate::media::layout::Position;
-use crate::media::{Medium, Pool};
 use crate::sync::Ordering;
 use crate::units::PAGE;
 use rustix::fs::{Mode, OFlags};
@@ -50,8 +50,8 @@ impl Meta {
         }
         drop(snapshot);
         shared.used.store(position.tail, Ordering::Relaxed);
-        let volatile = pool.medium() == Medium::Memory;
-        let frames = if volatile || pool.one_flush() {
+        let (volatile, immediate) = (pool.is_volatile(), pool.is_immediate());
+        let frames = if volatile || immediate || pool.one_flush() {
             None
         } else {
             Some(File::open(&pool.dir().join("frames"), OFlags::RDWR).map_err(|e| file::unusable(pool.dir(), e))?)
@@ -64,6 +64,7 @@ impl Meta {
             uuid: pool.uuid(),
             frames,
             volatile,
+            immediate,
             syncing: ProcessLock::new(dir.join("sync.lock")),
             checkpointing: ProcessLock::new(dir.join("checkpoint.lock")),
         })
@@ -115,7 +116,8 @@ fn begin_epoch(pool: &Pool, logs: &Logs, kv: &Kv, end: &Position) -> Result<Posi
         pool.flush_data()?;
         logs.flush(position, true)
     };
-    // What was read may have been in the page cache only.
+    // What was read may have been in the page cache only, or in that of the processor on which a writer was killed.
+    logs.adopt_all(end);
     flush(end)?;
     let mut record = Builder::new();
     record.add(Part::Epoch(random()?));

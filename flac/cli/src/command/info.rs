@@ -6,7 +6,7 @@ use crate::failure::{Failure, Outcome};
 use crate::human::{self, json, size};
 use crate::session::Session;
 use flac::fs::admin::{LogState, Volatile};
-use flac::media::Medium;
+use flac::media::{Medium, Model, WriteBack};
 use flac::units::PAGE;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,8 @@ struct Facts {
     pool: PathBuf,
     uuid: String,
     medium: Medium,
+    not_dax: Option<String>,
+    injected: Option<Model>,
     total: u64,
     free: u64,
     cache: Cache,
@@ -50,6 +52,8 @@ fn collect(pool: &Path) -> Result<Facts, Failure> {
         pool: pool.to_owned(),
         uuid: fs.uuid_hex(),
         medium: fs.medium(),
+        not_dax: fs.not_dax().map(str::to_owned),
+        injected: fs.injected(),
         total: frames.total * PAGE as u64,
         free: frames.free * PAGE as u64,
         cache: Cache { dir: (!session.is_first()).then(|| fs.run_dir().to_owned()), total: cache_total, free: cache_free },
@@ -69,11 +73,19 @@ fn as_text(facts: &Facts) -> String {
         let _ = writeln!(text, "{name:<12} {value}");
     };
     let medium = match facts.medium {
-        Medium::Block => "a file system on a disk",
-        Medium::Memory => "memory: gone after a reboot",
+        Medium::Dax => format!("persistent memory (DAX), written back with {}", WriteBack::detect().map_or("nothing", WriteBack::name)),
+        Medium::DaxEmulated => "emulated DAX: for tests".into(),
+        Medium::Block => "a file system on a disk".into(),
+        Medium::Memory => "memory: gone after a reboot".into(),
     };
     line("pool", format!("{} ({})", facts.pool.display(), facts.uuid));
-    line("medium", medium.into());
+    line("medium", medium);
+    if let Some(why) = &facts.not_dax {
+        line("", format!("not DAX: {why}"));
+    }
+    if let Some(device) = facts.injected {
+        line("", format!("each access takes as long as on the device `{}`", device.name()));
+    }
     line("space", format!("{}, {} free", size(facts.total), size(facts.free)));
     match &facts.cache.dir {
         Some(dir) => line("cache", format!("{}, {} free, in {}", size(facts.cache.total), size(facts.cache.free), dir.display())),
@@ -107,7 +119,9 @@ fn as_json(facts: &Facts) -> String {
     let fields = [
         ("pool", json(&facts.pool.to_string_lossy())),
         ("uuid", json(&facts.uuid)),
-        ("medium", json(if facts.medium == Medium::Block { "block" } else { "memory" })),
+        ("medium", json(facts.medium.name())),
+        ("not_dax_why", optional(facts.not_dax.clone())),
+        ("injected", optional(facts.injected.map(|device| device.name().to_owned()))),
         ("bytes", facts.total.to_string()),
         ("bytes_free", facts.free.to_string()),
         ("run_dir", optional(facts.cache.dir.as_ref().map(|dir| dir.to_string_lossy().into_owned()))),

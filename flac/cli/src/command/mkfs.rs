@@ -1,10 +1,10 @@
 //! `flac mkfs`.
 
-use crate::arguments::Mkfs;
+use crate::arguments::{self, Device, Mkfs};
 use crate::failure::{Failure, Outcome};
 use crate::human;
 use flac::fs::admin::Volatile;
-use flac::media::{Pool, PoolOptions};
+use flac::media::{Medium, Model, Pool, PoolOptions};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -21,19 +21,30 @@ pub fn run(pool: &Path, wanted: &Mkfs) -> Outcome {
         }
         destroy(pool)?;
     }
-    let size = make(pool, wanted.size)?;
+    let options = PoolOptions {
+        size: wanted.size.map_or_else(|| default_size(pool), Ok)?,
+        medium: wanted.medium.map(medium),
+        model: wanted.inject.map(|Device::Optane| Model::OptaneDcPmm),
+    };
+    Pool::create(pool, &options)?;
+    let size = options.size;
     human::to_stdout(&format!("made a pool for {} in {}\n", human::size(size), pool.display()));
     Ok(ExitCode::SUCCESS)
 }
 
-/// Makes a pool; its size.
-pub fn make(pool: &Path, size: Option<u64>) -> Result<u64, Failure> {
-    let size = match size {
-        Some(size) => size,
-        None => default_size(pool)?,
-    };
-    Pool::create(pool, &PoolOptions { size })?;
-    Ok(size)
+/// Makes a pool of the usual size on whatever medium is there.
+pub fn make(pool: &Path) -> Result<(), Failure> {
+    Pool::create(pool, &PoolOptions { size: default_size(pool)?, ..PoolOptions::default() })?;
+    Ok(())
+}
+
+fn medium(name: arguments::Medium) -> Medium {
+    match name {
+        arguments::Medium::Dax => Medium::Dax,
+        arguments::Medium::Block => Medium::Block,
+        arguments::Medium::Memory => Medium::Memory,
+        arguments::Medium::DaxEmulated => Medium::DaxEmulated,
+    }
 }
 
 /// Half of what is free where the pool goes.

@@ -23,7 +23,7 @@ pub fn run(pool: &Path, wanted: &Run) -> Outcome {
     }
     location::dram()?;
     if wanted.create && !pool.join("superblock").exists() {
-        super::mkfs::make(pool, None)?;
+        super::mkfs::make(pool)?;
     }
     // A bad pool is told now, once, not by every process of the program.
     Volatile::of(pool).and_then(|_| Pool::open(pool))?;

@@ -165,7 +165,7 @@ fn a_copied_pool_does_not_join_the_state_of_its_original() {
 fn a_pool_is_not_made_over_another_or_over_its_remains() {
     let place = used_pool();
     let before = files(&place.pool);
-    let options = PoolOptions { size: 1 << 20 };
+    let options = PoolOptions { size: 1 << 20, ..Default::default() };
     assert!(matches!(Pool::create(&place.pool, &options), Err(Error::Unusable(_))));
     assert!(files(&place.pool) == before);
     std::fs::remove_file(place.pool.join("superblock")).expect("removed");

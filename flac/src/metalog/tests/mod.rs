@@ -4,6 +4,7 @@ mod bad_input;
 mod checkpoints;
 mod crash;
 mod disk;
+mod immediate;
 mod processes;
 mod records;
 
@@ -46,14 +47,23 @@ const FRAMES: u32 = 64;
 
 impl Place {
     fn new() -> Place {
-        let place = Place::without_pool();
-        let geometry = Geometry { size: u64::from(FRAMES) * 4096, log_bytes: LOG_BYTES, grow_bytes: 64 << 10 };
+        Place::in_dir(&std::env::temp_dir(), None)
+    }
+
+    fn in_dir(dir: &Path, medium: Option<crate::media::Medium>) -> Place {
+        let place = Place::without_pool_in(dir);
+        let size = u64::from(FRAMES) * 4096;
+        let geometry = Geometry { size, log_bytes: LOG_BYTES, grow_bytes: 64 << 10, medium, ..Geometry::of(0) };
         Pool::create_with(&place.pool, &geometry).expect("a pool is made");
         place
     }
 
     fn without_pool() -> Place {
-        let root = tempfile::tempdir_in(std::env::temp_dir()).expect("a temporary directory");
+        Place::without_pool_in(&std::env::temp_dir())
+    }
+
+    fn without_pool_in(dir: &Path) -> Place {
+        let root = tempfile::tempdir_in(dir).expect("a temporary directory");
         let (pool, run) = (root.path().join("pool"), root.path().join("run"));
         std::fs::create_dir(&run).expect("a run directory");
         Place { _root: root, pool, run }

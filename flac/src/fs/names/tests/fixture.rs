@@ -45,7 +45,7 @@ impl Tree {
     pub fn new(root: &str) -> Self {
         let pool = TempDir::new(&std::env::temp_dir());
         let dir = pool.0.join("pool");
-        Pool::create(&dir, &PoolOptions { size: 64 << 20 }).unwrap();
+        Pool::create(&dir, &PoolOptions { size: 64 << 20, ..Default::default() }).unwrap();
         let config = Config { root: Some(root.into()), dram: Some(64 << 20), ..Config::new(dir) };
         let fs = Fs::open(&config).unwrap();
         fs.set_attr(Ino::ROOT, &SetAttr { mode: Some(0o777), ..Default::default() }, &owner()).unwrap();

@@ -1,6 +1,8 @@
 //! Frames come back as they were written; the files keep to themselves.
 #![expect(unsafe_code, reason = "closes descriptors as a careless program does")]
 
+mod media;
+
 use super::create::Geometry;
 use super::fd::Fd;
 use super::file::File;
@@ -18,7 +20,8 @@ fn temp() -> tempfile::TempDir {
 }
 
 fn pool_of(dir: &Path, frames: u64) -> Pool {
-    Pool::create_with(dir, &Geometry { size: frames * 4096, log_bytes: 64 << 10, grow_bytes: 256 << 10 }).expect("a pool is made");
+    Pool::create_with(dir, &Geometry { size: frames * 4096, log_bytes: 64 << 10, grow_bytes: 256 << 10, ..Geometry::of(0) })
+        .expect("a pool is made");
     Pool::open(dir).expect("a pool")
 }
 
@@ -104,7 +107,7 @@ fn a_cut_frames_file_is_refused() {
 fn a_pool_that_does_not_fit_leaves_nothing_behind() {
     let dir = temp();
     for size in [0, 1, u64::MAX] {
-        assert!(matches!(Pool::create(dir.path(), &PoolOptions { size }), Err(Error::Unusable(_))));
+        assert!(matches!(Pool::create(dir.path(), &PoolOptions { size, ..Default::default() }), Err(Error::Unusable(_))));
     }
     assert_eq!(std::fs::read_dir(dir.path()).expect("a directory").count(), 0);
 }
@@ -113,11 +116,11 @@ fn a_pool_that_does_not_fit_leaves_nothing_behind() {
 fn directories_above_are_made_and_files_take_the_directorys_permissions() {
     let dir = temp();
     let deep = dir.path().join("a/b/pool");
-    Pool::create(&deep, &PoolOptions { size: 1 << 20 }).expect("a pool");
+    Pool::create(&deep, &PoolOptions { size: 1 << 20, ..Default::default() }).expect("a pool");
     for (mode, expected) in [(0o770, 0o660), (0o700, 0o600), (0o2775, 0o664)] {
         let dir = temp();
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(mode)).expect("permissions");
-        Pool::create(dir.path(), &PoolOptions { size: 1 << 20 }).expect("a pool");
+        Pool::create(dir.path(), &PoolOptions { size: 1 << 20, ..Default::default() }).expect("a pool");
         for entry in std::fs::read_dir(dir.path()).expect("a directory") {
             assert_eq!(entry.expect("an entry").metadata().expect("attributes").permissions().mode() & 0o777, expected);
         }
@@ -153,7 +156,7 @@ proptest! {
     fn proptest_headers_come_back_and_damage_shows(
         (uuid, a, b, c, d) in any::<([u8; 16], u32, u64, u64, u64)>(), at in 0..HEADER, bit in 0..8u8
     ) {
-        let superblock = Superblock { version: 1, features: a, uuid, frames: a, log_bytes: b, grow_bytes: c };
+        let superblock = Superblock { version: 1, features: a, uuid, frames: a, medium: !a, log_bytes: b, grow_bytes: c, model: a / 3 };
         let log = LogHeader { generation: b, base: Seq::new(c), salt: d, uuid };
         let position = Position { generation: b, tail: c, seq: Seq::new(d), salt: b ^ c, known: Seq::new(d) };
         let checkpoint = CheckpointHeader { position, pool: a };

@@ -1,0 +1,122 @@
+//! Reading and writing the frames of an open pool: by loads and stores where the medium is mapped, else past the page cache where the file system can.
+
+use super::file::{File, PageBuffer};
+use super::mapped::Mapped;
+use super::{Medium, Model, Pool};
+use crate::error::{Error, Result};
+use crate::sync::Ordering;
+use crate::units::{PAGE, PoolFrame};
+use rustix::io::IoSlice;
+use std::time::Instant;
+
+/// Bytes that pass through a bounce buffer at a time.
+const BOUNCE: usize = 256 << 10;
+
+impl Pool {
+    /// Reads `to.len() / 4096` frames from `first` on. Panics unless the length is a multiple of 4096 and the frames lie in the pool.
+    ///
+    /// # Errors
+    /// `Corrupt` if frames were never written; `Io`.
+    pub fn read(&self, first: PoolFrame, to: &mut [u8]) -> Result<()> {
+        assert_eq!(to.len() % PAGE, 0, "whole frames");
+        let (start, end) = self.span(first, to.len() / PAGE);
+        if let Some(map) = &self.map {
+            self.check_there(end)?;
+            self.charged(Model::charge_read, to.len(), || map.read(start as usize, to));
+            return Ok(());
+        }
+        let read = |file: &File, to: &mut [u8], at| {
+            let n = file.read_at(to, at).map_err(Error::io("reading the pool"))?;
+            if n < to.len() { Err(self.too_short(at + to.len() as u64)) } else { Ok(()) }
+        };
+        match &self.direct {
+            None => read(&self.cached, to, start),
+            Some(direct) if to.as_ptr().align_offset(PAGE) == 0 => read(direct, to, start),
+            Some(direct) => {
+                let mut bounce = PageBuffer::new(BOUNCE.min(to.len()));
+                for (i, part) in to.chunks_mut(BOUNCE).enumerate() {
+                    let bounce = &mut bounce.as_mut_slice()[..part.len()];
+                    read(direct, bounce, start + (i * BOUNCE) as u64)?;
+                    part.copy_from_slice(bounce);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes contiguous frames from scattered memory: one page of 4096 bytes for each, fastest when page-aligned. The memory must
+    /// not change meanwhile. Panics unless the frames lie in the pool.
+    ///
+    /// # Durability
+    /// On DAX the frames are durable. Elsewhere none by itself: follow with a metalog record and [`crate::metalog::Meta::sync`], or with [`Pool::flush_data`].
+    pub fn write(&self, first: PoolFrame, pages: &[&[u8]]) -> Result<()> {
+        assert!(pages.iter().all(|p| p.len() == PAGE), "whole frames");
+        let (start, end) = self.span(first, pages.len());
+        self.ensure(first.get() + pages.len() as u32)?;
+        if let Some(map) = self.map.as_ref().filter(|_| self.medium() != Medium::Memory) {
+            self.check_there(end)?;
+            self.charged(Model::charge_write, pages.len() * PAGE, || store(map, start as usize, pages));
+            return Ok(());
+        }
+        let file = self.direct.as_ref().unwrap_or(&self.cached);
+        let what = "writing the pool";
+        if self.direct.is_none() || pages.iter().all(|p| p.as_ptr().align_offset(PAGE) == 0) {
+            let slices: Vec<IoSlice<'_>> = pages.iter().map(|p| IoSlice::new(p)).collect();
+            let write = || file.write_vectored_at(&slices, start).map_err(Error::io(what));
+            return self.charged(Model::charge_write, pages.len() * PAGE, write);
+        }
+        let per_bounce = BOUNCE / PAGE;
+        let mut bounce = PageBuffer::new(BOUNCE.min(pages.len() * PAGE));
+        for (i, batch) in pages.chunks(per_bounce).enumerate() {
+            let bounce = &mut bounce.as_mut_slice()[..batch.len() * PAGE];
+            for (to, page) in bounce.chunks_exact_mut(PAGE).zip(batch) {
+                to.copy_from_slice(page);
+            }
+            file.write_at(bounce, start + (i * BOUNCE) as u64).map_err(Error::io(what))?;
+        }
+        Ok(())
+    }
+
+    /// Where `count` frames from `first` on lie in this process's memory, on a mapped medium: valid for reading while the frames are used by an extent. They
+    /// never change while they are.
+    ///
+    /// # Errors
+    /// `Corrupt` if the frames file does not reach there.
+    pub fn mapped(&self, first: PoolFrame, count: usize) -> Result<Option<*const u8>> {
+        let Some(map) = &self.map else { return Ok(None) };
+        let (start, end) = self.span(first, count);
+        self.check_there(end)?;
+        Ok(Some(map.at(start as usize, count * PAGE)))
+    }
+
+    /// Runs `access`, which moves `bytes`, and takes as long as the injected device would.
+    fn charged<R>(&self, charge: impl Fn(Model, Instant, usize), bytes: usize, access: impl FnOnce() -> R) -> R {
+        let Some(model) = self.model else { return access() };
+        let start = Instant::now();
+        let result = access();
+        charge(model, start, bytes);
+        result
+    }
+
+    /// A load behind the end of the file would kill the process: asks first, for each byte once.
+    fn check_there(&self, end: u64) -> Result<()> {
+        if end <= self.seen.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let len = self.cached.len().map_err(Error::io("reading the pool's frames file"))?;
+        self.seen.fetch_max(len, Ordering::Relaxed);
+        if end <= len { Ok(()) } else { Err(self.too_short(end)) }
+    }
+
+    fn too_short(&self, end: u64) -> Error {
+        Error::Corrupt(format!("{} ends before byte {end}", self.dir.join("frames").display()))
+    }
+}
+
+/// Stores pages one behind the other; on DAX they are durable when this returns.
+fn store(map: &Mapped, start: usize, pages: &[&[u8]]) {
+    for (i, page) in pages.iter().enumerate() {
+        map.write(start + i * PAGE, page);
+    }
+    map.fence();
+}

@@ -1,0 +1,112 @@
+#![expect(unsafe_code, reason = "maps the pool's files, and copies into and out of the mappings")]
+//! A file of the pool mapped whole and shared: loads and stores instead of reads and writes.
+
+use super::file::File;
+use super::lines::{self, WriteBack};
+use crate::units::{BLOCK, PAGE};
+use rustix::mm::{MapFlags, MsyncFlags, ProtFlags};
+
+/// A mapping of the first `len` bytes of a file. Bytes behind the end of the file are SIGBUS: callers know how long it is.
+pub(crate) struct Mapped {
+    base: *mut u8,
+    len: usize,
+    how: WriteBack,
+}
+
+// SAFETY: the pointer is only used to copy inside the mapping, which lives as long as the value.
+unsafe impl Send for Mapped {}
+// SAFETY: as above: bytes go in and out by copy, and who may write which is the callers' rule (a frame has one writer, before anybody knows it).
+unsafe impl Sync for Mapped {}
+
+impl Mapped {
+    /// Maps `len` bytes of `file` at an address that agrees with the offset mod 2 MiB, so that huge entries can serve. With `sync` only persistent memory
+    /// will do, whose blocks the file system keeps where they are for as long as they are mapped.
+    ///
+    /// # Errors
+    /// With `sync`: `EOPNOTSUPP` (or `EINVAL` from a kernel that knows no `MAP_SYNC`) if the file is not on DAX.
+    pub(crate) fn open(file: &File, len: usize, sync: bool) -> rustix::io::Result<Mapped> {
+        let how = WriteBack::detect().unwrap_or(WriteBack::Clflush);
+        let len = len.next_multiple_of(PAGE);
+        // SAFETY: fresh address space at an address the kernel chooses.
+        let space = unsafe {
+            rustix::mm::mmap_anonymous(std::ptr::null_mut(), len + BLOCK, ProtFlags::empty(), MapFlags::PRIVATE | MapFlags::NORESERVE)?
+        };
+        let base = (space as usize).next_multiple_of(BLOCK);
+        let kind = if sync { MapFlags::SHARED_VALIDATE | MapFlags::SYNC } else { MapFlags::SHARED };
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        let map = |fd: rustix::fd::BorrowedFd<'_>| {
+            // SAFETY: [base, base + len) lies in the space just reserved, which nobody else knows.
+            unsafe { rustix::mm::mmap(base as *mut _, len, protection, kind | MapFlags::FIXED | MapFlags::NORESERVE, fd, 0) }
+        };
+        let mapped = file.with(map);
+        // The slack on both sides goes back; all of it if there is no mapping.
+        let (from, to) = if mapped.is_ok() { (base, base + len) } else { (base, base) };
+        for (start, end) in [(space as usize, from), (to, space as usize + len + BLOCK)] {
+            if end > start {
+                // SAFETY: part of the space reserved above, outside the mapping.
+                let _ = unsafe { rustix::mm::munmap(start as *mut _, end - start) };
+            }
+        }
+        mapped.map(|_| Mapped { base: base as *mut u8, len, how })
+    }
+
+    /// Bytes mapped.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The address of byte `at`. Panics if it lies outside.
+    pub(crate) fn at(&self, at: usize, len: usize) -> *mut u8 {
+        assert!(at.checked_add(len).is_some_and(|end| end <= self.len), "bytes {at} + {len} lie outside the mapping");
+        // SAFETY: inside the mapping (checked).
+        unsafe { self.base.add(at) }
+    }
+
+    /// Copies bytes out. Panics if they lie outside.
+    pub(crate) fn read(&self, at: usize, to: &mut [u8]) {
+        // SAFETY: inside the mapping (`at` checks); `to` is the caller's own memory.
+        unsafe { std::ptr::copy_nonoverlapping(self.at(at, to.len()), to.as_mut_ptr(), to.len()) };
+    }
+
+    /// Copies bytes in, past the cache; durable (where the medium is) after [`Mapped::fence`] by this thread.
+    pub(crate) fn write(&self, at: usize, from: &[u8]) {
+        // SAFETY: inside the mapping (`at` checks); `from` is the caller's own memory.
+        unsafe { lines::copy_past_cache(self.how, self.at(at, from.len()), from.as_ptr(), from.len()) };
+    }
+
+    /// Copies bytes in through the cache: they become durable whenever the processor likes.
+    pub(crate) fn write_lazily(&self, at: usize, from: &[u8]) {
+        // SAFETY: as above.
+        unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), self.at(at, from.len()), from.len()) };
+    }
+
+    /// Writes back what anybody stored in the range; durable after [`Mapped::fence`] by this thread.
+    pub(crate) fn persist(&self, at: usize, len: usize) {
+        // SAFETY: inside the mapping (`at` checks).
+        unsafe { lines::persist(self.how, self.at(at, len), len) };
+    }
+
+    /// Tells the kernel that single pages will be touched, in no order. For speed only.
+    pub(crate) fn advise_random(&self) {
+        // SAFETY: the mapping of this value; the advice changes no content.
+        let _ = unsafe { rustix::mm::madvise(self.base.cast(), self.len, rustix::mm::Advice::Random) };
+    }
+
+    /// Flushes the page cache's copy of the range (whole pages), and the device's cache.
+    pub(crate) fn msync(&self, at: usize, len: usize) -> rustix::io::Result<()> {
+        // SAFETY: inside the mapping (`at` checks); msync changes nothing in memory.
+        unsafe { rustix::mm::msync(self.at(at, len).cast(), len, MsyncFlags::SYNC) }
+    }
+
+    /// Ends what this thread wrote and wrote back.
+    pub(crate) fn fence(&self) {
+        lines::fence();
+    }
+}
+
+impl Drop for Mapped {
+    fn drop(&mut self) {
+        // SAFETY: the mapping made by `open`; nothing points into it.
+        let _ = unsafe { rustix::mm::munmap(self.base.cast(), self.len) };
+    }
+}
