@@ -2,13 +2,15 @@
 
 use crate::error::{Error, Result};
 use crate::region::{Control, HoldWord, PROCS, ProcSlot};
-use crate::sync::{AtomicU32, Liveness, Ordering::*};
+use crate::sync::{AtomicU32, AtomicU64, Liveness, Ordering::*};
 
 /// This process's place in the process table.
 pub struct Procs {
     control: Control,
     me: AtomicU32,
     token: AtomicU32,
+    /// The inode of this process's pid namespace, see [`pid_namespace`].
+    namespace: AtomicU64,
 }
 
 /// Bits of a token that hold the slot; the rest is its generation.
@@ -28,9 +30,14 @@ const USED: u32 = 2;
 impl Procs {
     /// Takes a process slot for this process.
     pub fn join(control: Control) -> Result<Procs> {
-        let me = take_slot(&control)?;
-        own(&control.procs()[me as usize]);
-        Ok(Procs { control, me: AtomicU32::new(me), token: AtomicU32::new(token_of(&control, me)) })
+        let namespace = pid_namespace();
+        let me = take_slot(&control, namespace)?;
+        Ok(Self::at(control, me, namespace))
+    }
+
+    fn at(control: Control, me: u32, namespace: u64) -> Procs {
+        let token = AtomicU32::new(token_of(&control, me));
+        Procs { control, me: AtomicU32::new(me), token, namespace: AtomicU64::new(namespace) }
     }
 
     /// Takes over slot `token` if it belongs to this process (same pid, before an exec), else joins afresh.
@@ -38,7 +45,7 @@ impl Procs {
         let known = control.procs().get(token as usize);
         match known {
             Some(slot) if slot.state.load(Acquire) == USED && slot.pid.load(Relaxed) == my_pid() => {
-                Ok(Procs { control, me: AtomicU32::new(token), token: AtomicU32::new(token_of(&control, token)) })
+                Ok(Self::at(control, token, pid_namespace()))
             }
             _ => Self::join(control),
         }
@@ -58,7 +65,7 @@ impl Procs {
 
     /// Takes a slot for a child about to be forked. Holds and ledger are copied by the caller.
     pub fn prepare_child(&self) -> Result<u32> {
-        let child = take_slot(&self.control)?;
+        let child = take_slot(&self.control, self.namespace.load(Relaxed))?;
         // The child will have started later than now: until it says when, its pid alone counts, or others would take it for dead and clean up after it.
         self.control.procs()[child as usize].since.store(0, Release);
         Ok(child)
@@ -78,7 +85,9 @@ impl Procs {
     pub fn become_child(&self, child: u32) {
         self.me.store(child, Relaxed);
         self.token.store(token_of(&self.control, child), Relaxed);
-        own(&self.control.procs()[child as usize]);
+        // A child can be the first of a new namespace.
+        self.namespace.store(pid_namespace(), Relaxed);
+        own(&self.control.procs()[child as usize], self.namespace.load(Relaxed));
     }
 
     /// Gives this process's slot back; holds and ledger are empty by now.
@@ -90,6 +99,14 @@ impl Procs {
     pub fn others(&self) -> impl Iterator<Item = u32> + '_ {
         let me = self.me();
         (0..PROCS as u32).filter(move |i| *i != me && self.control.procs()[*i as usize].state.load(Acquire) == USED)
+    }
+
+    /// Whether there is a process with the number of the one in `slot`: one system call, and nearly always [`Liveness::alive`].
+    pub fn is_number_used(&self, slot: u32) -> bool {
+        let p = &self.control.procs()[slot as usize];
+        let pid = rustix::process::Pid::from_raw(p.pid.load(Relaxed) as i32);
+        p.pid_ns.load(Relaxed) != self.namespace.load(Relaxed)
+            || pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
     }
 
     /// Claims the slot of a dead process so that nobody else cleans it up; [`Procs::reaped`] frees it.
@@ -149,12 +166,22 @@ impl Liveness for Procs {
             return false;
         }
         // Another namespace's pids mean nothing here: never take from them.
-        if p.pid_ns.load(Relaxed) != pid_namespace() {
+        if p.pid_ns.load(Relaxed) != self.namespace.load(Relaxed) {
             return true;
         }
         let pid = p.pid.load(Relaxed);
         pid != 0 && is_running(pid, p.since.load(Relaxed))
     }
+}
+
+/// `/proc/PID/stat`: the kernel's line about a process, as far as the fields needed here.
+fn stat_line(pid: u32) -> Option<Vec<u8>> {
+    let how = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC;
+    let file = rustix::fs::open(format!("/proc/{pid}/stat"), how, rustix::fs::Mode::empty()).ok()?;
+    let mut line = vec![0; 512];
+    let len = rustix::io::read(file, &mut line).ok()?;
+    line.truncate(len);
+    Some(line)
 }
 
 /// Whether process `pid` runs (a zombie does not) and started no later than `since` (nanoseconds since boot).
@@ -163,7 +190,7 @@ fn is_running(pid: u32, since: u64) -> bool {
     if rustix::process::test_kill_process(raw) == Err(rustix::io::Errno::SRCH) {
         return false;
     }
-    let Ok(stat) = std::fs::read(format!("/proc/{pid}/stat")) else {
+    let Some(stat) = stat_line(pid) else {
         // No procfs, or gone just now: the signal test alone decides.
         return rustix::process::test_kill_process(raw) != Err(rustix::io::Errno::SRCH);
     };
@@ -180,13 +207,13 @@ fn is_running(pid: u32, since: u64) -> bool {
     since == 0 || started * 10_000_000 <= since + 10_000_000
 }
 
-fn take_slot(control: &Control) -> Result<u32> {
+fn take_slot(control: &Control, namespace: u64) -> Result<u32> {
     for (i, slot) in control.procs().iter().enumerate() {
         if slot.state.load(Relaxed) == FREE && slot.state.compare_exchange(FREE, BUSY, AcqRel, Relaxed).is_ok() {
             slot.generation.fetch_add(1, AcqRel);
             slot.holds_end.store(0, Relaxed);
             slot.ledger_end.store(0, Relaxed);
-            own(slot);
+            own(slot, namespace);
             slot.state.store(USED, Release);
             return Ok(i as u32);
         }
@@ -194,10 +221,11 @@ fn take_slot(control: &Control) -> Result<u32> {
     Err(Error::Unusable(format!("{PROCS} processes already use this pool")))
 }
 
-fn own(slot: &ProcSlot) {
+/// This process is the one in `slot`, from now on.
+fn own(slot: &ProcSlot, namespace: u64) {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     slot.since.store(now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64, Relaxed);
-    slot.pid_ns.store(pid_namespace(), Relaxed);
+    slot.pid_ns.store(namespace, Relaxed);
     slot.pid.store(my_pid(), Release);
 }
 

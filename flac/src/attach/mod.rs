@@ -66,7 +66,7 @@ impl View {
 struct Own {
     /// Entry numbers in ascending order of address.
     index: Vec<u32>,
-    /// Numbers of empty entries.
+    /// Numbers of empty entries among those that were ever used; the others begin at `ledger_end`. So a process that attaches nothing touches none of this.
     free: Vec<u32>,
 }
 
@@ -80,8 +80,8 @@ pub struct Ledger {
 impl Ledger {
     /// The (empty) ledger of this process.
     pub fn new(control: Control, procs: Arc<Procs>) -> Self {
-        let free = (0..LEDGER as u32).rev().collect();
-        Ledger { control, procs, own: Spin::new(Own { index: Vec::with_capacity(LEDGER), free }) }
+        let own = Own { index: Vec::with_capacity(LEDGER), free: Vec::with_capacity(LEDGER) };
+        Ledger { control, procs, own: Spin::new(own) }
     }
 
     fn entries(&self) -> &'static [LedgerEntry] {
@@ -104,7 +104,9 @@ impl Ledger {
     pub fn add(&self, view: View) -> bool {
         let entries = self.entries();
         self.own.with(|Own { index, free }| {
-            let Some(number) = free.pop() else { return false };
+            let end = self.procs.slot().ledger_end.load(Relaxed);
+            let fresh = (end < LEDGER as u32).then_some(end);
+            let Some(number) = free.pop().or(fresh) else { return false };
             let at = index.partition_point(|n| entries[*n as usize].addr.load(Relaxed) < view.addr as u64);
             index.insert(at, number);
             let entry = &entries[number as usize];
@@ -202,8 +204,8 @@ impl Ledger {
         self.own.with(|Own { index, free }| {
             index.clear();
             free.clear();
-            for n in (0..LEDGER as u32).rev() {
-                let used = n < self.procs.slot().ledger_end.load(Relaxed) && View::read(&entries[n as usize]).is_some();
+            for n in (0..self.procs.slot().ledger_end.load(Relaxed)).rev() {
+                let used = View::read(&entries[n as usize]).is_some();
                 if used { index.push(n) } else { free.push(n) }
             }
             index.sort_by_key(|n| entries[*n as usize].addr.load(Relaxed));

@@ -79,7 +79,7 @@ impl Fs {
             self.find_next_ino()?;
             c.recovered.store(1, Release);
         }
-        self.reap(4);
+        self.reap(8, 1);
         if c.unclean.load(Relaxed) != 0 && self.procs.others().next().is_none() {
             self.rebuild()?;
         }

@@ -57,14 +57,18 @@ impl Fs {
         self.procs.leave();
     }
 
-    /// Cleans up after up to `most` dead processes.
-    pub(crate) fn reap(&self, most: usize) {
+    /// Cleans up after dead processes among `most`; looks closely at `closely` of them (a zombie, a number that is used again).
+    pub(crate) fn reap(&self, most: usize, closely: usize) {
         let c = self.region.control.counters();
         let start = c.reap_hint.load(Relaxed);
         let mut order: Vec<u32> = self.procs.others().collect();
         order.sort_by_key(|slot| slot.wrapping_sub(start) % PROCS as u32);
-        for slot in order.into_iter().take(most) {
-            c.reap_hint.store(slot + 1, Relaxed);
+        for (nth, slot) in order.into_iter().take(most).enumerate() {
+            if nth < closely {
+                c.reap_hint.store(slot + 1, Relaxed);
+            } else if self.procs.is_number_used(slot) {
+                continue;
+            }
             if self.procs.claim_dead(slot) {
                 c.unclean.fetch_add(1, Relaxed);
                 self.empty_slot(slot);
@@ -75,7 +79,7 @@ impl Fs {
 
     /// Cleans up after every dead process.
     pub fn reap_all(&self) {
-        self.reap(PROCS);
+        self.reap(PROCS, PROCS);
     }
 
     /// Drops everything that the process in `slot` holds.

@@ -58,10 +58,9 @@ impl Dram {
             rustix::fs::ftruncate(&file, len as u64).map_err(Error::io("size the DRAM tier"))?;
         }
         let base = aligned(&file, len)?;
-        let bits = || (0..(frames as usize).div_ceil(64)).map(|_| Default::default()).collect();
         let stat = rustix::fs::fstat(&file).map_err(Error::io("look at the DRAM tier"))?;
         let dev = (rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
-        Ok(Dram { base, frames, file, inode: stat.st_ino, dev, warm: bits(), seen: bits() })
+        Ok(Dram { base, frames, file, inode: stat.st_ino, dev, warm: bits(frames), seen: bits(frames) })
     }
 
     /// Inode number of the tier's file, to tell its mappings from others.
@@ -123,6 +122,14 @@ impl Dram {
             }
         }
     }
+}
+
+/// A bit for each frame, all 0. Fresh memory of the kernel's, so that a short-lived process faults in no page that it does not use: hence no atomics made one by one.
+fn bits(frames: u32) -> Box<[crate::sync::AtomicU64]> {
+    let words: Box<[u64]> = vec![0; (frames as usize).div_ceil(64)].into();
+    let words = Box::into_raw(words) as *mut [crate::sync::AtomicU64];
+    // SAFETY: just taken from a box; u64 and AtomicU64 agree in size, and here (an allocation of many words) in alignment.
+    unsafe { Box::from_raw(words) }
 }
 
 /// Maps `file` at an address that agrees with its offsets mod 2 MiB, so that the kernel can use huge entries.
