@@ -1,6 +1,7 @@
 //! FLAC: a flat cache over DRAM and persistent memory, and the FlacFS file system on it.
 //!
-//! [`Fs`] is the way in: one per process and pool. `ARCHITECTURE.md` draws the modules below and says who may call whom.
+//! Two ways in, one per process and pool: [`Fs`] for files, [`Space`] for programs that keep their data by address.
+//! `ARCHITECTURE.md` draws the modules below and says who may call whom.
 
 pub mod config;
 pub mod error;
@@ -16,6 +17,7 @@ mod planner;
 mod pool_space;
 mod procs;
 pub mod region;
+pub mod space;
 mod sync;
 mod table;
 pub mod units;
@@ -23,3 +25,4 @@ pub mod units;
 pub use config::Config;
 pub use error::{Error, Result};
 pub use fs::Fs;
+pub use space::Space;

@@ -51,6 +51,8 @@ unit!(
 impl Ino {
     /// The root directory of the file system.
     pub const ROOT: Ino = Ino(1);
+    /// The FLAC space (see [`crate::space`]): an inode without a name. Files get numbers below it.
+    pub const SPACE: Ino = Ino(1 << 56);
 }
 
 impl FrameNo {

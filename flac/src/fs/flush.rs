@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::inode::{SlotNo, flag, load_attr};
 use crate::metalog::MetaTxn;
 use crate::sync::Ordering::*;
+use crate::region::InodeSlot;
 use crate::table::Entry;
 use crate::units::{FrameNo, Ino, PAGE, PageNo, PoolFrame, Seq};
 
@@ -14,26 +15,27 @@ use crate::units::{FrameNo, Ino, PAGE, PageNo, PoolFrame, Seq};
 const BATCH: usize = 256;
 
 /// A page being flushed.
-struct Page {
-    no: PageNo,
+pub(crate) struct Page {
+    pub(crate) no: PageNo,
     /// What it shows; `None` is a punched hole.
-    frame: Option<FrameNo>,
+    pub(crate) frame: Option<FrameNo>,
     /// Where it goes, once that is decided.
-    to: Option<Extent>,
+    pub(crate) to: Option<Extent>,
 }
 
 /// What a flush took from the inode under its lock.
-struct Snapshot {
-    pages: Vec<Page>,
-    size: u64,
-    count: u64,
+pub(crate) struct Snapshot {
+    pub(crate) pages: Vec<Page>,
+    pub(crate) size: u64,
+    pub(crate) count: u64,
     /// Lowest page cut off since the last flush.
-    cut: Option<PageNo>,
+    pub(crate) cut: Option<PageNo>,
     /// The frames may change while they are written: a shared mapping shows them.
-    unstable: bool,
+    pub(crate) unstable: bool,
 }
 
-type Runs = Vec<(PoolFrame, u32)>;
+/// Pool frames, as (first, count).
+pub(crate) type Runs = Vec<(PoolFrame, u32)>;
 
 impl Fs {
     /// Makes the inode's data and attributes durable.
@@ -58,7 +60,7 @@ impl Fs {
         result.and(self.sync_log())
     }
 
-    fn sync_log(&self) -> Result<()> {
+    pub(crate) fn sync_log(&self) -> Result<()> {
         self.meta.sync(self.meta.last_seq())?;
         self.space.settle(&self.meta, &self.procs);
         if self.meta.checkpoint_due() {
@@ -69,11 +71,17 @@ impl Fs {
 
     /// Whether some inode has changes that the log does not know.
     pub fn is_dirty(&self) -> bool {
-        self.inodes.all().any(|slot| self.inodes.slot(slot).flags.load(Acquire) & flag::DIRTY != 0)
+        let dirty = |s: &InodeSlot| s.flags.load(Acquire) & flag::DIRTY != 0 && s.ino.load(Acquire) != Ino::SPACE.get();
+        self.inodes.all().any(|slot| dirty(self.inodes.slot(slot)))
     }
 
     /// Writes the inode's dirty pages to the pool and logs them; durable after the next sync of the log.
     pub(super) fn flush(&self, ino: Ino) -> Result<()> {
+        if ino == Ino::SPACE {
+            // Its pages become durable by their own commits, never by anybody else's flush.
+            self.discard_unused_space();
+            return Ok(());
+        }
         match self.inodes.hold(ino) {
             Some(slot) => {
                 let result = self.flush_held(slot, ino);
@@ -204,7 +212,7 @@ impl Fs {
     }
 
     /// Gives each page a pool frame and writes it there. No lock but the flush lock is held.
-    fn write_pages(&self, snapshot: &mut Snapshot) -> Result<()> {
+    pub(crate) fn write_pages(&self, snapshot: &mut Snapshot) -> Result<()> {
         let unstable = snapshot.unstable;
         let mut data: Vec<&mut Page> = snapshot.pages.iter_mut().filter(|p| p.frame.is_some()).collect();
         let mut at = 0;
@@ -243,15 +251,9 @@ impl Fs {
         if let Some(cut) = snapshot.cut
             && inode.attr.pages > 0
         {
-            cut_extents(&mut txn, ino, cut, &mut freed)?;
+            clear_extents(&mut txn, ino, cut, PageNo::new(u64::MAX), &mut freed)?;
         }
-        let mut at = 0;
-        while at < snapshot.pages.len() {
-            let chunk = snapshot.pages[at].no.get() / EXTENT_PAGES as u64;
-            let end = at + snapshot.pages[at..].iter().take_while(|p| p.no.get() / EXTENT_PAGES as u64 == chunk).count();
-            put_extents(&mut txn, ino, &snapshot.pages[at..end], &mut freed)?;
-            at = end;
-        }
+        put_extents(&mut txn, ino, &snapshot.pages, &mut freed)?;
         let mut attr = load_attr(self.inodes.slot(slot));
         (attr.size, attr.pages) = (snapshot.size, snapshot.count);
         let regular = inode.attr.kind() == libc::S_IFREG;
@@ -261,7 +263,7 @@ impl Fs {
     }
 
     /// Gives back the pool frames that this flush took in vain, and the promises that go with dirty pages.
-    fn free_written(&self, snapshot: &Snapshot) {
+    pub(crate) fn free_written(&self, snapshot: &Snapshot) {
         for page in &snapshot.pages {
             if let Some(extent) = page.to {
                 self.space.free_now(extent.frame, 1);
@@ -271,7 +273,7 @@ impl Fs {
     }
 
     /// Under the inode's lock: pages that did not change meanwhile become clean (or dirty again if the flush failed).
-    fn finish(&self, slot: SlotNo, snapshot: &Snapshot, ok: bool) {
+    pub(crate) fn finish(&self, slot: SlotNo, snapshot: &Snapshot, ok: bool) {
         let s = self.inodes.slot(slot);
         {
             let _write = self.inodes.lock(slot);
@@ -305,16 +307,20 @@ impl Fs {
     }
 }
 
-/// Deletes the extents of all pages from `cut` on.
-fn cut_extents(txn: &mut MetaTxn<'_>, ino: Ino, cut: PageNo, freed: &mut Runs) -> Result<()> {
+/// Deletes the extents of the pages [`from`, `to`).
+pub(crate) fn clear_extents(txn: &mut MetaTxn<'_>, ino: Ino, from: PageNo, to: PageNo, freed: &mut Runs) -> Result<()> {
     let prefix = extent_prefix(ino);
     let mut changes = Vec::new();
-    for pair in txn.scan(&prefix, &extent_key(ino, cut))? {
+    for pair in txn.scan(&prefix, &extent_key(ino, from))? {
         let (key, value) = pair?;
         let start = extent_start(key)?;
-        let keep = cut.get().saturating_sub(start.get()) as usize;
+        if start >= to {
+            break;
+        }
+        let keep = from.get().saturating_sub(start.get()) as usize;
+        let reach = (to.get() - start.get()).min(EXTENT_PAGES as u64) as usize;
         let mut extents: Vec<Option<Extent>> = decode_extents(value)?.collect();
-        for extent in extents.iter_mut().skip(keep).filter_map(Option::take) {
+        for extent in extents.iter_mut().take(reach).skip(keep).filter_map(Option::take) {
             add_run(freed, extent.frame);
         }
         changes.push((key.to_vec(), encode_extents(&extents)));
@@ -329,8 +335,14 @@ fn cut_extents(txn: &mut MetaTxn<'_>, ino: Ino, cut: PageNo, freed: &mut Runs) -
     Ok(())
 }
 
-/// Writes the extents of the flushed pages of one chunk.
-fn put_extents(txn: &mut MetaTxn<'_>, ino: Ino, pages: &[Page], freed: &mut Runs) -> Result<()> {
+/// Writes the extents of flushed pages, which are in ascending order.
+pub(crate) fn put_extents(txn: &mut MetaTxn<'_>, ino: Ino, pages: &[Page], freed: &mut Runs) -> Result<()> {
+    let chunk = |page: &Page| page.no.get() / EXTENT_PAGES as u64;
+    pages.chunk_by(|a, b| chunk(a) == chunk(b)).try_for_each(|pages| put_chunk(txn, ino, pages, freed))
+}
+
+/// As [`put_extents`], for pages of one chunk.
+fn put_chunk(txn: &mut MetaTxn<'_>, ino: Ino, pages: &[Page], freed: &mut Runs) -> Result<()> {
     let key = extent_key(ino, pages[0].no);
     let mut extents = [None; EXTENT_PAGES];
     if let Some(value) = txn.get(&key)? {

@@ -83,7 +83,9 @@ impl<V: View> Check<'_, V> {
         self.scan(b'I', |check, key, value| {
             let ino = key_ino(key)?;
             let inode = Inode::decode(ino, value)?;
-            let seen = Seen { inode, names: 0, entries: 0, subdirs: 0, orphan: false, pages: 0, attached: false };
+            // The FLAC space has no name, and is counted as if it had.
+            let names = (ino == Ino::SPACE) as u32;
+            let seen = Seen { inode, names, entries: 0, subdirs: 0, orphan: false, pages: 0, attached: false };
             check.inodes.insert(ino, seen);
             Ok(())
         })?;

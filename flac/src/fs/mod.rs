@@ -8,7 +8,7 @@ pub mod admin;
 pub mod attr;
 mod census;
 mod files;
-mod flush;
+pub(crate) mod flush;
 pub mod fsck;
 pub mod io;
 pub mod locks;
@@ -25,6 +25,8 @@ mod resize;
 mod share;
 pub mod stats;
 mod write;
+
+pub(crate) use share::ATTACH_MIN;
 
 use crate::attach::{Ledger, Memory};
 use crate::frame::Frames;

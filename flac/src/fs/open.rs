@@ -111,7 +111,8 @@ impl Fs {
 
     fn find_next_ino(&self) -> Result<()> {
         let txn = self.meta.read()?;
-        let last = match txn.last(b"I")? {
+        // Those of files: the FLAC space's number has another first byte.
+        let last = match txn.last(b"I\0")? {
             Some((key, _)) => super::record::key_ino(key)?,
             None => Ino::ROOT,
         };

@@ -13,7 +13,7 @@ use crate::table::Entry;
 use crate::units::{BLOCK, BLOCK_FRAMES, FrameNo, Ino, PAGE, PageNo};
 
 /// Below this a copy (2.4 us) beats the `mmap` alone (2.0 us) with its faults.
-pub(super) const ATTACH_MIN: usize = 64 << 10;
+pub(crate) const ATTACH_MIN: usize = 64 << 10;
 /// Fewer pages in a row are not worth a mapping of their own.
 const RUN_MIN: u64 = 16;
 const READ_WRITE: i32 = libc::PROT_READ | libc::PROT_WRITE;
@@ -195,6 +195,25 @@ impl Fs {
             }
         }
         Ok(())
+    }
+
+    /// Forgets the views that are mapped no longer, for programs that do not tell (see [`Fs::unmapped`]): libc unmaps what it freed by itself. Does nothing
+    /// where the kernel can't say what is mapped. No thread may be attaching meanwhile: a view is in the ledger before it is mapped.
+    pub(crate) fn forget_gone_views(&self) {
+        if self.ledger.is_empty() || !self.can_attach() {
+            return;
+        }
+        let mut at = 0;
+        while let Some(view) = self.ledger.first_in(at, usize::MAX & !(PAGE - 1)) {
+            at = view.end();
+            let offset = view.first.get() as u64 * PAGE as u64;
+            let shows = |vma: &crate::attach::Vma| {
+                vma.inode == self.region.dram.inode() && vma.start <= view.addr && vma.offset + (view.addr - vma.start) as u64 == offset
+            };
+            if !self.memory.vma(view.addr).is_some_and(|vma| shows(&vma)) {
+                self.unmapped(view.addr, view.end() - view.addr);
+            }
+        }
     }
 
     /// The program is about to change this range of its address space (munmap, mmap over it, mremap): the ledger forgets it.

@@ -14,6 +14,7 @@ pub(crate) mod mapped;
 mod model;
 pub(crate) mod pool;
 mod probe;
+mod size;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,7 @@ pub use fd::HIGH_FD;
 pub use lines::WriteBack;
 pub use model::Model;
 pub use pool::Pool;
+pub use size::default_size;
 
 /// What the pool lies on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

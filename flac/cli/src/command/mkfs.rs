@@ -8,9 +8,6 @@ use flac::media::{Medium, Model, Pool, PoolOptions};
 use std::path::Path;
 use std::process::ExitCode;
 
-/// No pool is larger unless asked for.
-const DEFAULT_MOST: u64 = 1 << 40;
-
 pub fn run(pool: &Path, wanted: &Mkfs) -> Outcome {
     if pool.join("superblock").exists() {
         if !wanted.force {
@@ -22,7 +19,7 @@ pub fn run(pool: &Path, wanted: &Mkfs) -> Outcome {
         destroy(pool)?;
     }
     let options = PoolOptions {
-        size: wanted.size.map_or_else(|| default_size(pool), Ok)?,
+        size: wanted.size.map_or_else(|| flac::media::default_size(pool), Ok)?,
         medium: wanted.medium.map(medium),
         model: wanted.inject.map(|Device::Optane| Model::OptaneDcPmm),
     };
@@ -34,7 +31,7 @@ pub fn run(pool: &Path, wanted: &Mkfs) -> Outcome {
 
 /// Makes a pool of the usual size on whatever medium is there.
 pub fn make(pool: &Path) -> Result<(), Failure> {
-    Pool::create(pool, &PoolOptions { size: default_size(pool)?, ..PoolOptions::default() })?;
+    Pool::create(pool, &PoolOptions { size: flac::media::default_size(pool)?, ..PoolOptions::default() })?;
     Ok(())
 }
 
@@ -45,28 +42,6 @@ fn medium(name: arguments::Medium) -> Medium {
         arguments::Medium::Memory => Medium::Memory,
         arguments::Medium::DaxEmulated => Medium::DaxEmulated,
     }
-}
-
-/// Half of what is free where the pool goes.
-fn default_size(pool: &Path) -> Result<u64, Failure> {
-    let mut place = pool;
-    let stat = loop {
-        match (rustix::fs::statvfs(place), place.parent()) {
-            (Ok(stat), _) => break stat,
-            (Err(rustix::io::Errno::NOENT), Some(parent)) => place = parent,
-            (Err(e), _) => return Err(Failure::on(place, e)),
-        }
-    };
-    let half = stat.f_bavail * stat.f_frsize / 2;
-    let size = half.min(DEFAULT_MOST) >> 20 << 20;
-    if size < 64 << 20 {
-        return Err(Failure::new(format!(
-            "{} has {} free: make room, or choose a size with --size",
-            place.display(),
-            human::size(half * 2)
-        )));
-    }
-    Ok(size)
 }
 
 /// Removes the pool and its volatile state; refused while somebody uses it.
