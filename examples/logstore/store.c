@@ -17,6 +17,8 @@
 #define SHARD_SPAN ((uint64_t)1 << 40)
 #define HALF (SHARD_SPAN / 2)
 #define GONE UINT32_MAX
+/* Where the first record lies in its half: not at its beginning, because 0 is no record's address. */
+#define FIRST 8
 #define COPY_AT_ONCE ((size_t)1 << 20)
 
 /* What precedes key and value of each record in the log; the next record begins at a multiple of 8. */
@@ -35,7 +37,6 @@ struct place {
 struct entry {
     char *key; /* NULL: never used */
     uint64_t at; /* of its newest record; 0: deleted */
-    uint64_t order; /* of that record: of two, the later counts */
 };
 
 struct store {
@@ -45,7 +46,6 @@ struct store {
     uint64_t start; /* of the shard's addresses */
     struct place log; /* what is committed */
     uint64_t tail; /* where the next record goes */
-    uint64_t order;
     bool committing;
     struct entry *index;
     size_t room, used, live;
@@ -118,13 +118,9 @@ static int entry_of(struct store *s, const char *key, struct entry **found) {
     return 0;
 }
 
-static void point(struct store *s, struct entry *entry, uint64_t at, uint64_t order) {
-    if (order < entry->order) {
-        return;
-    }
-    s->live += (at != 0) - (entry->at != 0);
+static void point(struct store *s, struct entry *entry, uint64_t at) {
+    s->live = s->live + (at != 0) - (entry->at != 0);
     entry->at = at;
-    entry->order = order;
 }
 
 /* --- the log -------------------------------------------------------------------------------------------------- */
@@ -139,7 +135,7 @@ static int read_head(struct store *s, uint64_t at, struct head *head) {
 
 /* Reads the log from begin to end. */
 static int replay(struct store *s) {
-    for (uint64_t at = s->log.base; at < s->log.end;) {
+    for (uint64_t at = s->log.base + FIRST; at < s->log.end;) {
         struct head head;
         struct entry *entry;
         int failed = read_head(s, at, &head);
@@ -158,16 +154,15 @@ static int replay(struct store *s) {
         if (failed) {
             return failed;
         }
-        point(s, entry, head.value_size == GONE ? 0 : at, ++s->order);
+        point(s, entry, head.value_size == GONE ? 0 : at);
         at += record_size(&head);
     }
     s->tail = s->log.end;
     return 0;
 }
 
-/* Commits the pages of [from, to), and that the log lies in [base, to). */
-static int commit(struct store *s, uint64_t from, uint64_t base, uint64_t to) {
-    struct place place = {base, to};
+/* Commits the pages of [from, to), and where the log lies. */
+static int commit(struct store *s, uint64_t from, uint64_t to, struct place place) {
     struct flac_change change = {s->name, strlen(s->name), &place, sizeof place};
     struct flac_metalog metalog = {&change, 1};
     pflush_handle *handle = NULL;
@@ -189,7 +184,7 @@ static int make_durable(struct store *s, uint64_t base, uint64_t mine) {
         uint64_t from = s->log.end, to = s->tail;
         s->committing = true;
         pthread_mutex_unlock(&s->lock);
-        int failed = commit(s, from, base, to);
+        int failed = commit(s, from, to, (struct place){base, to});
         pthread_mutex_lock(&s->lock);
         s->committing = false;
         if (!failed) {
@@ -221,16 +216,9 @@ static int append(struct store *s, const char *key, const void *value, uint32_t 
     failed = failed ? failed : zcopy_to_flac(at + sizeof head, key, key_size);
     failed = failed ? failed : zcopy_to_flac(at + sizeof head + key_size, value, value_size);
     if (!failed) {
-        uint64_t order = ++s->order;
         s->tail = at + record_size(&head);
+        point(s, entry, size == GONE ? 0 : at);
         failed = make_durable(s, base, s->tail);
-        if (!failed && s->log.base == base) {
-            /* The index may have grown meanwhile. */
-            failed = entry_of(s, key, &entry);
-            if (!failed) {
-                point(s, entry, size == GONE ? 0 : at, order);
-            }
-        }
     }
     pthread_mutex_unlock(&s->lock);
     return failed;
@@ -259,16 +247,13 @@ int store_open(struct store **store, const char *pool, unsigned shard, uint64_t 
     pthread_cond_init(&s->changed, NULL);
     snprintf(s->name, sizeof s->name, "log/%02u", shard);
     s->start = shard * SHARD_SPAN;
-    /* An address of 0 means "deleted" in the index: the log begins behind it. */
     s->log.base = s->start;
-    s->log.end = s->log.base + 8;
+    s->log.end = s->log.base + FIRST;
     struct flac_options options = {pool_size, 0, recover, s};
     int failed = init_flac(pool, &options);
-    s->log.base += 8;
     if (!failed) {
         failed = replay(s);
     }
-    s->log.base -= 8;
     /* What a compaction left behind that did not come to its end, or just did. */
     if (!failed) {
         failed = pfree(other_half(s), HALF, NULL);
@@ -332,7 +317,7 @@ static int copy_record(uint64_t from, uint64_t to, uint64_t size, char *buffer) 
 }
 
 static int write_new_log(struct store *s, struct entry *index, uint64_t base, uint64_t *end, char *buffer) {
-    uint64_t to = base + 8, committed = base;
+    uint64_t to = base + FIRST, committed = base;
     for (size_t i = 0; i < s->room; i++) {
         struct head head;
         if (!index[i].at) {
@@ -347,7 +332,7 @@ static int write_new_log(struct store *s, struct entry *index, uint64_t base, ui
         to += record_size(&head);
         /* Committed in pieces, so that the cache is not full of uncommitted pages; nothing refers to them yet. */
         if (to - committed > 16 * COPY_AT_ONCE) {
-            failed = commit(s, committed, s->log.base, s->log.end);
+            failed = commit(s, committed, to, s->log);
             if (failed) {
                 return failed;
             }
@@ -355,18 +340,19 @@ static int write_new_log(struct store *s, struct entry *index, uint64_t base, ui
         }
     }
     *end = to;
-    return commit(s, committed, base, to);
+    return commit(s, committed, to, (struct place){base, to});
 }
 
 int store_compact(struct store *s) {
     char *buffer = aligned_alloc(FLAC_PAGE, COPY_AT_ONCE);
     pthread_mutex_lock(&s->lock);
-    while (s->committing || s->log.end != s->tail) {
-        pthread_cond_wait(&s->changed, &s->lock);
+    int failed = 0;
+    while (!failed && (s->committing || s->log.end != s->tail)) {
+        failed = make_durable(s, s->log.base, s->tail);
     }
     uint64_t base = other_half(s), end;
     struct entry *index = malloc((s->room ? s->room : 1) * sizeof *index);
-    int failed = buffer && index ? 0 : -ENOMEM;
+    failed = failed ? failed : buffer && index ? 0 : -ENOMEM;
     if (!failed) {
         if (s->room) {
             memcpy(index, s->index, s->room * sizeof *index);
@@ -383,7 +369,7 @@ int store_compact(struct store *s) {
         failed = pfree(old, HALF, NULL);
     } else {
         /* The old log is as it was; what was written of the new one goes. */
-        pfree(base, HALF, NULL);
+        (void)pfree(base, HALF, NULL);
     }
     pthread_cond_broadcast(&s->changed);
     pthread_mutex_unlock(&s->lock);

@@ -1,7 +1,7 @@
 /* A log-structured key-value store on the FLAC space, in six calls of flac.h.
  *
  * A pool holds 64 stores, the shards. A shard is used by one process at a time, by any number of its threads; different shards by different processes at
- * once. Every call returns 0 or a negative errno. What put and delete have returned 0 for survives the death of the process and a power cut. */
+ * once. A value can be read before it is durable: when its put has not returned yet. After an error of put or delete either may be the case. Every call returns 0 or a negative errno. What put and delete have returned 0 for survives the death of the process and a power cut. */
 
 #ifndef STORE_H
 #define STORE_H

@@ -5,7 +5,7 @@
  * that has the space open, and is uncommitted until pflush_add() and pflush_commit() commit its page, together with changes of the program's own
  * records: the metalog, an ordered map of small keys and values that init_flac() hands back.
  *
- * All calls return 0 or a negative errno; no call changes errno. Sizes and addresses are bytes. No call may be made in a signal handler.
+ * All calls return 0 or a negative errno. Sizes and addresses are bytes. No call may be made in a signal handler.
  *
  * cc program.c $(pkg-config --cflags --libs flac)
  *
@@ -55,7 +55,7 @@ typedef struct pflush_handle pflush_handle;
 /*
  What init_flac calls with each metalog record; the memory is valid during the call only. It may call everything but init_flac and exit_flac.
  */
-typedef void (*flac_recover)(void *context, const void *key, uintptr_t key_size, const void *value, uintptr_t value_size);
+typedef void (*flac_recover)(void *context, const void *key, size_t key_size, const void *value, size_t value_size);
 
 /*
  How a space is opened. All zero is what init_flac takes for NULL.
@@ -95,7 +95,7 @@ typedef struct flac_change {
   /*
    Bytes of the key.
    */
-  uintptr_t key_size;
+  size_t key_size;
   /*
    The value; NULL: the record is deleted.
    */
@@ -103,7 +103,7 @@ typedef struct flac_change {
   /*
    Bytes of the value, at most FLAC_VALUE_MAX.
    */
-  uintptr_t value_size;
+  size_t value_size;
 } flac_change;
 
 /*
@@ -117,7 +117,7 @@ typedef struct flac_metalog {
   /*
    How many.
    */
-  uintptr_t count;
+  size_t count;
 } flac_metalog;
 
 #ifdef __cplusplus
@@ -161,7 +161,7 @@ int init_flac(const char *pm_path,
  */
 int zcopy_from_flac(void *to_addr,
                     flac_addr from_addr,
-                    uintptr_t size);
+                    size_t size);
 
 /*
  Moves `size` bytes (any number) from `from_addr` to the address `to_addr` of the space. All processes see them at once. They are
@@ -178,7 +178,7 @@ int zcopy_from_flac(void *to_addr,
  */
 int zcopy_to_flac(flac_addr to_addr,
                   const void *from_addr,
-                  uintptr_t size);
+                  size_t size);
 
 /*
  Adds the pages of `size` bytes from `addr` on, both multiples of 4096, to the handle `*handle`, with the content that they have now: what is moved there
@@ -195,7 +195,7 @@ int zcopy_to_flac(flac_addr to_addr,
  */
 int pflush_add(struct pflush_handle **handle,
                flac_addr addr,
-               uintptr_t size);
+               size_t size);
 
 /*
  Makes the handle's pages and the changes of the metalog durable, in one step: after a crash either all of it is there or nothing. *handle becomes NULL, in any
@@ -232,7 +232,7 @@ void pflush_cancel(struct pflush_handle **handle);
  The metalog's pointers are valid.
  */
 int pfree(flac_addr addr,
-          uintptr_t size,
+          size_t size,
           const struct flac_metalog *fs_metalog);
 
 /*
@@ -247,7 +247,7 @@ int pfree(flac_addr addr,
  */
 int flac_attach(void *to_addr,
                 flac_addr from_addr,
-                uintptr_t size,
+                size_t size,
                 int pmode);
 
 /*
