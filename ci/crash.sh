@@ -4,7 +4,7 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 found=0
-for name in crash kill; do
+for name in crash kill logstore; do
     if grep -q "^name = \"$name\"" Cargo.toml; then
         found=1
         cargo test --quiet --release --test "$name" -- "$@"

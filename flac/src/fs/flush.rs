@@ -6,8 +6,8 @@ use super::stats::Stats;
 use crate::error::{Error, Result};
 use crate::inode::{SlotNo, flag, load_attr};
 use crate::metalog::MetaTxn;
-use crate::sync::Ordering::*;
 use crate::region::InodeSlot;
+use crate::sync::Ordering::*;
 use crate::table::Entry;
 use crate::units::{FrameNo, Ino, PAGE, PageNo, PoolFrame, Seq};
 
