@@ -350,7 +350,7 @@ int store_compact(struct store *s) {
     while (!failed && (s->committing || s->log.end != s->tail)) {
         failed = make_durable(s, s->log.base, s->tail);
     }
-    uint64_t base = other_half(s), end;
+    uint64_t base = other_half(s), end = base;
     struct entry *index = malloc((s->room ? s->room : 1) * sizeof *index);
     failed = failed ? failed : buffer && index ? 0 : -ENOMEM;
     if (!failed) {

@@ -189,7 +189,7 @@ fn a_store_keeps_what_it_was_given() {
                 _ => site.flac(&["stop", "--discard"]),
             }
         }
-        assert_eq!(succeeds(&mut site.store(0, &["size"])), "1 keys, 40 bytes of log\n");
+        assert_eq!(succeeds(&mut site.store(0, &["size"])), "1 keys, 32 bytes of log\n");
         site.flac(&["fsck", "--data"]);
     }
 }
