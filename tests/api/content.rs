@@ -201,3 +201,24 @@ fn regression_a_view_split_after_its_file_is_gone_keeps_its_content() {
     assert!(buffer[middle] == pattern(1 << 20, 8), "the middle");
     memory.drop_from(&space.fs);
 }
+
+#[test]
+fn times_set_on_a_cached_file_are_in_the_log_with_its_next_flush() {
+    use flac::fs::attr::{SetAttr, Time};
+    let space = Space::new();
+    let (ino, id) = space.create("f", 0);
+    space.write(id, b"x", 0).unwrap();
+    space.fs.sync(ino).unwrap();
+    let then = Time { sec: 1_000_000_000, nsec: 123_456_789 };
+    let change = SetAttr { atime: Some(Some(then)), mtime: Some(Some(then)), ..Default::default() };
+    let mode = space.fs.attr(ino).unwrap().mode;
+    space.fs.set_attr(ino, &change, &ROOT).unwrap();
+    // Owner and mode as they are change nothing but ctime, and must not undo the times.
+    let same = SetAttr { mode: Some(mode & 0o7777), uid: Some(0), gid: Some(0), ..Default::default() };
+    space.fs.set_attr(ino, &same, &ROOT).unwrap();
+    assert_eq!((space.fs.attr(ino).unwrap().mtime, space.fs.attr(ino).unwrap().atime), (then, then));
+    space.fs.sync(ino).unwrap();
+    let space = space.reboot();
+    let attr = space.fs.attr(ino).unwrap();
+    assert_eq!((attr.mtime, attr.atime, attr.mode), (then, then, mode));
+}

@@ -204,6 +204,9 @@ impl Fs {
     /// `EPERM` if `who` is not the owner (or gives the file away); `EACCES` if both times are to become now and `who` may not
     /// write; `EOPNOTSUPP` for the mode of a symbolic link; `ENOENT`.
     pub fn set_attr(&self, ino: Ino, change: &SetAttr, who: &Creds<'_>) -> Result<()> {
+        if self.set_cached_times(ino, change, who)? {
+            return Ok(());
+        }
         let mut op = Change::begin(self)?;
         let mut inode = op.inode(ino)?;
         change.check(&inode.attr, who)?;
@@ -213,6 +216,25 @@ impl Fs {
         change.apply(&mut inode.attr, who, Time::now());
         op.put_timed(&inode, change.atime.is_some(), change.mtime.is_some())?;
         op.commit().map(drop)
+    }
+
+    /// The part of [`Fs::set_attr`] that needs no record: of a cached regular file only times change (owner and mode stay, or become what they are). As after a
+    /// write, they are in its slot, and in the log with its next flush. `false`: nothing is done yet.
+    fn set_cached_times(&self, ino: Ino, change: &SetAttr, who: &Creds<'_>) -> Result<bool> {
+        let mut done = Ok(false);
+        self.inodes.change_times(ino, &mut |attr| {
+            let mut new = *attr;
+            done = change.check(attr, who).map(|()| {
+                change.apply(&mut new, who, Time::now());
+                attr.is_file() && (new.mode, new.uid, new.gid) == (attr.mode, attr.uid, attr.gid)
+            });
+            let changes = matches!(done, Ok(true)) && *change != SetAttr::default();
+            if changes {
+                *attr = new;
+            }
+            changes
+        });
+        done
     }
 
     /// Changes owner and group as `chown` does: even if neither is given, set-id bits of what is no directory are cleared and ctime becomes now.

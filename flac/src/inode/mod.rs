@@ -249,6 +249,21 @@ impl Inodes {
         true
     }
 
+    /// As [`Inodes::change`] for times alone, which are then newer than the log; `f` says whether it has changed them.
+    pub fn change_times(&self, ino: Ino, f: &mut dyn FnMut(&mut Attr) -> bool) {
+        let Some(slot) = self.find(ino) else { return };
+        let s = self.slot(slot);
+        let _write = WriteGuard::lock(s, &*self.procs);
+        if s.ino.load(Acquire) != ino.get() {
+            return;
+        }
+        let mut attr = load_attr(s);
+        if f(&mut attr) {
+            s.flags.fetch_or(flag::TIMES, AcqRel);
+            store_attr(s, &attr);
+        }
+    }
+
     /// The last name of `ino` is gone. `true`: nobody holds it; its slot and pages are freed. `false`: it goes with its last holder.
     pub fn forget(&self, ino: Ino) -> bool {
         let Some(slot) = self.find(ino) else { return true };
