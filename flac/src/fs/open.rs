@@ -74,8 +74,9 @@ impl Fs {
         if c.recovered.load(Acquire) == 0 {
             self.make_stubs()?;
             self.init_root(0o755, rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())?;
-            self.recover_orphans()?;
+            // The frames of orphans are still theirs when they are counted: what is deleted afterwards frees them once.
             self.count_pool()?;
+            self.recover_orphans()?;
             self.find_next_ino()?;
             c.recovered.store(1, Release);
         }
