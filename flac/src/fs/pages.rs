@@ -244,13 +244,23 @@ impl Fs {
         }
     }
 
-    /// Runs `f`; while it fails for want of frames, makes some free and runs it again. No lock is held in between.
+    /// Runs `f`; while it fails for want of frames, or of pool space where some waits for the log, makes some free and runs it again. No lock
+    /// is held in between.
     pub(super) fn with_frames<T>(&self, mut f: impl FnMut() -> Result<T>) -> Result<T> {
         loop {
             match f() {
                 Err(Error::NoFrames) => self.reclaim()?,
+                Err(Error::NoSpace) if self.space.has_pending() => self.settle_space()?,
                 other => return other,
             }
         }
+    }
+
+    /// Makes the log durable, so that the pool frames that wait for it are free.
+    #[cold]
+    pub(super) fn settle_space(&self) -> Result<()> {
+        self.meta.settle()?;
+        self.space.settle(&self.meta, &self.procs);
+        Ok(())
     }
 }

@@ -51,7 +51,10 @@ impl Fs {
         let s = self.inodes.slot(slot);
         let within = size as usize % PAGE;
         if within != 0 {
-            self.zero_part(slot, PageNo::of(size), within, PAGE)?;
+            let mut left = 0;
+            let zeroed = self.zero_part(slot, PageNo::of(size), within, PAGE, &mut left);
+            self.space.unreserve(left);
+            zeroed?;
         }
         let cut = PageNo::of(size.next_multiple_of(PAGE as u64));
         self.inodes.release_block(slot);
@@ -86,18 +89,21 @@ impl Fs {
         Ok(())
     }
 
-    /// Zeroes bytes [from, to) of a page. Needs the inode's lock.
-    fn zero_part(&self, slot: SlotNo, page: PageNo, from: usize, to: usize) -> Result<()> {
+    /// Zeroes bytes [from, to) of a page. The pool space that this needs comes from `promised` as long as there is some; what was taken in vain
+    /// is put there. Needs the inode's lock.
+    fn zero_part(&self, slot: SlotNo, page: PageNo, from: usize, to: usize, promised: &mut u64) -> Result<()> {
         let entry = self.resident(slot, page)?;
         let Some(old) = entry.dram() else { return Ok(()) };
         let cell = self.cell(slot, page)?;
         let in_place = self.frames.is_exclusive(old) || self.inodes.slot(slot).shared_maps.load(Relaxed) != 0;
-        if !entry.is_dirty() && !self.reserve(1) {
+        let need = !entry.is_dirty() as u64;
+        if *promised < need && !self.reserve(need) {
             return Err(Error::NoSpace);
         }
+        *promised = promised.saturating_sub(need);
         let frame = match in_place {
             true => old,
-            false => self.frame_for(slot, page, false).inspect_err(|_| self.space.unreserve(!entry.is_dirty() as u64))?,
+            false => self.frame_for(slot, page, false).inspect_err(|_| *promised += need)?,
         };
         let bytes = self.region.dram.at(frame);
         // SAFETY: the frame lies in the tier and only this lock's holder writes it; the old one is not written meanwhile.
@@ -173,38 +179,56 @@ impl Fs {
     }
 
     fn fill_with(&self, slot: SlotNo, from: PageNo, to: PageNo, zeros: crate::units::FrameNo) -> Result<()> {
-        let mapped = self.inodes.slot(slot).shared_maps.load(Relaxed) != 0;
-        for page in (from.get()..to.get()).map(PageNo::new) {
-            let cell = self.cell(slot, page)?;
-            if !Entry::from_raw(cell.load(Relaxed)).is_hole() || mapped {
-                continue;
+        if self.inodes.slot(slot).shared_maps.load(Relaxed) != 0 {
+            return Ok(());
+        }
+        let pages = || (from.get()..to.get()).map(PageNo::new);
+        let mut holes = 0;
+        for page in pages() {
+            holes += Entry::from_raw(self.cell(slot, page)?.load(Relaxed)).is_hole() as u64;
+        }
+        if !self.reserve(holes) {
+            return Err(Error::NoSpace);
+        }
+        for page in pages() {
+            // The leaf is there since the holes were counted.
+            let Ok(cell) = self.cell(slot, page) else { continue };
+            if Entry::from_raw(cell.load(Relaxed)).is_hole() {
+                self.frames.get(zeros);
+                cell.store(Entry::written(zeros).raw(), Release);
+                self.inodes.slot(slot).pages.fetch_add(1, Relaxed);
             }
-            if !self.reserve(1) {
-                return Err(Error::NoSpace);
-            }
-            self.frames.get(zeros);
-            cell.store(Entry::written(zeros).raw(), Release);
-            self.inodes.slot(slot).pages.fetch_add(1, Relaxed);
         }
         Ok(())
     }
 
-    /// Makes [offset, end) read as zeros, whole pages as holes. Needs the inode's lock.
+    /// Makes [offset, end) read as zeros, whole pages as holes; nothing of it if there is no space. Needs the inode's lock.
     fn punch_range(&self, slot: SlotNo, offset: u64, end: u64) -> Result<()> {
-        let mut at = offset;
-        while at < end {
-            let page = PageNo::of(at);
-            let (from, to) = ((at - page.start()) as usize, (end - page.start()).min(PAGE as u64) as usize);
-            if to - from < PAGE {
-                self.zero_part(slot, page, from, to)?;
-            } else if self.inodes.slot(slot).shared_maps.load(Relaxed) != 0 {
-                // The frame is mapped: it stays, and is zeroed where it is.
-                self.zero_part(slot, page, 0, PAGE)?;
+        let mut need = 0;
+        let mapped = self.inodes.slot(slot).shared_maps.load(Relaxed) != 0;
+        for (page, from, to) in parts(offset, end) {
+            if mapped || to - from < PAGE {
+                let entry = self.resident(slot, page)?;
+                need += (entry.dram().is_some() && !entry.is_dirty()) as u64;
+            }
+        }
+        if !self.reserve(need) {
+            return Err(Error::NoSpace);
+        }
+        let punched = self.punch_parts(slot, offset, end, &mut need);
+        self.space.unreserve(need);
+        punched
+    }
+
+    fn punch_parts(&self, slot: SlotNo, offset: u64, end: u64, promised: &mut u64) -> Result<()> {
+        for (page, from, to) in parts(offset, end) {
+            // A mapped frame stays, and is zeroed where it is.
+            if to - from < PAGE || self.inodes.slot(slot).shared_maps.load(Relaxed) != 0 {
+                self.zero_part(slot, page, from, to, promised)?;
             } else if self.has_leaf(slot, page) {
                 let cell = self.cell(slot, page)?;
                 self.punch(slot, cell, Entry::from_raw(cell.load(Relaxed)));
             }
-            at = page.start() + to as u64;
         }
         Ok(())
     }
@@ -238,4 +262,16 @@ impl Fs {
         }
         if data { Err(Error::Os(libc::ENXIO)) } else { Ok(size) }
     }
+}
+
+/// The pages that the bytes [offset, end) lie in, and where in each.
+fn parts(offset: u64, end: u64) -> impl Iterator<Item = (PageNo, usize, usize)> {
+    let mut at = offset;
+    std::iter::from_fn(move || {
+        let page = PageNo::of(at);
+        let (from, to) = ((at - page.start()) as usize, end.saturating_sub(page.start()).min(PAGE as u64) as usize);
+        let part = (at < end).then_some((page, from, to));
+        at = page.start() + PAGE as u64;
+        part
+    })
 }

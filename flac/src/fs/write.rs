@@ -70,8 +70,9 @@ impl Fs {
                     done += n;
                     at = At::Offset(end);
                     // Space that waits for the log: make the log durable, then it is ours.
-                    self.meta.settle()?;
-                    self.space.settle(&self.meta, &self.procs);
+                    if let Err(e) = self.settle_space() {
+                        return if done > 0 { Ok((done, end)) } else { Err(e) };
+                    }
                 }
                 Ok((n, end, Some(e))) => return if done + n > 0 { Ok((done + n, end)) } else { Err(e) },
                 Err(e) => return Err(e),
