@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Processes killed at random moments, with and without loss of everything volatile. FLAC_SEED=N repeats a run.
+# Processes killed at random moments, with and without loss of everything volatile; power cuts on a simulated medium. FLAC_SEED=N repeats a run.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -11,3 +11,4 @@ for name in crash kill logstore; do
     fi
 done
 [ $found = 1 ] || echo "skipped: there are no kill tests in tests/ yet"
+FLAC_CUTS=${FLAC_CUTS:-3000} ci/power-cuts.sh

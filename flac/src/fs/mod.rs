@@ -24,6 +24,8 @@ pub mod record;
 mod resize;
 mod share;
 pub mod stats;
+#[cfg(test)]
+mod survival;
 mod write;
 
 pub(crate) use share::ATTACH_MIN;

@@ -75,7 +75,7 @@ impl Pool {
         if files.is_ok() && geometry.medium == Some(Medium::Dax) {
             let probed = probe::probe(dir, &pool::MAPPED_FILES, superblock.medium)?;
             if let Some(why) = probed.not_dax {
-                let _ = rustix::fs::unlink(dir.join("superblock"));
+                let _ = file::remove(&dir.join("superblock"));
                 return Err(Error::Unusable(format!("{} has no DAX: {why}; leave --medium away", dir.display())));
             }
         }
@@ -105,7 +105,7 @@ impl Made<'_> {
 impl Drop for Made<'_> {
     fn drop(&mut self) {
         for name in &self.names {
-            let _ = rustix::fs::unlink(self.dir.join(name));
+            let _ = file::remove(&self.dir.join(name));
         }
     }
 }
@@ -114,7 +114,7 @@ impl Drop for Made<'_> {
 fn fill(made: &mut Made<'_>, superblock: &Superblock) -> rustix::io::Result<()> {
     let frames = made.file("frames")?;
     if superblock.grow_bytes == 0 {
-        frames.with(|fd| rustix::fs::ftruncate(fd, u64::from(superblock.frames) * PAGE as u64))?;
+        frames.set_len(u64::from(superblock.frames) * PAGE as u64)?;
     }
     let mut salt = [0; 8];
     rustix::rand::getrandom(&mut salt, rustix::rand::GetRandomFlags::empty())?;
@@ -123,6 +123,7 @@ fn fill(made: &mut Made<'_>, superblock: &Superblock) -> rustix::io::Result<()> 
         let log = made.file(name)?;
         write_zeros(&log, superblock.log_bytes)?;
         log.write_at(&header.encode(), 0)?;
+        log.write_at(&header.encode(), layout::LOG_HEADER_COPY)?;
         log.sync_data()?;
         // Out of the page cache again, see `metalog::map`.
         log.with(|fd| rustix::fs::fadvise(fd, 0, None, rustix::fs::Advice::DontNeed))?;
@@ -132,7 +133,7 @@ fn fill(made: &mut Made<'_>, superblock: &Superblock) -> rustix::io::Result<()> 
     file.write_at(&superblock.encode(), 0)?;
     file.write_at(&superblock.encode(), layout::SUPERBLOCK_COPY)?;
     file.sync_data()?;
-    rustix::fs::rename(made.dir.join("superblock.new"), made.dir.join("superblock"))?;
+    file::rename(&made.dir.join("superblock.new"), &made.dir.join("superblock"))?;
     file::sync_dir(made.dir)
 }
 

@@ -2,6 +2,7 @@
 //! locks between processes.
 
 use super::fd::{Fd, FileId};
+use super::tap;
 use crate::error::Error;
 use crate::units::PAGE;
 use rustix::fd::BorrowedFd;
@@ -32,8 +33,10 @@ impl File {
 
     /// Makes a file that did not exist, with the permissions its directory suggests.
     pub(crate) fn create_new(path: &Path) -> rustix::io::Result<File> {
+        tap::taking(path, 0)?;
         let fd = Fd::open(path, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, Mode::RUSR | Mode::WUSR)?;
         inherit_permissions(path, &fd)?;
+        tap::created(path, fd.id());
         Ok(File { fd, path: path.to_owned(), flags: OFlags::RDWR })
     }
 
@@ -75,7 +78,25 @@ impl File {
 
     /// Sets space aside for [`offset`, `offset + len`) without changing the file's size.
     pub(crate) fn set_aside(&self, offset: u64, len: u64) -> rustix::io::Result<()> {
+        tap::taking(&self.path, len)?;
         self.with(|fd| rustix::fs::fallocate(fd, rustix::fs::FallocateFlags::KEEP_SIZE, offset, len))
+    }
+
+    /// Sets the size.
+    pub(crate) fn set_len(&self, len: u64) -> rustix::io::Result<()> {
+        self.with(|fd| rustix::fs::ftruncate(fd, len))?;
+        tap::resized(self.id(), len);
+        Ok(())
+    }
+
+    /// Writes some of `from` to the end of a file opened with `O_APPEND`; how much.
+    pub(crate) fn append(&self, from: &[u8]) -> rustix::io::Result<usize> {
+        tap::taking(&self.path, from.len() as u64)?;
+        let n = self.with(|fd| rustix::io::write(fd, from))?;
+        if cfg!(test) {
+            tap::appended(self.id(), self.len()?, &from[..n]);
+        }
+        Ok(n)
     }
 
     /// Reads until `to` is full or the file ends; how much was read.
@@ -100,7 +121,14 @@ impl File {
     }
 
     /// Writes all of `from` in order.
-    pub(crate) fn write_vectored_at(&self, from: &[IoSlice<'_>], mut offset: u64) -> rustix::io::Result<()> {
+    pub(crate) fn write_vectored_at(&self, from: &[IoSlice<'_>], offset: u64) -> rustix::io::Result<()> {
+        tap::taking(&self.path, 0)?;
+        self.put_all(from, offset)?;
+        tap::wrote(self.id(), offset, from, self.flags.contains(OFlags::DIRECT));
+        Ok(())
+    }
+
+    fn put_all(&self, from: &[IoSlice<'_>], mut offset: u64) -> rustix::io::Result<()> {
         const IOV_MAX: usize = 1024;
         self.with(|fd| {
             for batch in from.chunks(IOV_MAX) {
@@ -132,7 +160,9 @@ impl File {
 
     /// Makes content and size durable.
     pub(crate) fn sync_data(&self) -> rustix::io::Result<()> {
-        self.with(|fd| rustix::fs::fdatasync(fd))
+        self.with(|fd| rustix::fs::fdatasync(fd))?;
+        tap::flushed(self.id(), 0, u64::MAX);
+        Ok(())
     }
 
     /// Locks the file against other processes until any descriptor of it is closed, or [`File::unlock`]. The lock is the process's, so the kernel
@@ -169,7 +199,23 @@ fn inherit_permissions(path: &Path, fd: &Fd) -> rustix::io::Result<()> {
 /// Makes the names in `dir` durable.
 pub(crate) fn sync_dir(dir: &Path) -> rustix::io::Result<()> {
     let fd = Fd::open(dir, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
-    rustix::fs::fsync(&fd)
+    rustix::fs::fsync(&fd)?;
+    tap::dir_synced(dir);
+    Ok(())
+}
+
+/// Renames a file of the pool; what was at `to` is replaced.
+pub(crate) fn rename(from: &Path, to: &Path) -> rustix::io::Result<()> {
+    rustix::fs::rename(from, to)?;
+    tap::renamed(from, to);
+    Ok(())
+}
+
+/// Unlinks a file of the pool.
+pub(crate) fn remove(path: &Path) -> rustix::io::Result<()> {
+    rustix::fs::unlink(path)?;
+    tap::removed(path);
+    Ok(())
 }
 
 /// The names in `dir`, without `.` and `..`.

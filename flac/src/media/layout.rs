@@ -15,6 +15,8 @@ pub(crate) const GROWN_AT: u64 = 8192;
 pub(crate) const SUPERBLOCK_FILE: u64 = 12288;
 /// Offset of the durable hint in a log file.
 pub(crate) const HINT_AT: u64 = 512;
+/// Offset of the second copy of a log's header: written when the first is durable, so that one of them is whole whenever power fails.
+pub(crate) const LOG_HEADER_COPY: u64 = 1024;
 /// Offset of the first record in a log file.
 pub(crate) const LOG_START: u64 = 4096;
 /// Records begin at multiples of this.
@@ -24,7 +26,8 @@ pub(crate) const RECORD_HEADER: usize = 48;
 
 const RECORD_MAGIC: u32 = u32::from_le_bytes(*b"FLR1");
 
-const _: () = assert!(HINT_AT as usize >= HEADER && HINT_AT + 24 <= LOG_START);
+const _: () =
+    assert!(HINT_AT as usize >= HEADER && HINT_AT + 24 <= LOG_HEADER_COPY && LOG_HEADER_COPY as usize + HEADER <= LOG_START as usize);
 const _: () = assert!(RECORD_HEADER.is_multiple_of(RECORD_ALIGN) && (LOG_START as usize).is_multiple_of(RECORD_ALIGN));
 const _: () = assert!(GROWN_AT + HEADER as u64 <= SUPERBLOCK_FILE && SUPERBLOCK_COPY as usize >= HEADER);
 
@@ -162,6 +165,11 @@ impl LogHeader {
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut r = Reader::new(bytes, Self::MAGIC)?;
         Some(Self { generation: r.u64(), base: Seq::new(r.u64()), salt: r.u64(), uuid: r.take() })
+    }
+    /// The newer of the sound copies in the head of a log file, of which `bytes` are the first [`LOG_START`] bytes or more.
+    pub(crate) fn newest(bytes: &[u8]) -> Option<Self> {
+        let copies = [Self::decode(bytes), bytes.get(LOG_HEADER_COPY as usize..).and_then(Self::decode)];
+        copies.into_iter().flatten().max_by_key(|header| header.generation)
     }
 }
 

@@ -1,9 +1,12 @@
 #![expect(unsafe_code, reason = "maps the pool's files, and copies into and out of the mappings")]
 //! A file of the pool mapped whole and shared: loads and stores instead of reads and writes.
 
+use super::fd::FileId;
 use super::file::File;
 use super::lines::{self, WriteBack};
+use super::tap;
 use crate::units::{BLOCK, PAGE};
+use rustix::io::IoSlice;
 use rustix::mm::{MapFlags, MsyncFlags, ProtFlags};
 
 /// A mapping of the first `len` bytes of a file. Bytes behind the end of the file are SIGBUS: callers know how long it is.
@@ -11,6 +14,7 @@ pub(crate) struct Mapped {
     base: *mut u8,
     len: usize,
     how: WriteBack,
+    id: FileId,
 }
 
 // SAFETY: the pointer is only used to copy inside the mapping, which lives as long as the value.
@@ -47,7 +51,7 @@ impl Mapped {
                 let _ = unsafe { rustix::mm::munmap(start as *mut _, end - start) };
             }
         }
-        mapped.map(|_| Mapped { base: base as *mut u8, len, how })
+        mapped.map(|_| Mapped { base: base as *mut u8, len, how, id: file.id() })
     }
 
     /// Bytes mapped.
@@ -72,18 +76,22 @@ impl Mapped {
     pub(crate) fn write(&self, at: usize, from: &[u8]) {
         // SAFETY: inside the mapping (`at` checks); `from` is the caller's own memory.
         unsafe { lines::copy_past_cache(self.how, self.at(at, from.len()), from.as_ptr(), from.len()) };
+        tap::wrote(self.id, at as u64, &[IoSlice::new(from)], false);
+        tap::written_back(self.id, at as u64, (at + from.len()) as u64);
     }
 
     /// Copies bytes in through the cache: they become durable whenever the processor likes.
     pub(crate) fn write_lazily(&self, at: usize, from: &[u8]) {
         // SAFETY: as above.
         unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), self.at(at, from.len()), from.len()) };
+        tap::wrote(self.id, at as u64, &[IoSlice::new(from)], false);
     }
 
     /// Writes back what anybody stored in the range; durable after [`Mapped::fence`] by this thread.
     pub(crate) fn persist(&self, at: usize, len: usize) {
         // SAFETY: inside the mapping (`at` checks).
         unsafe { lines::persist(self.how, self.at(at, len), len) };
+        tap::written_back(self.id, at as u64, (at + len) as u64);
     }
 
     /// Tells the kernel that single pages will be touched, in no order. For speed only.
@@ -95,12 +103,15 @@ impl Mapped {
     /// Flushes the page cache's copy of the range (whole pages), and the device's cache.
     pub(crate) fn msync(&self, at: usize, len: usize) -> rustix::io::Result<()> {
         // SAFETY: inside the mapping (`at` checks); msync changes nothing in memory.
-        unsafe { rustix::mm::msync(self.at(at, len).cast(), len, MsyncFlags::SYNC) }
+        unsafe { rustix::mm::msync(self.at(at, len).cast(), len, MsyncFlags::SYNC) }?;
+        tap::flushed(self.id, at as u64, (at + len) as u64);
+        Ok(())
     }
 
     /// Ends what this thread wrote and wrote back.
     pub(crate) fn fence(&self) {
         lines::fence();
+        tap::fenced(self.id);
     }
 }
 

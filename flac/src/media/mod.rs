@@ -2,7 +2,8 @@
 //!
 //! `layout` holds every on-media structure (the metalog's too), `file` and `fd` are the file operations that the pool, the
 //! metalog and the KV share, `create`, `pool` and `frames` are the pool itself. `probe` tells the medium, `mapped` is a file whose bytes are stored to and
-//! loaded from directly, `lines` the processor's way to make stores durable, `model` the cost of a device that is not there.
+//! loaded from directly, `lines` the processor's way to make stores durable, `model` the cost of a device that is not there. `tap` is where tests hear
+//! of every change, `sim` simulates power cuts with it.
 
 pub(crate) mod create;
 pub(crate) mod fd;
@@ -14,7 +15,10 @@ pub(crate) mod mapped;
 mod model;
 pub(crate) mod pool;
 mod probe;
+#[cfg(test)]
+pub(crate) mod sim;
 mod size;
+pub(crate) mod tap;
 #[cfg(test)]
 mod tests;
 

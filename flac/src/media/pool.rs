@@ -231,7 +231,7 @@ impl Pool {
                 break;
             }
             let n = (zeros.len() as u64 - len % zeros.len() as u64).min(target - len) as usize;
-            match file.with(|fd| rustix::io::write(fd, &zeros[..n])) {
+            match file.append(&zeros[..n]) {
                 Ok(0) => return Err(Errno::NOSPC),
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(e) => return Err(e),

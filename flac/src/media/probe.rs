@@ -78,6 +78,9 @@ fn not_dax(dir: &Path, names: &[&str], fs_type: u64) -> Result<Option<String>> {
 }
 
 fn fs_type(dir: &Path) -> Result<u64> {
+    if let Some(simulated) = super::tap::fs_type(dir) {
+        return Ok(simulated);
+    }
     let stat = rustix::fs::statfs(dir).map_err(|e| file::unusable(dir, e))?;
     // The field's type differs between architectures; magic numbers have 32 bits.
     Ok(stat.f_type as u64 & 0xffff_ffff)

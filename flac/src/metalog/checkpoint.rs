@@ -48,16 +48,16 @@ pub(crate) fn write(
     let io = || Error::io(WRITING);
     let new =
         dir.join(format!("checkpoint.new.{}.{}", rustix::process::getpid().as_raw_nonzero(), rustix::thread::gettid().as_raw_nonzero()));
-    let _ = rustix::fs::unlink(&new);
+    let _ = file::remove(&new);
     let file = File::create_new(&new).map_err(io())?;
     let written = write_pairs(&file, uuid, snapshot, position).and_then(|()| {
         flush_data()?;
         file.sync_data().map_err(io())?;
-        rustix::fs::rename(&new, path(dir, position.generation)).map_err(io())?;
+        file::rename(&new, &path(dir, position.generation)).map_err(io())?;
         file::sync_dir(dir).map_err(io())
     });
     if written.is_err() {
-        let _ = rustix::fs::unlink(&new);
+        let _ = file::remove(&new);
     }
     written
 }
@@ -97,7 +97,7 @@ fn write_pairs(file: &File, uuid: &[u8; 16], snapshot: &ReadTxn<'_>, position: &
 pub(crate) fn remove_older(dir: &Path, oldest: u64) {
     for generation in list(dir).unwrap_or_default() {
         if generation < oldest {
-            let _ = rustix::fs::unlink(path(dir, generation));
+            let _ = file::remove(&path(dir, generation));
         }
     }
     for name in file::names_in(dir).unwrap_or_default() {
@@ -106,7 +106,7 @@ pub(crate) fn remove_older(dir: &Path, oldest: u64) {
             continue;
         };
         if rustix::process::test_kill_process(writer) == Err(rustix::io::Errno::SRCH) {
-            let _ = rustix::fs::unlink(dir.join(std::ffi::OsStr::new(std::str::from_utf8(&name).unwrap_or_default())));
+            let _ = file::remove(&dir.join(std::ffi::OsStr::new(std::str::from_utf8(&name).unwrap_or_default())));
         }
     }
 }

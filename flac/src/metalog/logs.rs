@@ -4,7 +4,7 @@ use super::map::LogMap;
 use super::record::{advance, follows};
 use crate::error::{Error, Result};
 use crate::media::Pool;
-use crate::media::layout::{self, HEADER, LOG_START, LogHeader, Position, RECORD_HEADER, RecordHeader};
+use crate::media::layout::{self, LOG_START, LogHeader, Position, RECORD_HEADER, RecordHeader};
 use crate::units::Seq;
 use std::path::{Path, PathBuf};
 
@@ -46,16 +46,23 @@ impl Logs {
 
     /// Whether the log holds generation `generation`.
     pub(crate) fn holds(&self, generation: u64) -> bool {
-        let mut bytes = [0; HEADER];
+        self.header(generation).is_some_and(|h| h.generation == generation && h.uuid == self.uuid)
+    }
+
+    fn header(&self, generation: u64) -> Option<LogHeader> {
+        let mut bytes = [0; LOG_START as usize];
         self.map(generation).read(0, &mut bytes);
-        LogHeader::decode(&bytes).is_some_and(|h| h.generation == generation && h.uuid == self.uuid)
+        LogHeader::newest(&bytes)
     }
 
     /// Begins the generation behind `position` and gives the position at its start. The generation before the current one is lost.
+    /// The header's second copy stays until the first is durable: a torn one means that the switch was not completed.
     pub(crate) fn begin_generation(&self, position: &Position) -> Result<Position> {
         let generation = position.generation + 1;
         let salt = random()?;
         let header = LogHeader { generation, base: position.seq, salt, uuid: self.uuid };
+        // The copy of the header that was here before may not have reached the medium since it was written.
+        self.map(generation).flush(0, LOG_START).map_err(Error::io("flushing the log"))?;
         self.map(generation).write(0, &header.encode());
         Ok(Position { generation, tail: LOG_START, seq: position.seq, salt, known: position.seq })
     }
@@ -110,7 +117,12 @@ impl Logs {
         if super::tests::before_flush(position.generation, from, position.tail) {
             return Ok(());
         }
-        self.map(position.generation).flush(from, position.tail).map_err(Error::io("flushing the log"))
+        let map = self.map(position.generation);
+        map.flush(from, position.tail).map_err(Error::io("flushing the log"))?;
+        if header && let Some(durable) = self.header(position.generation) {
+            map.write(layout::LOG_HEADER_COPY, &durable.encode());
+        }
+        Ok(())
     }
 
     /// Leaves a note that `seq` is durable. The note itself reaches the medium whenever the kernel likes.

@@ -31,7 +31,7 @@ impl Log {
         let file = open_log(&log_path(dir, slot), len)?;
         let mut bytes = vec![0; len as usize];
         file.read_at(&mut bytes, 0).map_err(Error::io("reading the log"))?;
-        let header = LogHeader::decode(&bytes).filter(|h| h.uuid == *uuid);
+        let header = LogHeader::newest(&bytes).filter(|h| h.uuid == *uuid);
         Ok(Log { bytes, header })
     }
 }
@@ -50,7 +50,7 @@ impl History {
             let header = log.header.filter(|h| h.generation == generation);
             let last = *history.positions.last().expect("the start is there");
             let Some(header) = header else {
-                // A header lies within one sector, so a power cut leaves the old one or the new one.
+                // A power cut leaves the old header or the new one, in one of the copies at least.
                 if generation == start.generation || log.header.is_none() {
                     return Err(damaged(dir, generation, 0, "has a damaged header, or that of another generation"));
                 }
@@ -228,10 +228,10 @@ pub(crate) fn rebuild(pool: &Pool, mut fresh: impl FnMut() -> Result<Kv>) -> Res
 
 /// Where the log of a pool without a checkpoint begins: the first generation starts with an empty state.
 pub(crate) fn first_start(pool: &Pool) -> Result<Position> {
-    let mut bytes = [0; layout::HEADER];
+    let mut bytes = [0; LOG_START as usize];
     let file = open_log(&log_path(pool.dir(), 1), pool.log_bytes())?;
     file.read_at(&mut bytes, 0).map_err(Error::io("reading the log"))?;
-    let header = LogHeader::decode(&bytes).filter(|h| h.generation == 1 && h.uuid == pool.uuid());
+    let header = LogHeader::newest(&bytes).filter(|h| h.generation == 1 && h.uuid == pool.uuid());
     let header = header.ok_or_else(|| damaged(pool.dir(), 1, 0, "has a damaged header, and there is no checkpoint"))?;
     Ok(Position { generation: 1, tail: LOG_START, seq: Seq::new(0), salt: header.salt, known: Seq::new(0) })
 }

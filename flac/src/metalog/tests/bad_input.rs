@@ -109,7 +109,7 @@ fn a_cut_or_missing_log_is_refused() {
 }
 
 #[test]
-fn a_damaged_log_header_is_refused_in_either_log() {
+fn one_damaged_log_header_does_no_harm_and_two_are_refused_in_either_log() {
     for slot in 0..2 {
         let place = used_pool();
         let (_pool, meta) = place.open();
@@ -118,7 +118,16 @@ fn a_damaged_log_header_is_refused_in_either_log() {
         meta.sync(meta.last_seq()).expect("a sync");
         let generation = meta.position().expect("a position").generation;
         drop(meta);
-        change(&place.pool.join(format!("log.{slot}")), |bytes| bytes[9] ^= 1);
+        let log = place.pool.join(format!("log.{slot}"));
+        let value = |place: &Place| super::state(&place.open().1).get(&b"x"[..]).cloned();
+        let sound = std::fs::read(&log).expect("the log");
+        for copy in [0, 1024] {
+            change(&log, |bytes| bytes[copy + 9] ^= 1);
+            place.reboot();
+            assert_eq!(value(&place), Some(b"y".to_vec()));
+            std::fs::write(&log, &sound).expect("the log");
+        }
+        change(&log, |bytes| [0, 1024].into_iter().for_each(|copy| bytes[copy + 9] ^= 1));
         place.reboot();
         if slot == generation % 2 {
             refused(&place, &["damaged", "copy"]);

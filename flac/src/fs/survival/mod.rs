@@ -1,0 +1,11 @@
+//! What survives: random work on a small pool, power cuts at every step of it, damaged pools, full pools; each compared with a model.
+//!
+//! `model` is what the tree must be after each step, `work` does the same to a real pool, `look` reads a pool back and compares. `cuts`, `fuzz` and
+//! `full` are the tests, `regression` has what they found; `crowd` runs the long ones in processes of their own, so that a hang or a crash is found and memory is given back.
+
+mod crowd;
+mod cuts;
+mod look;
+mod model;
+mod regression;
+mod work;
