@@ -4,7 +4,7 @@
 //! so no byte is lost where the source can be read twice.
 
 use crate::abi::{Out, fail};
-use crate::boundary::{Answer, Escape};
+use crate::boundary::{Answer, Escape, call_out};
 use crate::fds;
 use crate::transfer::{self, Bounce};
 use flac::Fs;
@@ -125,6 +125,7 @@ pub fn copy(from: End, from_at: Position, to: End, to_at: Position, len: usize) 
     Ok(done)
 }
 
+/// A pipe or socket may make the call wait: the program's handlers run meanwhile, as in the kernel's own copies.
 fn read(from: End, bounce: &mut Bounce, len: usize, at: Option<u64>) -> Answer<usize> {
     match from {
         End::Flac(fs, id) => transfer::read(fs, id, &[bounce.vec(len)], at),
@@ -132,7 +133,7 @@ fn read(from: End, bounce: &mut Bounce, len: usize, at: Option<u64>) -> Answer<u
             let to = bounce.bytes(len);
             Ok(match at {
                 Some(at) => rustix::io::pread(fd, to, at)?,
-                None => rustix::io::read(fd, to)?,
+                None => call_out(|| rustix::io::read(fd, to))?,
             })
         }
     }
@@ -145,7 +146,7 @@ fn write(to: End, bounce: &mut Bounce, len: usize, at: Option<u64>) -> Answer<us
             let from = bounce.bytes(len);
             Ok(match at {
                 Some(at) => rustix::io::pwrite(fd, from, at)?,
-                None => rustix::io::write(fd, from)?,
+                None => call_out(|| rustix::io::write(fd, from))?,
             })
         }
     }

@@ -45,7 +45,8 @@ pub fn open(fs: &Fs, ino: Ino, kind: u32, flags: c_int) -> Answer<c_int> {
         look_like(fs, ino, &stub);
     }
     let how = OFlags::from_bits_retain((flags & !(libc::O_CREAT | libc::O_EXCL | libc::O_TRUNC)).cast_unsigned());
-    let fd = rustix::fs::open(&stub, how, Mode::empty())?;
+    // This waits for the other end: handlers run as in any call that waits, and none of our locks is held.
+    let fd = crate::boundary::call_out(|| rustix::fs::open(&stub, how, Mode::empty()))?;
     fds::note_kernel(fd.as_raw_fd());
     Ok(fd.into_raw_fd())
 }

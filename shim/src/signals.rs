@@ -154,6 +154,11 @@ pub fn deliver() {
     }
 }
 
+/// Whether a signal was put off until this thread leaves our code.
+pub fn is_waiting() -> bool {
+    PENDING.with(Cell::get)
+}
+
 /// After a wait was interrupted: whether the signal's action says that the call goes on, as the kernel does for locks. Its handler has run then.
 pub fn restarts() -> bool {
     let restarts = PENDING.with(Cell::get) && {

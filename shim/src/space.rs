@@ -60,6 +60,7 @@ fn open() -> Answer<&'static Fs> {
             FS.store(std::ptr::from_ref(fs).cast_mut(), Ordering::Relaxed);
             fds::reconcile(fs);
             crate::signals::catch_faults();
+            flac::fs::locks::interrupted_by(crate::signals::is_waiting);
             STATE.store(OPEN, Ordering::Release);
             let frames = if fs.has_huge_frames() { "huge" } else { "small" };
             log::info(format_args!("process {pid} uses {} in {}, {frames} frames", wanted.pool.display(), fs.run_dir().display()));

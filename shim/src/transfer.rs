@@ -182,7 +182,7 @@ impl Bounce {
             unsafe { std::slice::from_raw_parts(v.iov_base.cast::<u8>(), len) },
         );
         // SAFETY: the pages are never written again: `self` ends here.
-        Ok(unsafe { rustix::pipe::vmsplice(pipe, &[range], flags) }?)
+        Ok(crate::boundary::call_out(|| unsafe { rustix::pipe::vmsplice(pipe, &[range], flags) })?)
     }
 }
 

@@ -9,6 +9,9 @@ cases![
     handler_may_write_to_the_same_file_meanwhile,
     signals_do_not_shorten_file_transfers,
     kill_in_the_middle_of_writes_leaves_others_working,
+    a_signal_ends_the_wait_for_a_lock_at_whatever_moment_it_comes,
+    handlers_run_while_sendfile_waits_for_a_full_pipe,
+    handlers_run_while_an_open_waits_for_the_other_end_of_a_fifo,
 ];
 
 fn handler_may_write_to_another_file_meanwhile(d: &Dir) -> Outcome {
@@ -98,5 +101,75 @@ fn kill_in_the_middle_of_writes_leaves_others_working(d: &Dir) -> Outcome {
             .iter()
             .all(|byte| *byte == 7 || *byte == 0)
     );
+    Ok(())
+}
+
+fn a_signal_ends_the_wait_for_a_lock_at_whatever_moment_it_comes(d: &Dir) -> Outcome {
+    let fd = d.open("f", b"");
+    let (ready_out, ready_in) = sys::pipe(0)?;
+    let holder = sys::fork(|| {
+        let own = sys::open(d.at("f"), libc::O_RDWR, 0).expect("open");
+        sys::flock(&own, libc::LOCK_EX).expect("flock");
+        sys::set_lock(&own, libc::F_SETLK, libc::F_WRLCK, sys::range(0, 0)).expect("lock");
+        sys::write(&ready_in, b"r").expect("write");
+        std::thread::sleep(Duration::from_secs(40));
+    });
+    sys::read(&ready_out, &mut [0; 1])?;
+    // One signal a wait, from right before the call to in the middle of the sleep.
+    let start = Instant::now();
+    for round in 0..200 {
+        sys::one_alarm(1 + round % 60)?;
+        let answer = match round % 2 {
+            0 => sys::set_lock(&fd, libc::F_SETLKW, libc::F_WRLCK, sys::range(0, 0)),
+            _ => sys::flock(&fd, libc::LOCK_EX),
+        };
+        // A signal before the call leaves the wait to the second one.
+        assert_eq!(answer.err(), Some(sys::EINTR), "round {round}");
+        assert!(start.elapsed() < Duration::from_secs(30), "round {round}");
+    }
+    drop(holder);
+    Ok(())
+}
+
+fn handlers_run_while_an_open_waits_for_the_other_end_of_a_fifo(d: &Dir) -> Outcome {
+    sys::mkfifo(d.at("p"), 0o600)?;
+    let (told_out, told_in) = sys::pipe(0)?;
+    // The handler is installed with SA_RESTART: the open goes on after it, and each signal finds a thread that can run it.
+    sys::write_on_alarm(told_in.raw(), 20_000)?;
+    let child = sys::fork(|| {
+        for _ in 0..3 {
+            sys::read(&told_out, &mut [0; 1]).expect("the handler's byte");
+        }
+        drop(sys::open(d.at("p"), libc::O_WRONLY, 0).expect("the other end"));
+    });
+    let fd = sys::open(d.at("p"), libc::O_RDONLY, 0)?;
+    let (writes, failures) = sys::stop_alarm()?;
+    assert!(writes >= 3 && failures == 0, "{writes} {failures}");
+    drop(fd);
+    child.succeeds();
+    Ok(())
+}
+
+fn handlers_run_while_sendfile_waits_for_a_full_pipe(d: &Dir) -> Outcome {
+    let fd = d.open("f", &vec![7; 1 << 20]);
+    let (out, into) = sys::pipe(0)?;
+    let (told_out, told_in) = sys::pipe(0)?;
+    sys::write_on_alarm(told_in.raw(), 20_000)?;
+    let child = sys::fork(|| {
+        for _ in 0..3 {
+            sys::read(&told_out, &mut [0; 1]).expect("the handler's byte");
+        }
+        let (mut left, mut buffer) = (1 << 20, vec![0; 1 << 16]);
+        while left > 0 {
+            left -= sys::read(&out, &mut buffer).expect("what was sent");
+        }
+    });
+    let mut sent = 0;
+    while sent < 1 << 20 {
+        sent += sys::sendfile(&into, &fd, &mut None, (1 << 20) - sent)?;
+    }
+    let (writes, failures) = sys::stop_alarm()?;
+    assert!(writes >= 3 && failures == 0, "{writes} {failures}");
+    child.succeeds();
     Ok(())
 }

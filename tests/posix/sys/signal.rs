@@ -49,6 +49,24 @@ pub fn stop_alarm() -> Sys<(u32, u32)> {
     Ok((WRITES.load(Ordering::Relaxed), FAILURES.load(Ordering::Relaxed)))
 }
 
+extern "C" fn on_one_alarm(_: i32) {}
+
+/// Interrupts this process after so many microseconds, and again every 20 ms (a call that starts late is interrupted, too), without SA_RESTART.
+pub fn one_alarm(microseconds: i64) -> Sys<()> {
+    // SAFETY: the handler does nothing; the structs are plain C data.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = (on_one_alarm as extern "C" fn(i32)) as usize;
+        if libc::sigaction(libc::SIGALRM, &raw const action, std::ptr::null_mut()) == -1 {
+            return Err(super::Errno::last());
+        }
+    }
+    let first = libc::timeval { tv_sec: 0, tv_usec: microseconds };
+    let again = libc::timeval { tv_sec: 0, tv_usec: 20_000 };
+    let timer = libc::itimerval { it_interval: again, it_value: first };
+    call!(libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut())).map(drop)
+}
+
 fn set_timer(microseconds: i64) -> Sys<()> {
     let interval = libc::timeval { tv_sec: 0, tv_usec: microseconds };
     let timer = libc::itimerval { it_interval: interval, it_value: interval };

@@ -25,6 +25,15 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// Bits below the generation in a raw [`OpenId`].
 const INDEX_BITS: u32 = 16;
 
+/// Whether a signal handler waits for the calling thread to leave FLAC. A signal that came before the sleep does not end it: this does, at the latest
+/// after [`PATIENCE`].
+static INTERRUPTED: std::sync::OnceLock<fn() -> bool> = std::sync::OnceLock::new();
+
+/// Says how a wait for a lock learns, before it sleeps, that a handler is waiting. Called once; without it only a sleep can be interrupted.
+pub fn interrupted_by(asked: fn() -> bool) {
+    let _ = INTERRUPTED.set(asked);
+}
+
 /// What `fcntl` is asked to do with a record lock.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ask {
@@ -210,6 +219,9 @@ impl Fs {
             }
             if !wait {
                 return fail(libc::EAGAIN);
+            }
+            if INTERRUPTED.get().is_some_and(|asked| asked()) {
+                return fail(libc::EINTR);
             }
             self.note_wait(want, &other)?;
             bucket.waiters.fetch_add(1, AcqRel);
