@@ -15,6 +15,8 @@ pub struct Transfer {
     pub bytes: usize,
     /// Whether whole 2 MiB pieces can be mapped by one entry each.
     pub huge: bool,
+    /// Whether the pages would have to be copied from a device slower than DRAM: 320 us for 2 MiB of it, so that showing them where they lie pays in any buffer.
+    pub slow: bool,
     /// How the buffer's pages stand; `None` if unknown.
     pub buffer: Option<Touched>,
     /// Whether the buffer is (part of) what the last read of this open file attached.
@@ -72,7 +74,7 @@ pub fn attach_pays(open: &OpenSlot, t: &Transfer) -> bool {
     if waiting {
         return false;
     }
-    if t.huge && t.bytes >= BLOCK {
+    if t.slow || t.huge && t.bytes >= BLOCK {
         return true;
     }
     match t.buffer {
@@ -108,7 +110,7 @@ pub fn share_was(habit: &AtomicU32, good: bool) {
 fn turned_out_badly(t: &Transfer, b: Touched) -> bool {
     let pages = t.bytes / PAGE;
     // An overwritten page costs a fault with a copy, 2 us; a page read through a 4 KiB entry half a microsecond; a copied page 0.14 us.
-    let cost = b.own * 14 + if t.huge { 0 } else { b.read * 3 };
+    let cost = b.own * 14 + if t.huge || t.slow { 0 } else { b.read * 3 };
     cost > pages
 }
 
@@ -121,7 +123,7 @@ mod tests {
         let mut attaches = 0;
         for _ in 0..count {
             // The last transfer's buffer counts as attached until a copy replaced it.
-            let t = Transfer { bytes: BLOCK, huge: true, buffer: Some(after_attach), again: attached };
+            let t = Transfer { bytes: BLOCK, huge: true, slow: false, buffer: Some(after_attach), again: attached };
             attached = attach_pays(open, &t);
             attaches += attached as usize;
         }

@@ -3,12 +3,17 @@
 //! The bitmap is volatile: whoever opens the pool first rebuilds it from the extents. Every dirty page has a promise (`pool_reserved`), so that a
 //! flush never finds the pool full. A freed frame waits in `pending` until the record that freed it is durable: before that a power cut would bring
 //! back a file that still needs it.
+//!
+//! On mapped media a view may show pool frames. Views count on the 2 MiB blocks they touch, as *pins*; a frame freed in a pinned block goes to *limbo*: still
+//! counted as used, so that no promise is made of it, until the last pin of its block is gone. A frame that is free when a pin comes is shown by nobody, and may be given out.
 
 use crate::metalog::Meta;
 use crate::procs::Procs;
 use crate::region::Control;
 use crate::sync::Ordering::*;
-use crate::units::{PoolFrame, Seq};
+use crate::units::{BLOCK_FRAMES, PoolFrame, Seq};
+
+const WORDS: usize = BLOCK_FRAMES / 64;
 
 /// The pool's free space.
 #[derive(Clone, Copy)]
@@ -103,14 +108,95 @@ impl PoolSpace {
     }
 
     /// Frees a run at once: nothing durable refers to it.
-    pub fn free_now(&self, first: PoolFrame, count: u32) {
-        let mut freed = 0;
-        for f in first.get()..first.get() + count {
-            let bit = 1u64 << (f % 64);
-            freed += (self.0.pool_bits()[f as usize / 64].fetch_and(!bit, AcqRel) & bit != 0) as u64;
+    pub fn free_now(&self, first: PoolFrame, count: u32, procs: &Procs) {
+        let _lock = self.0.counters().pool_lock.lock(procs);
+        self.release(first, count);
+    }
+
+    /// Frees a run, or what of it no view may show. Needs the pool lock: a pin that comes later can't be one for these frames, and one that goes meanwhile sweeps
+    /// afterwards.
+    fn release(&self, first: PoolFrame, count: u32) {
+        let c = self.0.counters();
+        let (mut freed, mut kept) = (0, None);
+        for frame in (0..count).map(|i| first.plus(i)) {
+            let (word, bit) = (frame.get() as usize / 64, 1u64 << (frame.get() % 64));
+            if self.0.pool_pins()[frame.block() as usize].load(SeqCst) == 0 {
+                freed += (self.0.pool_bits()[word].fetch_and(!bit, AcqRel) & bit != 0) as u64;
+            } else if self.0.pool_bits()[word].load(Relaxed) & bit != 0 && self.0.limbo()[word].fetch_or(bit, SeqCst) & bit == 0 {
+                c.pool_limbo.fetch_add(1, SeqCst);
+                kept = Some(frame.block());
+            }
         }
-        self.0.counters().pool_free.fetch_add(freed, AcqRel);
-        self.0.counters().pool_hint.fetch_min(first.get() as u64, AcqRel);
+        c.pool_free.fetch_add(freed, AcqRel);
+        c.pool_hint.fetch_min(first.get() as u64, AcqRel);
+        if kept.is_some() {
+            // The last view may have gone between the two looks, and found nothing to sweep.
+            (first.block()..=first.plus(count - 1).block()).for_each(|block| self.sweep(block));
+        }
+    }
+
+    /// Frees what waits in a block that no view touches any more. Needs the pool lock. Who dies in between leaks the frames until a reboot.
+    fn sweep(&self, block: u32) {
+        if self.0.pool_pins()[block as usize].load(SeqCst) != 0 {
+            return;
+        }
+        let c = self.0.counters();
+        let mut freed = 0;
+        for word in block as usize * WORDS..(block as usize + 1) * WORDS {
+            let bits = self.0.limbo()[word].swap(0, AcqRel);
+            self.0.pool_bits()[word].fetch_and(!bits, AcqRel);
+            freed += bits.count_ones() as u64;
+        }
+        if freed > 0 {
+            c.pool_limbo.fetch_sub(freed, SeqCst);
+            c.pool_free.fetch_add(freed, AcqRel);
+            c.pool_hint.fetch_min(block as u64 * BLOCK_FRAMES as u64, AcqRel);
+        }
+    }
+
+    /// Counts a view of a run that some extent uses: until [`PoolSpace::unpin_run`] none of its frames is given out again. Called while nobody can free the run (under
+    /// the lock of its inode).
+    pub fn pin_run(&self, first: PoolFrame, pages: u32) {
+        for block in touched(first, pages) {
+            self.0.pool_pins()[block as usize].fetch_add(1, SeqCst);
+        }
+    }
+
+    /// Drops a view of a run.
+    pub fn unpin_run(&self, first: PoolFrame, pages: u32, procs: &Procs) {
+        let c = self.0.counters();
+        for block in touched(first, pages) {
+            let before = self.0.pool_pins()[block as usize].fetch_sub(1, SeqCst);
+            assert!(before != 0, "block {block} of the pool was unpinned twice");
+            if before == 1 && c.pool_limbo.load(SeqCst) != 0 {
+                let _lock = c.pool_lock.lock(procs);
+                self.sweep(block);
+            }
+        }
+    }
+
+    /// How many views touch a block of the pool.
+    pub fn pins(&self, block: u32) -> u32 {
+        self.0.pool_pins()[block as usize].load(Acquire)
+    }
+
+    /// Frames that only views keep.
+    pub fn limbo(&self) -> u64 {
+        self.0.counters().pool_limbo.load(Acquire)
+    }
+
+    /// As [`PoolSpace::limbo`], counted anew.
+    pub fn count_limbo(&self) -> u64 {
+        self.0.limbo().iter().map(|w| w.load(Relaxed).count_ones() as u64).sum()
+    }
+
+    /// There is no view at all (nobody else is alive): frees what waited for one.
+    pub fn forget_pins(&self, procs: &Procs) {
+        let _lock = self.0.counters().pool_lock.lock(procs);
+        self.0.pool_pins().iter().for_each(|pins| pins.store(0, SeqCst));
+        if self.0.counters().pool_limbo.load(SeqCst) != 0 {
+            (0..self.0.pool_pins().len() as u32).for_each(|block| self.sweep(block));
+        }
     }
 
     /// Frees a run once the log is durable up to `seq`. `false` if the waiting list is full: sync the log and call [`PoolSpace::settle`], then again.
@@ -140,7 +226,7 @@ impl PoolSpace {
         for i in 0..used {
             let (seq, first, count) = (list[i].seq.load(Relaxed), list[i].first.load(Relaxed), list[i].count.load(Relaxed));
             if seq <= durable.get() {
-                self.free_now(PoolFrame::new(first), count);
+                self.release(PoolFrame::new(first), count);
             } else {
                 list[kept].seq.store(seq, Relaxed);
                 list[kept].first.store(first, Relaxed);
@@ -155,4 +241,9 @@ impl PoolSpace {
     pub fn has_pending(&self) -> bool {
         self.0.counters().pending.load(Relaxed) != 0
     }
+}
+
+/// The blocks in which a run of frames lies.
+fn touched(first: PoolFrame, pages: u32) -> std::ops::RangeInclusive<u32> {
+    first.block()..=first.plus(pages - 1).block()
 }

@@ -10,7 +10,7 @@ use crate::units::{BLOCK_FRAMES, FrameNo, PageNo, PoolFrame};
 
 /// One page's entry: DRAM frame + 1 (28 bits), pool frame + 1 (32 bits), state bits.
 ///
-/// Zero is a hole. DIRTY: the DRAM half (or the hole) is newer than the log. FLUSHING: a flush is writing the DRAM half; the frame has one more reference.
+/// Zero is a hole. The two highest bits count reads of a page that only the pool has; a reader may change them without a lock. DIRTY: the DRAM half (or the hole) is newer than the log. FLUSHING: a flush is writing the DRAM half; the frame has one more reference.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct Entry(u64);
 
@@ -23,6 +23,8 @@ impl Entry {
     pub const HOLE: Entry = Entry(0);
     const DIRTY: u64 = 1 << 60;
     const FLUSHING: u64 = 1 << 61;
+    const TOUCH: u64 = 1 << 62;
+    const TOUCHES: u64 = 3 << 62;
 
     /// From its word.
     pub fn from_raw(raw: u64) -> Self {
@@ -71,17 +73,31 @@ impl Entry {
     pub fn punched() -> Self {
         Entry(Self::DIRTY)
     }
+    /// How often it was read since only the pool has it: 0 to 3, and no further.
+    #[inline]
+    pub fn touches(self) -> u64 {
+        self.0 / Self::TOUCH
+    }
+    /// Read once more.
+    #[inline]
+    pub fn touched(self) -> Self {
+        Entry(self.0.checked_add(Self::TOUCH).unwrap_or(self.0))
+    }
+    /// As if never read.
+    pub fn cooled(self) -> Self {
+        Entry(self.0 & !Self::TOUCHES)
+    }
     /// With `frame` loaded from the pool.
     pub fn loaded(self, frame: FrameNo) -> Self {
-        Entry(self.0 & !DRAM_BITS | (frame.get() as u64 + 1))
+        Entry(self.cooled().0 & !DRAM_BITS | (frame.get() as u64 + 1))
     }
     /// Without its DRAM half (only for clean entries).
     pub fn evicted(self) -> Self {
-        Entry(self.0 & !DRAM_BITS)
+        Entry(self.cooled().0 & !DRAM_BITS)
     }
     /// Marked dirty, the pool half forgotten.
     pub fn dirtied(self) -> Self {
-        Entry(self.0 & !POOL_BITS & !Self::FLUSHING | Self::DIRTY)
+        Entry(self.cooled().0 & !POOL_BITS & !Self::FLUSHING | Self::DIRTY)
     }
     /// Marked as being flushed, no longer dirty.
     pub fn flushing(self) -> Self {

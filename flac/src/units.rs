@@ -71,6 +71,10 @@ impl PoolFrame {
     pub const fn plus(self, n: u32) -> Self {
         Self(self.0 + n)
     }
+    /// The 2 MiB block this frame lies in.
+    pub const fn block(self) -> u32 {
+        self.0 / BLOCK_FRAMES as u32
+    }
 }
 
 impl PageNo {

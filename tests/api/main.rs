@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "read and write take raw buffers")]
 
 mod content;
+mod in_place;
 mod pristine;
 
 use flac::fs::attr::Creds;
@@ -26,7 +27,11 @@ impl Space {
 
     fn with_dram(dram: u64) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        Pool::create(dir.path(), &PoolOptions { size: 1 << 30, ..Default::default() }).expect("a pool");
+        Self::on(dir, dram, &PoolOptions { size: 1 << 30, ..Default::default() })
+    }
+
+    fn on(dir: tempfile::TempDir, dram: u64, options: &PoolOptions) -> Self {
+        Pool::create(dir.path(), options).expect("a pool");
         let mut config = Config::new(dir.path());
         config.dram = Some(dram);
         Space { fs: Fs::open(&config).expect("the pool opens"), dir }
@@ -34,9 +39,10 @@ impl Space {
 
     /// As after a reboot: everything volatile is gone.
     fn reboot(mut self) -> Self {
+        let dram = Some(self.fs.dram_bytes().0);
         self.fs.exit();
         remove_volatile(&self.fs);
-        let fs = Fs::open(&Config::new(self.dir.path())).expect("the pool opens again");
+        let fs = Fs::open(&Config { dram, ..Config::new(self.dir.path()) }).expect("the pool opens again");
         std::mem::forget(std::mem::replace(&mut self.fs, fs));
         self
     }

@@ -11,17 +11,19 @@ use crate::frame::Frames;
 use crate::procs::Procs;
 use crate::region::{Control, LEDGER, LedgerEntry};
 use crate::sync::{Ordering::*, Spin};
-use crate::units::{FrameNo, PAGE};
+use crate::units::{FrameNo, PAGE, PoolFrame};
 use std::sync::Arc;
 
-/// A view: `pages` frames from `first` on at address `addr`. `inode` is 0 for a copy-on-write view, else the inode slot + 1 of a shared mapping,
+/// A view: `pages` frames of one tier from `first` on at address `addr`. `inode` is 0 for a copy-on-write view, else the inode slot + 1 of a shared mapping,
 /// whose first file page is `page`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct View {
     /// Address.
     pub addr: usize,
-    /// First frame.
+    /// First frame: of the DRAM tier; with `pool`, see [`View::pool_first`].
     pub first: FrameNo,
+    /// Whether it shows frames of the pool.
+    pub pool: bool,
     /// Number of pages.
     pub pages: u32,
     /// Inode slot + 1 of a shared mapping, else 0.
@@ -30,7 +32,16 @@ pub struct View {
     pub page: u32,
 }
 
+/// Marks the page count of a ledger entry whose frames are the pool's: a view has less than 2^31 pages.
+const POOL: u32 = 1 << 31;
+
 impl View {
+    /// The first frame of a view of the pool.
+    pub fn pool_first(&self) -> PoolFrame {
+        assert!(self.pool);
+        PoolFrame::new(self.first.get())
+    }
+
     /// One past the last address.
     pub fn end(&self) -> usize {
         self.addr + self.pages as usize * PAGE
@@ -43,10 +54,15 @@ impl View {
         (start < end).then(|| View {
             addr: start,
             first: self.first.plus(skip),
+            pool: self.pool,
             pages: ((end - start) / PAGE) as u32,
             inode: self.inode,
             page: self.page + skip,
         })
+    }
+
+    fn pages_word(&self) -> u32 {
+        self.pages | if self.pool { POOL } else { 0 }
     }
 
     /// What a ledger entry says; `None` if it is empty.
@@ -55,7 +71,8 @@ impl View {
         (addr != 0).then(|| View {
             addr,
             first: FrameNo::new(entry.first.load(Relaxed)),
-            pages: entry.pages.load(Relaxed),
+            pages: entry.pages.load(Relaxed) & !POOL,
+            pool: entry.pages.load(Relaxed) & POOL != 0,
             inode: entry.inode.load(Relaxed),
             page: entry.page.load(Relaxed),
         })
@@ -111,7 +128,7 @@ impl Ledger {
             index.insert(at, number);
             let entry = &entries[number as usize];
             entry.first.store(view.first.get(), Relaxed);
-            entry.pages.store(view.pages, Relaxed);
+            entry.pages.store(view.pages_word(), Relaxed);
             entry.inode.store(view.inode, Relaxed);
             entry.page.store(view.page, Relaxed);
             self.procs.slot().ledger_end.fetch_max(number + 1, Relaxed);
@@ -133,7 +150,7 @@ impl Ledger {
         })
     }
 
-    /// The first copy-on-write view that touches [from, to), clipped to it, with pins of its own: whatever becomes of the view, its frames stay what they are
+    /// The first copy-on-write view of the DRAM tier that touches [from, to), clipped to it, with pins of its own: whatever becomes of the view, its frames stay what they are
     /// until the caller drops them.
     pub fn pin_first(&self, from: usize, to: usize, frames: &Frames) -> Option<View> {
         if self.is_empty() {
@@ -143,7 +160,7 @@ impl Ledger {
         self.own.with(|Own { index, .. }| {
             let at = index.partition_point(|n| View::read(&entries[*n as usize]).is_none_or(|v| v.end() <= from));
             let views = index[at..].iter().map_while(|n| View::read(&entries[*n as usize]).filter(|v| v.addr < to));
-            let part = views.filter(|v| v.inode == 0).find_map(|v| v.clip(from, to))?;
+            let part = views.filter(|v| v.inode == 0 && !v.pool).find_map(|v| v.clip(from, to))?;
             frames.get_run(part.first, part.pages);
             Some(part)
         })
@@ -169,8 +186,8 @@ impl Ledger {
         })
     }
 
-    /// Copies the ledger to the child's process slot, counting its references.
-    pub fn copy_to(&self, child: u32, frames: &Frames) {
+    /// Copies the ledger to the child's process slot; `pin` counts the references of each view to its frames.
+    pub fn copy_to(&self, child: u32, pin: impl Fn(&View)) {
         let end = self.procs.slot().ledger_end.load(Acquire);
         let to = self.control.ledger(child);
         for (from, to) in self.entries()[..end as usize].iter().zip(to) {
@@ -178,14 +195,14 @@ impl Ledger {
                 to.addr.store(0, Relaxed);
                 continue;
             };
-            frames.get_run(view.first, view.pages);
+            pin(&view);
             if let Some(slot) = view.inode.checked_sub(1) {
                 let inode = &self.control.inodes()[slot as usize];
                 inode.opens.fetch_add(1, AcqRel);
                 inode.shared_maps.fetch_add(1, AcqRel);
             }
             to.first.store(view.first.get(), Relaxed);
-            to.pages.store(view.pages, Relaxed);
+            to.pages.store(view.pages_word(), Relaxed);
             to.inode.store(view.inode, Relaxed);
             to.page.store(view.page, Relaxed);
             to.addr.store(view.addr as u64, Release);

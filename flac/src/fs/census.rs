@@ -14,6 +14,8 @@ pub(super) struct Census {
     pub refs: Vec<u32>,
     /// Views that touch each block.
     pub pins: Vec<u32>,
+    /// Views that touch each block of the pool.
+    pub pool_pins: Vec<u32>,
     /// Dirty pages, each of which has a promise of pool space.
     pub reserved: u64,
     /// Page-table nodes.
@@ -33,6 +35,7 @@ impl Fs {
         let mut census = Census {
             refs: vec![0; frames],
             pins: vec![0; frames / BLOCK_FRAMES],
+            pool_pins: vec![0; control.pool_pins().len()],
             reserved: 0,
             nodes: 0,
             opens: vec![0; inodes],
@@ -70,7 +73,8 @@ impl Fs {
             let end = control.procs()[proc as usize].ledger_end.load(Acquire) as usize;
             for view in control.ledger(proc)[..end].iter().filter_map(View::read) {
                 let last = view.first.plus(view.pages - 1);
-                (view.first.block()..=last.block()).for_each(|block| census.pins[block as usize] += 1);
+                let pins = if view.pool { &mut census.pool_pins } else { &mut census.pins };
+                (view.first.block()..=last.block()).for_each(|block| pins[block as usize] += 1);
                 if let Some(slot) = view.inode.checked_sub(1) {
                     census.opens[slot as usize] += 1;
                     census.maps[slot as usize] += 1;
@@ -99,6 +103,10 @@ impl Fs {
         for (block, should) in census.pins.iter().enumerate() {
             compare(&format!("views of block {block}"), self.frames.pins(block as u32) as u64, *should as u64);
         }
+        for (block, should) in census.pool_pins.iter().enumerate() {
+            compare(&format!("views of block {block} of the pool"), self.space.pins(block as u32) as u64, *should as u64);
+        }
+        compare("pool frames that only views keep", self.space.limbo(), self.space.count_limbo());
         let c = control.counters();
         let free = census.refs.iter().filter(|n| **n == 0).count() as u64;
         compare("free frames", c.dram_free.load(Relaxed), free);
@@ -137,6 +145,7 @@ impl Fs {
             }
         }
         control.pins().iter().for_each(|p| p.store(0, Release));
+        self.space.forget_pins(&self.procs);
         let c = control.counters();
         c.dram_free.store(census.refs.iter().filter(|n| **n == 0).count() as u64, Release);
         c.pool_reserved.store(census.reserved, Release);

@@ -281,7 +281,7 @@ impl Fs {
             self.mark_mapped_dirty(slot, from, from.plus(view.pages as u64));
             self.inodes.slot(slot).shared_maps.fetch_sub(1, AcqRel);
         }
-        self.frames.put_run(view.first, view.pages);
+        self.unpin_view(view);
         if let Some(slot) = view.inode.checked_sub(1) {
             self.unhold_inode(slot);
         }

@@ -266,7 +266,7 @@ impl Fs {
     pub(crate) fn free_written(&self, snapshot: &Snapshot) {
         for page in &snapshot.pages {
             if let Some(extent) = page.to {
-                self.space.free_now(extent.frame, 1);
+                self.space.free_now(extent.frame, 1, &self.procs);
                 self.region.control.counters().pool_reserved.fetch_add(1, AcqRel);
             }
         }

@@ -183,27 +183,28 @@ impl Fs {
         let mut done = 0;
         while done < pages {
             let (page, addr) = (first.plus(done), at + done as usize * PAGE);
-            let run = self.with_frames(|| {
+            let view = self.with_frames(|| {
                 let _write = self.inodes.lock(slot);
-                let run = self.resident_run(slot, page, pages - done)?;
+                // The pool's file system may forbid programs.
+                let view = match prot & libc::PROT_EXEC {
+                    0 => self.view_of(slot, addr, page, pages - done)?,
+                    _ => self.dram_view_of(slot, addr, page, pages - done)?,
+                };
                 // Frames that a shared mapping shows change in place: copy those.
                 let stable = self.inodes.slot(slot).shared_maps.load(Relaxed) == 0;
-                let run = run.filter(|(_, count)| *count >= RUN_MIN && stable && self.ledger.len() + 64 < LEDGER);
-                if let Some((frame, count)) = run {
-                    self.frames.get_run(frame, count);
-                }
-                Ok(run)
+                let view = view.filter(|view| view.pages >= RUN_MIN && stable && self.ledger.len() + 64 < LEDGER);
+                view.inspect(|view| self.pin_view(view));
+                Ok(view)
             })?;
-            let count = match run {
-                Some((frame, count)) => {
-                    let view = View { addr, first: frame, pages: count, inode: 0, page: 0 };
+            let count = match view {
+                Some(view) => {
                     if !self.ledger.add(view) {
-                        self.frames.put_run(frame, count);
+                        self.unpin_view(&view);
                         return Err(Error::Os(libc::ENOMEM));
                     }
                     // SAFETY: part of the reserved range.
-                    unsafe { map_fixed(&self.region.dram, addr, frame, count, prot, false)? };
-                    count as u64
+                    unsafe { self.show_view(&view, prot)? };
+                    view.pages as u64
                 }
                 None => {
                     let count = RUN_MIN as u64 * 16;
@@ -273,7 +274,7 @@ impl Fs {
                 Ok(run)
             })?;
             let number = u32::try_from(page.get()).map_err(|_| Error::Os(libc::EOVERFLOW))?;
-            let view = View { addr, first: frame, pages: count, inode: slot + 1, page: number };
+            let view = View { addr, first: frame, pool: false, pages: count, inode: slot + 1, page: number };
             if self.ledger.len() + 64 > LEDGER || !self.ledger.add(view) {
                 self.put_view(&view);
                 return Err(Error::Os(libc::ENOMEM));
@@ -372,7 +373,7 @@ impl Fs {
             let Some(part) = view.clip(from, to).filter(|v| v.inode == 0) else { continue };
             let bytes = part.end() - part.addr;
             let vma = self.memory.vma(part.addr);
-            if vma.is_some_and(|v| v.inode != self.region.dram.inode()) {
+            if vma.is_some_and(|v| !self.is_view(&v)) {
                 self.unmapped(part.addr, bytes);
                 continue;
             }

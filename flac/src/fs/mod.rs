@@ -2,11 +2,12 @@
 //!
 //! [`Fs`] is one process's view of one pool. Its methods are grouped by file: `open` (joining the pool), `process` (fork, exec, death),
 //! `files` (open-file slots and holds), `names` (resolve, create, remove, rename, xattr), `attr`, `io` with `read`, `write` and `pristine`, `resize`, `share`, `pages`
-//! (loading and evicting), `flush`, `map`, `locks`, `fsck`, `admin` (what the tools need).
+//! (loading and evicting), `direct` (reading in place), `flush`, `map`, `locks`, `fsck`, `admin` (what the tools need).
 
 pub mod admin;
 pub mod attr;
 mod census;
+mod direct;
 mod files;
 pub(crate) mod flush;
 pub mod fsck;
@@ -26,6 +27,7 @@ mod share;
 pub mod stats;
 #[cfg(test)]
 mod survival;
+mod views;
 mod write;
 
 pub(crate) use share::ATTACH_MIN;

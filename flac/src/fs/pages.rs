@@ -64,10 +64,12 @@ impl Fs {
         }
     }
 
-    /// Loads `page` and the pages behind it whose pool frames follow `pool`, within the leaf.
+    /// Loads `page` and, on block media, the pages behind it whose pool frames follow `pool`, within the leaf.
     fn load_run(&self, slot: SlotNo, page: PageNo, pool: PoolFrame) -> Result<()> {
         let leaf_end = (page.get() / BLOCK_FRAMES as u64 + 1) * BLOCK_FRAMES as u64;
-        let most = READ_AHEAD.min(leaf_end - page.get());
+        // Where pages are read in place, nothing is loaded ahead.
+        let ahead = if self.pool.medium().is_mapped() { 1 } else { READ_AHEAD };
+        let most = ahead.min(leaf_end - page.get());
         let mut count = 1;
         while count < most {
             let entry = Entry::from_raw(self.cell(slot, page.plus(count))?.load(Relaxed));
@@ -76,6 +78,11 @@ impl Fs {
             }
             count += 1;
         }
+        self.load_pages(slot, page, pool, count)
+    }
+
+    /// Loads `count` pages of one leaf that lie in the pool from frame `pool` on and have no DRAM half. Needs the inode's lock.
+    pub(super) fn load_pages(&self, slot: SlotNo, page: PageNo, pool: PoolFrame, count: u64) -> Result<()> {
         let mut at = 0;
         while at < count {
             let (first, run) = self.frame_run(slot, page.plus(at), count - at)?;
@@ -116,7 +123,8 @@ impl Fs {
         Ok((first, run))
     }
 
-    fn load_frames(&self, slot: SlotNo, page: PageNo, pool: PoolFrame, first: FrameNo, count: u64) -> Result<()> {
+    /// Fills fresh frames from the pool and compares them with their checksums.
+    pub(super) fn load_frames(&self, slot: SlotNo, page: PageNo, pool: PoolFrame, first: FrameNo, count: u64) -> Result<()> {
         let bytes = self.fresh_bytes(first, count as usize);
         self.pool.read(pool, bytes)?;
         Stats::add(&self.stats.loaded, bytes.len());

@@ -23,7 +23,7 @@ impl Fs {
             theirs.store(word, Release);
         }
         to.holds_end.store(end as u32, Release);
-        self.ledger.copy_to(child, &self.frames);
+        self.ledger.copy_to(child, |view| self.pin_view(view));
         Ok(child)
     }
 
@@ -80,6 +80,14 @@ impl Fs {
     /// Cleans up after every dead process.
     pub fn reap_all(&self) {
         self.reap(PROCS, PROCS);
+    }
+
+    /// Whether cleaning up after dead processes made room in the pool.
+    #[cold]
+    pub(super) fn frees_by_reaping(&self) -> bool {
+        let before = self.space.total_and_free().1;
+        self.reap_all();
+        self.space.total_and_free().1 > before
     }
 
     /// Drops everything that the process in `slot` holds.

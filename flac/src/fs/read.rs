@@ -83,7 +83,7 @@ impl Fs {
                 Piece::Load(page) => {
                     self.with_frames(|| {
                         let _write = self.inodes.lock(slot);
-                        self.resident(slot, page).map(|_| ())
+                        self.bring(slot, page)
                     })?;
                     s.flags.fetch_or(flag::RECENT, Relaxed);
                 }
@@ -99,7 +99,7 @@ impl Fs {
             loop {
                 // SAFETY: the caller's buffer.
                 match unsafe { self.copy_out(slot, to, len, offset)? } {
-                    Piece::Load(page) => self.resident(slot, page).map(|_| ())?,
+                    Piece::Load(page) => self.bring(slot, page)?,
                     Piece::Done(n) => return Ok(n),
                     Piece::Fault(0) => return Err(Error::Os(libc::EFAULT)),
                     Piece::Fault(n) => return Ok(n),
@@ -133,7 +133,11 @@ impl Fs {
                     // SAFETY: `done + n` <= `len`, the program's buffer; the run lies in the tier.
                     (n, unsafe { self.copy_run_out(to.add(done), frame, within, n)? })
                 }
-                (None, Some(_)) => return Ok(Piece::Load(page)),
+                // SAFETY: as above.
+                (None, Some(_)) => match unsafe { self.copy_from_pool(&table, page, within, to.add(done), len - done) } {
+                    Some(copied) => copied,
+                    None => return Ok(Piece::Load(page)),
+                },
                 (None, None) => {
                     let n = (PAGE - within).min(len - done);
                     // SAFETY: as above.

@@ -7,7 +7,7 @@ use crate::attach::View;
 use crate::error::{Error, Result};
 use crate::inode::{SlotNo, WriteGuard, flag, touch};
 use crate::planner::{self, Transfer};
-use crate::region::{LEDGER, OpenSlot, map_anonymous, map_fixed};
+use crate::region::{LEDGER, OpenSlot, map_anonymous};
 use crate::sync::Ordering::*;
 use crate::table::Entry;
 use crate::units::{BLOCK, BLOCK_FRAMES, FrameNo, Ino, PAGE, PageNo};
@@ -36,7 +36,7 @@ impl Fs {
             return unsafe { self.read_at(slot, None, to, (PAGE - addr % PAGE).min(len), offset) };
         }
         let pages = len / PAGE;
-        if (pages as u64) < RUN_MIN || !self.attach_pays(open, addr, pages, offset) {
+        if (pages as u64) < RUN_MIN || !self.attach_pays(slot, open, addr, pages, offset) {
             self.detach(addr, pages * PAGE)?;
             open.last_pages.store(0, Relaxed);
             return Ok(0);
@@ -60,10 +60,10 @@ impl Fs {
         self.attach && self.memory.vma(std::ptr::from_ref(self).addr()).is_some()
     }
 
-    fn attach_pays(&self, open: &OpenSlot, addr: usize, pages: usize, offset: u64) -> bool {
+    fn attach_pays(&self, slot: SlotNo, open: &OpenSlot, addr: usize, pages: usize, offset: u64) -> bool {
         let bytes = pages * PAGE;
         let Some(vma) = self.memory.vma(addr) else { return false };
-        let ours = vma.inode == 0 || vma.inode == self.region.dram.inode();
+        let ours = vma.inode == 0 || self.is_view(&vma);
         let here = &raw const bytes as usize;
         let on_stack = here >= vma.start && here < vma.end;
         if !vma.private_rw
@@ -78,10 +78,12 @@ impl Fs {
         let last = open.last_addr.load(Relaxed) as usize;
         let last_end = last + open.last_pages.load(Relaxed) as usize * PAGE;
         let again = last_end > last && addr >= last && addr < last_end;
-        let huge = self.has_huge_frames() && addr % BLOCK == offset as usize % BLOCK;
-        let need = !huge || bytes < BLOCK || again;
+        let missing = self.is_in_pool_only(slot, PageNo::of(offset));
+        let huge = !missing && self.has_huge_frames() && addr % BLOCK == offset as usize % BLOCK;
+        let slow = missing && self.pool.is_slower_than_dram();
+        let need = !(huge && bytes >= BLOCK || slow) || again;
         let buffer = if need { self.memory.touched(addr, bytes) } else { None };
-        planner::attach_pays(open, &Transfer { bytes, huge, buffer, again })
+        planner::attach_pays(open, &Transfer { bytes, huge, slow, buffer, again })
     }
 
     /// Whether `addr` lies in a heap of a secondary arena of glibc's malloc: 64 MiB-aligned, headed by its sizes. glibc gives pages of such a heap back by
@@ -108,7 +110,7 @@ impl Fs {
                 return true;
             }
             match self.memory.vma(end) {
-                Some(v) if v.start == end && v.private_rw && (v.inode == 0 || v.inode == self.region.dram.inode()) => end = v.end,
+                Some(v) if v.start == end && v.private_rw && (v.inode == 0 || self.is_view(&v)) => end = v.end,
                 _ => return false,
             }
         }
@@ -117,31 +119,25 @@ impl Fs {
 
     /// Attaches the pages from `page` on whose frames follow each other; returns how many, 0 if there is nothing to attach.
     unsafe fn attach_run(&self, slot: SlotNo, addr: usize, page: PageNo, most: u64) -> Result<u64> {
-        let (first, pages) = self
-            .with_frames(|| {
-                let _write = self.inodes.lock(slot);
-                // A shared mapping may have come: what it shows must not be attached.
-                if self.inodes.slot(slot).shared_maps.load(Relaxed) != 0 {
-                    return Ok(None);
-                }
-                let run = self.resident_run(slot, page, most)?;
-                if let Some((first, pages)) = run {
-                    self.frames.get_run(first, pages);
-                }
-                Ok(run)
-            })?
-            .unwrap_or((FrameNo::new(0), 0));
-        if pages == 0 {
-            return Ok(0);
-        }
+        let view = self.with_frames(|| {
+            let _write = self.inodes.lock(slot);
+            // A shared mapping may have come: what it shows must not be attached.
+            if self.inodes.slot(slot).shared_maps.load(Relaxed) != 0 {
+                return Ok(None);
+            }
+            let view = self.view_of(slot, addr, page, most)?;
+            view.inspect(|view| self.pin_view(view));
+            Ok(view)
+        })?;
+        let Some(view) = view else { return Ok(0) };
+        let pages = view.pages;
         self.unmapped(addr, pages as usize * PAGE);
-        let view = View { addr, first, pages, inode: 0, page: 0 };
         if (pages as u64) < RUN_MIN.min(most) || self.ledger.len() + 8 > LEDGER || !self.ledger.add(view) {
-            self.frames.put_run(first, pages);
+            self.unpin_view(&view);
             return Ok(0);
         }
         // SAFETY: private read-write memory of the program that this read overwrites wholly.
-        if let Err(e) = unsafe { map_fixed(&self.region.dram, addr, first, pages, READ_WRITE, false) } {
+        if let Err(e) = unsafe { self.show_view(&view, READ_WRITE) } {
             self.unmapped(addr, pages as usize * PAGE);
             return if e == Error::Io("map frames", libc::ENOMEM) { Ok(0) } else { Err(e) };
         }
@@ -172,6 +168,9 @@ impl Fs {
             if count > before {
                 continue;
             }
+            if count > 0 && self.stays_in_pool(slot, page.plus(count))? {
+                break;
+            }
             match self.resident(slot, page.plus(count)) {
                 Ok(entry) if entry.dram().is_some_and(|frame| follows(first, frame, count)) => {}
                 Err(Error::NoFrames) if count > 0 => break,
@@ -189,7 +188,7 @@ impl Fs {
             let vma = self.memory.vma(part.addr);
             self.unmapped(part.addr, part.end() - part.addr);
             // The program may have mapped something else there behind our back.
-            if vma.is_some_and(|v| v.private_rw && v.inode == self.region.dram.inode() && v.end >= part.end()) {
+            if vma.is_some_and(|v| v.private_rw && self.is_view(&v) && v.end >= part.end()) {
                 // SAFETY: a view of ours whose content the read in progress overwrites.
                 unsafe { map_anonymous(part.addr, part.end() - part.addr)? };
             }

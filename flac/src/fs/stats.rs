@@ -13,6 +13,8 @@ pub struct Stats {
     pub copied_out: AtomicU64,
     /// Bytes copied to or from the program by a system call on the tier's file.
     pub kernel_copied: AtomicU64,
+    /// Bytes copied to the program from where they lie in the pool.
+    pub read_in_place: AtomicU64,
     /// Bytes attached to the program's buffers.
     pub attached: AtomicU64,
     /// Bytes copied from the program by memory copy.
@@ -36,7 +38,7 @@ impl Stats {
     }
 
     /// Names and values, in a fixed order.
-    pub fn list(&self) -> [(&'static str, u64); 10] {
+    pub fn list(&self) -> [(&'static str, u64); 11] {
         let get = |c: &AtomicU64| c.load(Relaxed);
         [
             ("reads", get(&self.reads)),
@@ -44,6 +46,7 @@ impl Stats {
             ("bytes copied to the program", get(&self.copied_out)),
             ("bytes copied from the program", get(&self.copied_in)),
             ("bytes copied by the kernel", get(&self.kernel_copied)),
+            ("bytes read in place in the pool", get(&self.read_in_place)),
             ("bytes attached", get(&self.attached)),
             ("bytes shared", get(&self.shared)),
             ("bytes loaded from the pool", get(&self.loaded)),

@@ -74,6 +74,11 @@ impl Fs {
                         return if done > 0 { Ok((done, end)) } else { Err(e) };
                     }
                 }
+                // Space that the dead hold: open files without names, views of the pool.
+                Ok((n, end, Some(Error::NoSpace))) if self.frees_by_reaping() => {
+                    done += n;
+                    at = At::Offset(end);
+                }
                 Ok((n, end, Some(e))) => return if done + n > 0 { Ok((done + n, end)) } else { Err(e) },
                 Err(e) => return Err(e),
             }
@@ -247,6 +252,10 @@ impl Fs {
 
     /// Fills a fresh frame with the page's old content.
     fn fill_old(&self, slot: SlotNo, page: PageNo, frame: FrameNo) -> Result<()> {
+        let old = Entry::from_raw(self.cell(slot, page)?.load(Relaxed));
+        if let (None, Some(pool), true) = (old.dram(), old.pool(), self.pool.medium().is_mapped()) {
+            return self.load_frames(slot, page, pool, frame, 1);
+        }
         let old = self.resident(slot, page)?;
         self.region.dram.warm_up(frame, 1);
         let to = self.region.dram.at(frame);

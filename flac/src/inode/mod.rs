@@ -28,6 +28,8 @@ pub mod flag {
     pub const TIMES: u32 = 8;
     /// Used since the clock hand last passed.
     pub const RECENT: u32 = 16;
+    /// Some page that only the pool has was read often.
+    pub const HOT: u32 = 32;
 }
 
 /// The number of an inode slot.

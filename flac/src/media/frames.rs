@@ -1,3 +1,4 @@
+#![expect(unsafe_code, reason = "shows frames in the program's memory")]
 //! Reading and writing the frames of an open pool: by loads and stores where the medium is mapped, else past the page cache where the file system can.
 
 use super::file::{File, PageBuffer};
@@ -77,20 +78,36 @@ impl Pool {
         Ok(())
     }
 
-    /// Where `count` frames from `first` on lie in this process's memory, on a mapped medium: valid for reading while the frames are used by an extent. They
-    /// never change while they are.
+    /// Where `count` frames from `first` on lie in this process's memory: valid for reading while the frames are used by an extent, and they never change while
+    /// they are. `None`: the medium is not mapped, or there are no such frames.
+    pub fn mapped(&self, first: PoolFrame, count: usize) -> Option<*const u8> {
+        let map = self.map.as_ref()?;
+        let (start, bytes) = (first.get() as usize * PAGE, count * PAGE);
+        let end = (start + bytes) as u64;
+        (end <= self.capacity() && self.check_there(end).is_ok()).then(|| map.at(start, bytes).cast_const())
+    }
+
+    /// Shows `pages` frames from `first` on at `addr`, copy-on-write, replacing what was mapped there.
     ///
     /// # Errors
-    /// `Corrupt` if the frames file does not reach there.
-    pub fn mapped(&self, first: PoolFrame, count: usize) -> Result<Option<*const u8>> {
-        let Some(map) = &self.map else { return Ok(None) };
-        let (start, end) = self.span(first, count);
+    /// `Io` with the kernel's errno; `Corrupt` if there are no such frames.
+    ///
+    /// # Safety
+    /// The caller may replace [addr, addr + pages * PAGE): nobody relies on what is mapped there.
+    pub unsafe fn show(&self, addr: usize, first: PoolFrame, pages: u32, prot: i32) -> Result<()> {
+        let (start, end) = self.span(first, pages as usize);
         self.check_there(end)?;
-        Ok(Some(map.at(start as usize, count * PAGE)))
+        // SAFETY: the caller vouches for the range.
+        unsafe { super::mapped::show(&self.cached, addr, start, pages as usize * PAGE, prot) }.map_err(Error::io("map frames"))
+    }
+
+    /// Inode number of the frames file, to tell its mappings from others.
+    pub fn frames_inode(&self) -> u64 {
+        self.cached.id().1
     }
 
     /// Runs `access`, which moves `bytes`, and takes as long as the injected device would.
-    fn charged<R>(&self, charge: impl Fn(Model, Instant, usize), bytes: usize, access: impl FnOnce() -> R) -> R {
+    pub(crate) fn charged<R>(&self, charge: impl Fn(Model, Instant, usize), bytes: usize, access: impl FnOnce() -> R) -> R {
         let Some(model) = self.model else { return access() };
         let start = Instant::now();
         let result = access();

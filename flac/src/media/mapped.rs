@@ -121,3 +121,13 @@ impl Drop for Mapped {
         let _ = unsafe { rustix::mm::munmap(self.base.cast(), self.len) };
     }
 }
+
+/// Maps `len` bytes of `file` from `offset` on at `addr`, copy-on-write, replacing what was there.
+///
+/// # Safety
+/// The caller may replace [addr, addr + len): nobody relies on what is mapped there.
+pub(super) unsafe fn show(file: &File, addr: usize, offset: u64, len: usize, prot: i32) -> rustix::io::Result<()> {
+    let (prot, kind) = (ProtFlags::from_bits_retain(prot as u32), MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE);
+    // SAFETY: the caller vouches for the range.
+    file.with(|fd| unsafe { rustix::mm::mmap(addr as *mut _, len, prot, kind, fd, offset) }.map(drop))
+}

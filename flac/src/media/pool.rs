@@ -146,7 +146,12 @@ impl Pool {
         self.marks.id()
     }
 
-    fn capacity(&self) -> u64 {
+    /// Whether a frame is slower to read than DRAM, so that one read often is worth a copy there.
+    pub(crate) fn is_slower_than_dram(&self) -> bool {
+        self.medium() == Medium::Dax || self.model.is_some()
+    }
+
+    pub(super) fn capacity(&self) -> u64 {
         u64::from(self.superblock.frames) * PAGE as u64
     }
 

@@ -25,7 +25,7 @@ const NODES: usize = 1 << 19;
 /// Pages whose entries lie in the inode slot itself.
 pub const INLINE: usize = 8;
 
-const MAGIC: u64 = u64::from_le_bytes(*b"FLACctl\x06");
+const MAGIC: u64 = u64::from_le_bytes(*b"FLACctl\x07");
 
 /// Sizes chosen when the region is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +78,8 @@ pub struct Counters {
     pub clock: AtomicU32,
     /// Bumped whenever a name may have come to mean something else.
     pub names_generation: AtomicU64,
+    /// Pool frames that nothing refers to any more, but that some view may still show.
+    pub pool_limbo: AtomicU64,
     /// Freed pool frames that wait for the log: how many entries of `pending` are used.
     pub pending: AtomicU32,
     /// Next process slot to look at for reaping.
@@ -273,6 +275,8 @@ struct Offsets {
     frame_bits: usize,
     pins: usize,
     pool_bits: usize,
+    limbo: usize,
+    pool_pins: usize,
     end: usize,
 }
 
@@ -300,10 +304,17 @@ impl Offsets {
             refs: take(frames * 4),
             frame_bits: take(frames / 8),
             pins: take(frames / BLOCK_FRAMES * 8),
-            pool_bits: take((g.pool_frames as usize).div_ceil(64) * 8),
+            pool_bits: take(pool_blocks(g) * BLOCK_FRAMES / 8),
+            limbo: take(pool_blocks(g) * BLOCK_FRAMES / 8),
+            pool_pins: take(pool_blocks(g) * 4),
             end: take(0),
         }
     }
+}
+
+/// 2 MiB pieces of the pool, the last one perhaps not whole.
+fn pool_blocks(g: Geometry) -> usize {
+    (g.pool_frames as usize).div_ceil(BLOCK_FRAMES)
 }
 
 impl Control {
@@ -444,6 +455,14 @@ impl Control {
     }
     /// One bit for each pool frame: set while an extent or a flush uses it.
     pub fn pool_bits(&self) -> &'static [AtomicU64] {
-        self.array(self.at.pool_bits, (self.geometry.pool_frames as usize).div_ceil(64))
+        self.array(self.at.pool_bits, pool_blocks(self.geometry) * BLOCK_FRAMES / 64)
+    }
+    /// One bit for each pool frame: set while it is counted as used for the sake of a view alone.
+    pub fn limbo(&self) -> &'static [AtomicU64] {
+        self.array(self.at.limbo, pool_blocks(self.geometry) * BLOCK_FRAMES / 64)
+    }
+    /// For each 2 MiB of the pool, how many attached views touch it.
+    pub fn pool_pins(&self) -> &'static [AtomicU32] {
+        self.array(self.at.pool_pins, pool_blocks(self.geometry))
     }
 }
