@@ -129,6 +129,7 @@ fn frames_that_a_view_shows_are_not_given_out_until_it_is_gone() {
 fn a_forked_child_keeps_the_view_and_its_death_frees_it() {
     let (space, _, id, data) = cold(memory(32 << 20, false), 8 * MIB);
     let mut fresh = attached(&space, id, &data);
+    space.fs.release(0);
     let token = space.fs.before_fork().expect("a slot for the child");
     // SAFETY: the child only waits to be killed, and is when this thread ends.
     let child = unsafe { libc::fork() };
@@ -146,7 +147,6 @@ fn a_forked_child_keeps_the_view_and_its_death_frees_it() {
     space.fs.after_fork_parent(token, Some(child));
     assert!(fresh.bytes() == data);
     fresh.drop_from(&space.fs);
-    space.fs.release(0);
     unlink(&space, "a");
     let fitted = fill(&space, "x");
     assert!(fitted <= 24 * MIB, "the child's view was not kept: {fitted}");
