@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# shim/HOOKS.txt against what libflacshim.so exports, and against the list of libc's file symbols.
+# shim/HOOKS.txt against what libflacshim.so exports, against the list of libc's file symbols, and against what this machine's programs import.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -33,5 +33,8 @@ say "listed as passed but exported" "$work/passed-but-exported"
 # libc's entry points to files: each must have a line.
 grep -v '^#' ci/libc-symbols.tsv | cut -f1 | sort -u | comm -23 - <(sort -u "$work/listed") >"$work/uncovered"
 say "file symbols of libc without a line" "$work/uncovered"
+# And what the programs of this machine import from libc must be in one of the tables of `flac check`.
+cargo build --quiet --release -p flac-cli
+"${CARGO_TARGET_DIR:-target}/release/flac" check --machine || status=1
 [ $status = 0 ] && echo "$(grep -c . "$work/served") served, $(grep -c . "$work/passed") passed, $(grep -c . "$work/refused") refused"
 exit $status

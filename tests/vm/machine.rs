@@ -77,7 +77,7 @@ impl Machine {
         command.args(["-machine", "pc", "-cpu", "max", "-smp", "2", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
         command.args(["-accel", &site.accelerator]);
         let memory = ["-object", "memory-backend-ram,id=low,size=512M", "-object", "memory-backend-ram,id=high,size=512M"];
-        let kernel = format!("console=ttyS0 quiet panic=-1 nokaslr VM_MEDIUM={} {settings}", site.medium.name());
+        let kernel = format!("console=ttyS0 quiet panic=-1 nokaslr no_timer_check VM_MEDIUM={} {settings}", site.medium.name());
         match site.medium {
             Medium::Block => {
                 command.args(["-m", "1024M"]).args(memory).args(["-numa", "node,memdev=low,cpus=0-1", "-numa", "node,memdev=high"]);

@@ -11,7 +11,9 @@ use std::path::PathBuf;
 /// shared memory until `flac stop` or a reboot.
 #[derive(Parser, Debug)]
 #[command(name = "flac", version, propagate_version = true, arg_required_else_help = true, max_term_width = 100)]
-#[command(after_help = "Exit status: 0 done, 1 failed, 2 wrong usage; `fsck`: 4 findings, 8 not checked; `run`: the program's.")]
+#[command(
+    after_help = "Exit status: 0 done, 1 failed, 2 wrong usage; `fsck`: 4 findings, 8 not checked; `check`: 3 served in part, 4 not at all; `run`: the program's."
+)]
 pub struct Arguments {
     /// The pool's directory [default: $FLAC_POOL, or $XDG_DATA_HOME/flac, or ~/.local/share/flac]
     #[arg(long, global = true, value_name = "DIR")]
@@ -38,6 +40,8 @@ pub enum Command {
     Stop(Stop),
     /// Run a program on the pool
     Run(Run),
+    /// Say what of a program the preload library serves, without running it
+    Check(Check),
     /// Mount memory with huge pages for the cache (root, once after each boot)
     Setup(Setup),
     /// Write back what is dirty, every 5 seconds, until the pool has been clean and unused for 10
@@ -133,6 +137,22 @@ pub struct Run {
     /// The program and its arguments
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "PROGRAM")]
     pub program: Vec<OsString>,
+}
+
+#[derive(Args, Debug)]
+pub struct Check {
+    /// A program or script: a path, or a name that PATH finds
+    #[arg(required_unless_present = "machine")]
+    pub program: Option<PathBuf>,
+    /// All programs and libraries of this machine: which symbols of libc they import that FLAC does not know
+    #[arg(long, conflicts_with = "program")]
+    pub machine: bool,
+    /// Name every symbol
+    #[arg(long)]
+    pub all: bool,
+    /// For programs
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Args, Debug)]

@@ -2,6 +2,7 @@
 
 mod advice;
 mod arguments;
+mod check;
 mod command;
 mod failure;
 mod human;
@@ -48,6 +49,7 @@ fn dispatch(arguments: &Arguments) -> Outcome {
         Command::Fsck(wanted) => command::fsck::run(&pool, wanted),
         Command::Stop(wanted) => command::stop::run(&pool, wanted),
         Command::Run(wanted) => command::run::run(&pool, wanted),
+        Command::Check(wanted) => command::check::run(wanted),
         Command::Setup(wanted) => command::setup::run(wanted),
         Command::Writeback => command::writeback::run(&pool),
     }

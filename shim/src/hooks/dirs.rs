@@ -94,21 +94,35 @@ hook! {
 hook! {
     /// `getdents64(2)`. The open file's offset counts bytes of records from the start of the directory.
     fn getdents64(fd: c_int, to: OutBytes, room: size_t) -> ssize_t, also(getdents), when(fds::maybe(fd)) {
-        let (fs, id) = fds::open_file(fd)?;
-        let ino = fs.open_ino(id);
-        if fs.attr(ino)?.mode & libc::S_IFMT != libc::S_IFDIR {
-            return fail(libc::ENOTDIR);
-        }
-        let records = Records::of(fs, ino)?;
-        let at = fs.seek(id, 0, libc::SEEK_CUR)? as usize;
-        let bytes = records.bytes(at, room);
-        if bytes.is_empty() && !records.ends_at(at) {
-            return fail(libc::EINVAL);
-        }
-        to.fill(bytes)?;
-        fs.seek(id, (at + bytes.len()) as i64, libc::SEEK_SET)?;
-        Ok(count(bytes.len()))
+        entries(fd, to, room).map(|(_, length)| length)
     }
+}
+
+hook! {
+    /// `getdirentries(3)`: `getdents64` that says where it began.
+    fn getdirentries64(fd: c_int, to: OutBytes, room: size_t, base: Out<i64>) -> ssize_t, also(getdirentries), when(fds::maybe(fd)) {
+        let (at, length) = entries(fd, to, room)?;
+        base.put(at as i64)?;
+        Ok(length)
+    }
+}
+
+/// Reads records of a FLAC directory; where they began, and their length.
+fn entries(fd: c_int, to: OutBytes, room: size_t) -> Answer<(usize, ssize_t)> {
+    let (fs, id) = fds::open_file(fd)?;
+    let ino = fs.open_ino(id);
+    if fs.attr(ino)?.mode & libc::S_IFMT != libc::S_IFDIR {
+        return fail(libc::ENOTDIR);
+    }
+    let records = Records::of(fs, ino)?;
+    let at = fs.seek(id, 0, libc::SEEK_CUR)? as usize;
+    let bytes = records.bytes(at, room);
+    if bytes.is_empty() && !records.ends_at(at) {
+        return fail(libc::EINVAL);
+    }
+    to.fill(bytes)?;
+    fs.seek(id, (at + bytes.len()) as i64, libc::SEEK_SET)?;
+    Ok((at, count(bytes.len())))
 }
 
 type Filter = Option<unsafe extern "C-unwind" fn(*const dirent64) -> c_int>;

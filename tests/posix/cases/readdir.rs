@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 
 cases![
     every_name_comes_once_with_dot_and_dotdot,
+    getdirentries_says_where_it_began,
     empty_directory_has_dot_and_dotdot,
     types_are_right_or_unknown,
     dot_and_dotdot_have_their_inodes,
@@ -251,5 +252,17 @@ fn std_read_dir_agrees(d: &Dir) -> Outcome {
     make_files(d, 20);
     let entries = std::fs::read_dir(d.path()).map_err(sys::Errno::from)?;
     assert_eq!(entries.filter(|entry| entry.is_ok()).count(), 20);
+    Ok(())
+}
+
+fn getdirentries_says_where_it_began(d: &Dir) -> Outcome {
+    d.file("some-name", b"");
+    let fd = sys::open(d.path(), libc::O_RDONLY | libc::O_DIRECTORY, 0)?;
+    let mut bytes = [0; 4096];
+    let (length, base) = sys::getdirentries(&fd, &mut bytes)?;
+    assert_eq!(base, 0);
+    assert!(bytes[..length].windows(10).any(|window| window == b"some-name\0"));
+    let (length, base) = sys::getdirentries(&fd, &mut bytes)?;
+    assert!(length == 0 && base > 0);
     Ok(())
 }

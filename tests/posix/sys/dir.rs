@@ -35,6 +35,18 @@ pub fn fdopendir(fd: Fd) -> Sys<DirStream> {
     Ok(opened)
 }
 
+unsafe extern "C" {
+    fn getdirentries64(fd: libc::c_int, to: *mut libc::c_char, room: libc::size_t, base: *mut i64) -> libc::ssize_t;
+}
+
+/// `getdirentries`: how many bytes, and where in the directory they began.
+pub fn getdirentries(fd: &Fd, to: &mut [u8]) -> Sys<(usize, i64)> {
+    let mut base = -1;
+    // SAFETY: room for as many bytes as said, and for the offset.
+    let length = unsafe { getdirentries64(fd.raw(), to.as_mut_ptr().cast(), to.len(), &raw mut base) };
+    if length < 0 { Err(Errno::last()) } else { Ok((length as usize, base)) }
+}
+
 impl DirStream {
     /// `readdir`; `None` at the end.
     pub fn next(&mut self) -> Sys<Option<Entry>> {

@@ -1,5 +1,6 @@
 //! The subcommands, a file each.
 
+pub mod check;
 pub mod export;
 pub mod fsck;
 pub mod import;

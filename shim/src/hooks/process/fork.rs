@@ -111,6 +111,11 @@ jump! {
     fn vfork => vfork_target
 }
 
+jump! {
+    /// Another name of [`vfork`].
+    fn __vfork => vfork_target
+}
+
 /// Where `vfork` goes on.
 extern "C" fn vfork_target() -> *const c_void {
     static REAL: Symbol = Symbol::new(c"vfork");

@@ -51,7 +51,7 @@ hook! {
 
 hook! {
     /// `setmntent(3)`, which opens a file inside libc.
-    fn setmntent(path: CPath, mode: CPath) -> Stream {
+    fn setmntent(path: CPath, mode: CPath) -> Stream, also(__setmntent) {
         open_stream(path, mode)
     }
 }
