@@ -29,7 +29,7 @@ pub struct Program {
     imports: BTreeMap<String, (Fate, BTreeSet<String>)>,
 }
 
-/// `files` below FLAC for a program that the preload library can't serve.
+/// What helps a program that the preload library can't serve.
 const INSTEAD: &str = "`flac export` its files to a directory, run it there, and `flac import` what it made";
 
 fn base(path: &Path) -> String {
