@@ -10,6 +10,7 @@ use flac::metalog::{LogShared, Meta};
 use std::hint::black_box;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Runs `f` `n` times in five rounds; prints and gives the median round's microseconds per call.
@@ -41,7 +42,7 @@ fn change(meta: &Meta, i: usize) -> flac::units::Seq {
 
 fn open(pool: &Path, run: &Path) -> Meta {
     let shared: &'static LogShared = Box::leak(Box::default());
-    Meta::open(&Pool::open(pool).expect("a pool"), run, shared).expect("a metalog")
+    Meta::open(&Pool::open(pool).expect("a pool"), run, shared, Arc::new(flac::sync::ByPid)).expect("a metalog")
 }
 
 fn main() {

@@ -18,7 +18,7 @@ mod pool_space;
 mod procs;
 pub mod region;
 pub mod space;
-mod sync;
+pub mod sync;
 mod table;
 pub mod units;
 

@@ -21,6 +21,8 @@ pub(crate) struct Page {
     pub(crate) frame: Option<FrameNo>,
     /// Where it goes, once that is decided.
     pub(crate) to: Option<Extent>,
+    /// The content as it was checksummed, where the frame may change.
+    pub(crate) copy: Option<Box<[u8]>>,
 }
 
 /// What a flush took from the inode under its lock.
@@ -32,6 +34,8 @@ pub(crate) struct Snapshot {
     pub(crate) cut: Option<PageNo>,
     /// The frames may change while they are written: a shared mapping shows them.
     pub(crate) unstable: bool,
+    /// The content goes into the record ([`Fs::write_pages`] decides).
+    pub(crate) carried: bool,
 }
 
 /// Pool frames, as (first, count).
@@ -58,6 +62,11 @@ impl Fs {
             }
         }
         result.and(self.sync_log())
+    }
+
+    /// How many calls had to wait for a flush of the log, and how many flushes there were, over all processes since the pool was opened first.
+    pub fn syncs_and_flushes(&self) -> (u64, u64) {
+        self.meta.syncs_and_flushes()
     }
 
     pub(crate) fn sync_log(&self) -> Result<()> {
@@ -170,7 +179,7 @@ impl Fs {
                     self.frames.get(frame);
                 }
                 cell.store(entry.flushing().raw(), Release);
-                pages.push(Page { no, frame, to: None });
+                pages.push(Page { no, frame, to: None, copy: None });
             }
         });
         let cut = s.cut.swap(0, AcqRel);
@@ -181,6 +190,7 @@ impl Fs {
             count: s.pages.load(Relaxed),
             cut: cut.checked_sub(1).map(PageNo::new),
             unstable,
+            carried: false,
         })
     }
 
@@ -213,33 +223,47 @@ impl Fs {
 
     /// Gives each page a pool frame and writes it there. No lock but the flush lock is held.
     pub(crate) fn write_pages(&self, snapshot: &mut Snapshot) -> Result<()> {
-        let unstable = snapshot.unstable;
         let mut data: Vec<&mut Page> = snapshot.pages.iter_mut().filter(|p| p.frame.is_some()).collect();
+        snapshot.carried = data.len() <= self.pool.inline_pages();
         let mut at = 0;
         while at < data.len() {
             let want = (data.len() - at).min(BATCH) as u32;
             let (first, count) = self.space.alloc(want, &self.procs).ok_or(Error::NoSpace)?;
             let batch = &mut data[at..at + count as usize];
-            let copies: Vec<Vec<u8>> = if unstable { batch.iter().map(|p| self.frame_bytes(p).to_vec()).collect() } else { Vec::new() };
-            let bytes: Vec<&[u8]> = match unstable {
-                true => copies.iter().map(Vec::as_slice).collect(),
-                false => batch.iter().map(|p| self.frame_bytes(p)).collect(),
-            };
             for (i, page) in batch.iter_mut().enumerate() {
-                page.to = Some(Extent { frame: first.plus(i as u32), crc: crc32c::crc32c(bytes[i]) });
+                if snapshot.unstable {
+                    page.copy = Some(self.frame_bytes(page).into());
+                }
+                page.to = Some(Extent { frame: first.plus(i as u32), crc: crc32c::crc32c(self.frame_bytes(page)) });
             }
-            self.pool.write(first, &bytes)?;
+            let bytes: Vec<&[u8]> = batch.iter().map(|p| self.frame_bytes(p)).collect();
+            if snapshot.carried { self.pool.write_home(first, &bytes) } else { self.pool.write(first, &bytes) }?;
             Stats::add(&self.stats.flushed, bytes.len() * PAGE);
+            if !snapshot.carried {
+                batch.iter_mut().for_each(|page| page.copy = None);
+            }
             at += count as usize;
         }
         Ok(())
     }
 
     /// The content of a page whose frame this flush holds.
-    fn frame_bytes(&self, page: &Page) -> &[u8] {
-        match page.frame {
-            Some(frame) => self.held_bytes(frame),
-            None => &[],
+    fn frame_bytes<'p>(&'p self, page: &'p Page) -> &'p [u8] {
+        match (&page.copy, page.frame) {
+            (Some(copy), _) => copy,
+            (None, Some(frame)) => self.held_bytes(frame),
+            (None, None) => &[],
+        }
+    }
+
+    /// Puts the content of the flushed pages into the record, or what says whether it has got to their frames.
+    pub(crate) fn log_data(&self, txn: &mut MetaTxn<'_>, snapshot: &Snapshot) {
+        for page in &snapshot.pages {
+            match page.to {
+                Some(to) if snapshot.carried => txn.carry_data(to.frame, self.frame_bytes(page)),
+                Some(to) => txn.guard_data(to.frame, to.crc),
+                None => {}
+            }
         }
     }
 
@@ -254,6 +278,7 @@ impl Fs {
             clear_extents(&mut txn, ino, cut, PageNo::new(u64::MAX), &mut freed)?;
         }
         put_extents(&mut txn, ino, &snapshot.pages, &mut freed)?;
+        self.log_data(&mut txn, snapshot);
         let mut attr = load_attr(self.inodes.slot(slot));
         (attr.size, attr.pages) = (snapshot.size, snapshot.count);
         let regular = inode.attr.kind() == libc::S_IFREG;
@@ -354,9 +379,6 @@ fn put_chunk(txn: &mut MetaTxn<'_>, ino: Ino, pages: &[Page], freed: &mut Runs) 
         let old = std::mem::replace(&mut extents[(page.no.get() % EXTENT_PAGES as u64) as usize], page.to);
         if let Some(old) = old {
             add_run(freed, old.frame);
-        }
-        if let Some(new) = page.to {
-            txn.guard_data(new.frame, new.crc);
         }
     }
     let value = encode_extents(&extents);

@@ -38,11 +38,16 @@ impl Fs {
         let (run, _lock) = RunDir::open(&pool)?;
         let region = Region::open(config, &pool, run)?;
         let control = region.control;
-        let meta = Meta::open(&pool, region.run.dir(), control.log())?;
         let procs = Arc::new(match token {
             Some(token) => Procs::rejoin(control, token)?,
             None => Procs::join(control)?,
         });
+        let meta = Meta::open(&pool, region.run.dir(), control.log(), procs.clone()).inspect_err(|_| {
+            // After an exec the slot has holds, which others release when this process is gone.
+            if token.is_none() {
+                procs.leave();
+            }
+        })?;
         let fs = Fs {
             space: PoolSpace::new(control),
             frames: Frames::new(control),

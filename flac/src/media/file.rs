@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::units::PAGE;
 use rustix::fd::BorrowedFd;
 use rustix::fs::{FlockOperation, Mode, OFlags};
-use rustix::io::{Errno, IoSlice};
+use rustix::io::{Errno, IoSlice, ReadWriteFlags};
 use std::path::{Path, PathBuf};
 
 /// An open file. Survives a program that closes our descriptor: then each use opens the file again.
@@ -156,6 +156,25 @@ impl File {
             }
             Ok(())
         })
+    }
+
+    /// Writes all of `from`, durably once this returns; nothing is said about what was written before.
+    pub(crate) fn write_through_at(&self, from: &[u8], offset: u64) -> rustix::io::Result<()> {
+        self.with(|fd| {
+            let mut done = 0;
+            while done < from.len() {
+                match rustix::io::pwritev2(fd, &[IoSlice::new(&from[done..])], offset + done as u64, ReadWriteFlags::DSYNC) {
+                    Ok(0) => return Err(Errno::NOSPC),
+                    Ok(n) => done += n,
+                    Err(Errno::INTR) => {}
+                    Err(e) => return Err(e),
+                }
+            }
+            Ok(())
+        })?;
+        tap::wrote(self.id(), offset, &[IoSlice::new(from)], self.flags.contains(OFlags::DIRECT));
+        tap::flushed(self.id(), offset, offset + from.len() as u64);
+        Ok(())
     }
 
     /// Makes content and size durable.

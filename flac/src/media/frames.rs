@@ -45,6 +45,28 @@ impl Pool {
         }
     }
 
+    /// How many pages a flush may put into its record, so that one write makes it durable, instead of writing them to their frames first: 0 where
+    /// that gains nothing.
+    pub fn inline_pages(&self) -> usize {
+        // Nor may such a record be large for the log.
+        if self.medium() == Medium::Block { 16.min(self.log_bytes() as usize / 8 / PAGE) } else { 0 }
+    }
+
+    /// As [`Pool::write`], but at the kernel's leisure: for data that a log record carries too. Reads see it at once.
+    ///
+    /// # Durability
+    /// After [`Pool::flush_data`]; the flush of a log does *not* cover it.
+    pub fn write_home(&self, first: PoolFrame, pages: &[&[u8]]) -> Result<()> {
+        if self.map.is_some() {
+            return self.write(first, pages);
+        }
+        assert!(pages.iter().all(|p| p.len() == PAGE), "whole frames");
+        let (start, _) = self.span(first, pages.len());
+        self.ensure(first.get() + pages.len() as u32)?;
+        let slices: Vec<IoSlice<'_>> = pages.iter().map(|p| IoSlice::new(p)).collect();
+        self.cached.write_vectored_at(&slices, start).map_err(Error::io("writing the pool"))
+    }
+
     /// Writes contiguous frames from scattered memory: one page of 4096 bytes for each, fastest when page-aligned. The memory must
     /// not change meanwhile. Panics unless the frames lie in the pool.
     ///

@@ -4,17 +4,17 @@
 use crate::units::Seq;
 
 /// The version of the format that this code reads and writes.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 /// Bytes in a header that a CRC32C covers, the CRC in the last four.
 pub(crate) const HEADER: usize = 64;
 /// Offset of the second copy of the superblock.
 pub(crate) const SUPERBLOCK_COPY: u64 = 4096;
 /// Offset of the mark that says how far the frames file has grown.
 pub(crate) const GROWN_AT: u64 = 8192;
+/// Offset of the durable hint in the superblock file.
+pub(crate) const HINT_AT: u64 = 12288;
 /// Size of the superblock file.
-pub(crate) const SUPERBLOCK_FILE: u64 = 12288;
-/// Offset of the durable hint in a log file.
-pub(crate) const HINT_AT: u64 = 512;
+pub(crate) const SUPERBLOCK_FILE: u64 = 16384;
 /// Offset of the second copy of a log's header: written when the first is durable, so that one of them is whole whenever power fails.
 pub(crate) const LOG_HEADER_COPY: u64 = 1024;
 /// Offset of the first record in a log file.
@@ -26,10 +26,9 @@ pub(crate) const RECORD_HEADER: usize = 48;
 
 const RECORD_MAGIC: u32 = u32::from_le_bytes(*b"FLR1");
 
-const _: () =
-    assert!(HINT_AT as usize >= HEADER && HINT_AT + 24 <= LOG_HEADER_COPY && LOG_HEADER_COPY as usize + HEADER <= LOG_START as usize);
+const _: () = assert!(LOG_HEADER_COPY as usize >= HEADER && LOG_HEADER_COPY as usize + HEADER <= LOG_START as usize);
 const _: () = assert!(RECORD_HEADER.is_multiple_of(RECORD_ALIGN) && (LOG_START as usize).is_multiple_of(RECORD_ALIGN));
-const _: () = assert!(GROWN_AT + HEADER as u64 <= SUPERBLOCK_FILE && SUPERBLOCK_COPY as usize >= HEADER);
+const _: () = assert!(GROWN_AT + HEADER as u64 <= HINT_AT && HINT_AT + 24 <= SUPERBLOCK_FILE && SUPERBLOCK_COPY as usize >= HEADER);
 
 /// A pool's universally unique identifier.
 pub(crate) type Uuid = [u8; 16];
@@ -173,7 +172,7 @@ impl LogHeader {
     }
 }
 
-/// The hint in a log file that record `seq` was durable: it may be old, never wrong.
+/// The hint that record `seq` was durable: it may be old, never wrong.
 pub(crate) fn encode_hint(generation: u64, seq: Seq) -> [u8; 24] {
     let mut bytes = [0; 24];
     bytes[..8].copy_from_slice(&generation.to_le_bytes());

@@ -66,6 +66,12 @@ impl Mapped {
         unsafe { self.base.add(at) }
     }
 
+    /// The bytes themselves, for the kernel to read: others may change them meanwhile. Panics if they lie outside.
+    pub(crate) fn bytes(&self, at: usize, len: usize) -> &[u8] {
+        // SAFETY: inside the mapping (checked by `at`), which lives as long as `self`; the caller only hands them to a system call.
+        unsafe { std::slice::from_raw_parts(self.at(at, len), len) }
+    }
+
     /// Copies bytes out. Panics if they lie outside.
     pub(crate) fn read(&self, at: usize, to: &mut [u8]) {
         // SAFETY: inside the mapping (`at` checks); `to` is the caller's own memory.

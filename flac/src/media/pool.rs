@@ -162,6 +162,19 @@ impl Pool {
         (start, end)
     }
 
+    /// What flushes the device below the log at the least cost.
+    pub(crate) fn device(&self) -> Device {
+        let Ok(stat) = rustix::fs::stat(&self.dir) else { return Device::default() };
+        let (major, minor) = (rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
+        // A partition's queue is that of the disk above it.
+        let path = |up: &str| PathBuf::from(format!("/sys/dev/block/{major}:{minor}/{up}queue/fua"));
+        let mut answer = [0; 1];
+        let mut read = |path: PathBuf| File::open_briefly(&path, OFlags::RDONLY).is_ok_and(|f| f.read_at(&mut answer, 0) == Ok(1));
+        let fua = (read(path("")) || read(path("../"))) && answer[0] == b'1';
+        let bystander = if self.probed.fs_type == probe::EXT4 && self.one_flush { bystander(&self.dir, stat.st_dev) } else { None };
+        Device { fua, bystander }
+    }
+
     /// Makes every frame written before durable.
     pub fn flush_data(&self) -> Result<()> {
         match self.probed.medium {
@@ -245,6 +258,26 @@ impl Pool {
         file.sync_data()?;
         file.with(|fd| rustix::fs::fadvise(fd, 0, None, rustix::fs::Advice::DontNeed))
     }
+}
+
+/// The device below a pool.
+#[derive(Default)]
+pub(crate) struct Device {
+    /// Writes can go through its cache, so that one of them needs no flush.
+    pub fua: bool,
+    /// A file that is hardly ever changed, on the same file system.
+    ///
+    /// Its fdatasync flushes the device and does nothing else, where that of a file just written also writes the inode if the file system has no journal
+    /// (its times have changed). Measured on such an ext4, microseconds: 4 KiB past the page cache and fdatasync 98, 8 KiB and fdatasync of this file 75.
+    pub bystander: Option<File>,
+}
+
+/// The highest directory above `dir` on the same device.
+fn bystander(dir: &Path, device: u64) -> Option<File> {
+    let dir = std::fs::canonicalize(dir).ok()?;
+    let same = |dir: &&Path| rustix::fs::stat(*dir).is_ok_and(|stat| stat.st_dev == device);
+    let top = dir.ancestors().take_while(same).last()?;
+    File::open(top, OFlags::RDONLY | OFlags::DIRECTORY).ok()
 }
 
 /// The superblock of the pool in `dir`, and whether one of its two copies is damaged.

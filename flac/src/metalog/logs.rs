@@ -1,11 +1,14 @@
 //! The two log files: generation `n` lies in `log.(n mod 2)`.
 
-use super::map::LogMap;
+use super::map::{LogMap, open_log};
 use super::record::{advance, follows};
 use crate::error::{Error, Result};
-use crate::media::Pool;
+use crate::media::file::File;
 use crate::media::layout::{self, LOG_START, LogHeader, Position, RECORD_HEADER, RecordHeader};
+use crate::media::pool::Device;
+use crate::media::{Medium, Pool, pool};
 use crate::units::Seq;
+use rustix::fs::OFlags;
 use std::path::{Path, PathBuf};
 
 /// Bytes at the end of a log that ordinary records leave free, for the record with which a recovery begins its epoch.
@@ -20,14 +23,42 @@ pub(crate) fn log_path(dir: &Path, generation: u64) -> PathBuf {
 pub(crate) struct Logs {
     maps: [LogMap; 2],
     uuid: [u8; 16],
+    /// The file with the hint; `None` on a medium where nothing survives a power cut.
+    hints: Option<File>,
+    device: Device,
 }
 
 impl Logs {
-    /// Maps the logs of `pool`.
-    pub(crate) fn open(pool: &Pool) -> Result<Logs> {
-        let sync = pool.medium() == crate::media::Medium::Dax;
-        let map = |slot| LogMap::open(&log_path(pool.dir(), slot), pool.log_bytes(), sync, pool.is_immediate());
-        Ok(Logs { maps: [map(0)?, map(1)?], uuid: pool.uuid() })
+    /// Maps the logs of `pool`, whose images lie in `kv_dir`.
+    pub(crate) fn open(pool: &Pool, kv_dir: &Path) -> Result<Logs> {
+        let (dir, len) = (pool.dir(), pool.log_bytes());
+        let map = |slot| match pool.medium() {
+            Medium::Block => LogMap::open_image(&log_path(dir, slot), len, &log_path(kv_dir, slot)),
+            medium => LogMap::open(&log_path(dir, slot), len, medium == Medium::Dax, pool.is_immediate()),
+        };
+        let hints = || File::open(&dir.join("superblock"), OFlags::RDWR).map_err(|e| pool::damaged_or(dir, "superblock", e));
+        let hints = if pool.is_volatile() { None } else { Some(hints()?) };
+        let device = if pool.medium() == Medium::Block { pool.device() } else { Device::default() };
+        Ok(Logs { maps: [map(0)?, map(1)?], uuid: pool.uuid(), hints, device })
+    }
+
+    /// Makes the images in `kv_dir`, filled as far as the log is in use up to `end`, and maps them.
+    pub(crate) fn make(pool: &Pool, kv_dir: &Path, end: &Position) -> Result<Logs> {
+        if pool.medium() != Medium::Block {
+            return Self::open(pool, kv_dir);
+        }
+        for slot in 0..2 {
+            LogMap::make_image(&log_path(kv_dir, slot), pool.log_bytes())?;
+        }
+        let logs = Self::open(pool, kv_dir)?;
+        for (generation, used) in [(end.generation, end.tail), (end.generation + 1, LOG_START)] {
+            let mut bytes = vec![0; used as usize];
+            let file = open_log(&log_path(pool.dir(), generation), pool.log_bytes())?;
+            file.read_at(&mut bytes, 0).map_err(Error::io("reading the log"))?;
+            logs.map(generation).ensure(used)?;
+            logs.map(generation).write(0, &bytes);
+        }
+        Ok(logs)
     }
 
     fn map(&self, generation: u64) -> &LogMap {
@@ -62,7 +93,9 @@ impl Logs {
         let salt = random()?;
         let header = LogHeader { generation, base: position.seq, salt, uuid: self.uuid };
         // The copy of the header that was here before may not have reached the medium since it was written.
-        self.map(generation).flush(0, LOG_START).map_err(Error::io("flushing the log"))?;
+        let map = self.map(generation);
+        map.ensure(LOG_START)?;
+        map.flush(0, LOG_START, true, &self.device).map_err(Error::io("flushing the log"))?;
         self.map(generation).write(0, &header.encode());
         Ok(Position { generation, tail: LOG_START, seq: position.seq, salt, known: position.seq })
     }
@@ -86,7 +119,7 @@ impl Logs {
         Some((header, record))
     }
 
-    /// Writes a sealed record behind `position` and gives the position behind it. Panics if it does not fit.
+    /// Writes a sealed record behind `position`, where there is room for it ([`Logs::ensure`]), and gives the position behind it. Panics if it does not fit.
     ///
     /// # Durability
     /// That of [`LogMap::write`].
@@ -110,24 +143,31 @@ impl Logs {
         self.map(position.generation).write(position.tail, &[0; RECORD_HEADER]);
     }
 
-    /// Makes the log durable up to `position`, with its header if `header`.
-    pub(crate) fn flush(&self, position: &Position, header: bool) -> Result<()> {
-        let from = if header { 0 } else { LOG_START };
-        #[cfg(test)]
-        if super::tests::before_flush(position.generation, from, position.tail) {
-            return Ok(());
-        }
+    /// Makes room in memory for a record of `space` bytes behind `position`.
+    pub(crate) fn ensure(&self, position: &Position, space: u64) -> Result<()> {
+        self.map(position.generation).ensure(position.tail + space)
+    }
+
+    /// Makes the bytes of `position`'s generation from `from` to `position` durable; `all` as in [`LogMap::flush`].
+    pub(crate) fn flush(&self, position: &Position, from: u64, all: bool) -> Result<()> {
         let map = self.map(position.generation);
-        map.flush(from, position.tail).map_err(Error::io("flushing the log"))?;
-        if header && let Some(durable) = self.header(position.generation) {
+        #[cfg(test)]
+        super::tests::before_flush(map, position.generation, from, position.tail);
+        map.flush(from, position.tail, all, &self.device).map_err(Error::io("flushing the log"))?;
+        if from == 0
+            && let Some(durable) = self.header(position.generation)
+        {
             map.write(layout::LOG_HEADER_COPY, &durable.encode());
+            map.give(0, LOG_START).map_err(Error::io("writing the log"))?;
         }
         Ok(())
     }
 
     /// Leaves a note that `seq` is durable. The note itself reaches the medium whenever the kernel likes.
     pub(crate) fn hint(&self, generation: u64, seq: Seq) {
-        self.map(generation).write_lazily(layout::HINT_AT, &layout::encode_hint(generation, seq));
+        if let Some(file) = &self.hints {
+            let _ = file.write_at(&layout::encode_hint(generation, seq), layout::HINT_AT);
+        }
     }
 }
 

@@ -14,6 +14,10 @@
 //! rely on ([`MetaTxn::guard_data`]), and recovery takes a record whose data is not there for torn, unless a later record knew it to be durable.
 //! From this follows the rule for reusing frames, see [`Meta::durable_seq`].
 //!
+//! *Small data goes into the record* ([`MetaTxn::carry_data`]): then one write of the log makes all of it durable. The frames are written too,
+//! through the page cache, before the record is appended; a checkpoint makes them durable before it takes the place of the record, and a recovery
+//! writes them again.
+//!
 //! Files: `record` (payload), `logs` and `map` (the two files), `checkpoint`, `recover` (files to KV), `open`, `durable` (sync and switching
 //! generations), `verify`, `lock`.
 
@@ -33,19 +37,20 @@ use crate::error::{Error, Result};
 use crate::kv::{self, Kv, Pair, Scan};
 use crate::media::file::File;
 use crate::media::layout::{LOG_START, Position, RECORD_HEADER};
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Liveness, Ordering, RobustLock};
 use crate::units::{PoolFrame, Seq};
 use lock::ProcessLock;
 use logs::{EPOCH_ROOM, Logs};
 use record::{Builder, Part};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Where the KV keeps the position up to which the log is applied. Keys that begin with a zero byte are not part of the state.
 const POSITION_KEY: &[u8] = b"\0position";
 /// Where the KV keeps which pool it belongs to: device and inode of the superblock.
 const PLACE_KEY: &[u8] = b"\0place";
 
-/// What processes share about the log. Lives in shared memory; all zero is a valid start, and every field may lag behind the truth.
+/// What the processes that use a KV share about the log. Lives in shared memory; all zero is a valid start, and every field may lag behind the truth.
 #[derive(Default)]
 #[repr(C)]
 pub struct LogShared {
@@ -53,10 +58,23 @@ pub struct LogShared {
     durable: AtomicU64,
     /// The last record that recovery would know to be durable.
     settled: AtomicU64,
-    /// The generation whose header is durable.
-    header: AtomicU64,
+    /// Generation (upper half) and how much of it is durable, in units of [`crate::media::layout::RECORD_ALIGN`].
+    flushed: AtomicU64,
+    /// The last record that relies on frames written directly.
+    guarded: AtomicU64,
     /// Bytes used in the current generation.
     used: AtomicU64,
+    /// Calls of [`Meta::sync`] that found their record not yet durable.
+    syncs: AtomicU64,
+    /// Flushes of the log; who waits for one sleeps on it, and says so.
+    flushes: AtomicU32,
+    sleepers: AtomicU32,
+    /// `syncs` when the last flush began, how many came for it, and how many nanoseconds it took.
+    joined: AtomicU64,
+    crowd: AtomicU32,
+    flush_time: AtomicU32,
+    /// Held by whoever flushes the log.
+    flushing: RobustLock,
 }
 
 const _: () = assert!(size_of::<LogShared>() <= 256);
@@ -68,13 +86,16 @@ pub struct Meta {
     shared: &'static LogShared,
     pool_dir: PathBuf,
     uuid: [u8; 16],
-    /// The frames file, where it needs a flush of its own.
+    /// Who takes the lock on flushing.
+    who: Arc<dyn Liveness + Send + Sync>,
+    /// The frames file, where there is one to flush.
     frames: Option<File>,
+    /// A flush of the log makes the device empty its cache of the frames, too.
+    one_flush: bool,
     /// Nothing survives a power cut anyway.
     volatile: bool,
     /// A record is durable when its append returns, and the data it relies on was so before.
     immediate: bool,
-    syncing: ProcessLock,
     checkpointing: ProcessLock,
 }
 
@@ -92,7 +113,7 @@ impl Meta {
                 self.checkpoint()?;
                 continue;
             }
-            return Ok(MetaTxn { meta: self, kv, position, record: Builder::new() });
+            return Ok(MetaTxn { meta: self, kv, position, record: Builder::new(), guards: false });
         }
     }
 
@@ -140,7 +161,6 @@ impl Meta {
 
     /// In a forked child: nothing of the parent's KV is used again. No transaction may be in use by the thread that forked.
     pub fn after_fork_child(&self) {
-        self.syncing.after_fork_child();
         self.checkpointing.after_fork_child();
         self.kv.after_fork_child();
     }
@@ -164,6 +184,8 @@ pub struct MetaTxn<'m> {
     kv: kv::WriteTxn<'m>,
     position: Position,
     record: Builder,
+    /// Whether the record relies on frames written directly.
+    guards: bool,
 }
 
 impl MetaTxn<'_> {
@@ -205,7 +227,14 @@ impl MetaTxn<'_> {
 
     /// The record counts after a crash only if the pool frame `frame` holds data with the CRC32C `crc`.
     pub fn guard_data(&mut self, frame: PoolFrame, crc: u32) {
+        self.guards = true;
         self.record.add(Part::Guard(frame, crc));
+    }
+
+    /// The record holds the content of the pool frame `frame`, one page, which [`crate::media::Pool::write_home`] has been given already.
+    pub fn carry_data(&mut self, frame: PoolFrame, page: &[u8]) {
+        let used = page.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        self.record.add(Part::Data(frame, &page[..used]));
     }
 
     /// Appends the record to the log, then makes the change visible to all. Gives the record's number; without any change, that of the last record.
@@ -232,7 +261,11 @@ impl MetaTxn<'_> {
         let header = self.record.header(&self.position, known);
         let next = Position { tail: self.position.tail + space, seq: header.seq, known, ..self.position };
         // Whatever can fail for lack of room comes before the record is there.
+        meta.logs.ensure(&self.position, space)?;
         self.kv.put(POSITION_KEY, &next.encode())?;
+        if self.guards {
+            meta.shared.guarded.fetch_max(next.seq.get(), Ordering::AcqRel);
+        }
         let appended = meta.logs.append(&self.position, &header, &self.record.seal(&header));
         debug_assert_eq!(appended, next);
         #[cfg(test)]

@@ -9,11 +9,12 @@ use crate::kv::Kv;
 use crate::media::Pool;
 use crate::media::file::{self, File};
 use crate::media::layout::Position;
-use crate::sync::Ordering;
+use crate::sync::{Liveness, Ordering};
 use crate::units::PAGE;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::path::Path;
+use std::sync::Arc;
 
 impl Meta {
     /// Joins the live KV in `run_dir/kv`, or makes it: newest sound checkpoint, then the log. Processes that come at once wait for each other.
@@ -21,18 +22,18 @@ impl Meta {
     /// # Errors
     /// `Corrupt` if no state can be rebuilt that holds everything durable; `Unusable` if the run directory belongs to another state of the pool.
     /// In both cases nothing in the pool was changed.
-    pub fn open(pool: &Pool, run_dir: &Path, shared: &'static LogShared) -> Result<Meta> {
+    pub fn open(pool: &Pool, run_dir: &Path, shared: &'static LogShared, who: Arc<dyn Liveness + Send + Sync>) -> Result<Meta> {
         let dir = run_dir.join("kv");
-        let logs = Logs::open(pool)?;
         // The directory appears whole, by a rename: who finds it needs no lock.
         let missing = || matches!(rustix::fs::stat(&dir), Err(Errno::NOENT));
         if missing() {
             let building = ProcessLock::new(run_dir.join("kv.lock"));
             let _turn = building.lock()?;
             if missing() {
-                build(pool, run_dir, &logs, shared)?;
+                build(pool, run_dir, shared)?;
             }
         }
+        let logs = Logs::open(pool, &dir)?;
         let kv = Kv::open(&dir, map_size(pool))?;
         kv.clear_dead_readers();
         let stale = || {
@@ -51,7 +52,7 @@ impl Meta {
         drop(snapshot);
         shared.used.store(position.tail, Ordering::Relaxed);
         let (volatile, immediate) = (pool.is_volatile(), pool.is_immediate());
-        let frames = if volatile || immediate || pool.one_flush() {
+        let frames = if volatile || immediate {
             None
         } else {
             Some(File::open(&pool.dir().join("frames"), OFlags::RDWR).map_err(|e| file::unusable(pool.dir(), e))?)
@@ -62,10 +63,11 @@ impl Meta {
             shared,
             pool_dir: pool.dir().to_owned(),
             uuid: pool.uuid(),
+            who,
             frames,
+            one_flush: pool.one_flush(),
             volatile,
             immediate,
-            syncing: ProcessLock::new(dir.join("sync.lock")),
             checkpointing: ProcessLock::new(dir.join("checkpoint.lock")),
         })
     }
@@ -85,7 +87,7 @@ fn place(pool: &Pool) -> [u8; 16] {
 }
 
 /// Rebuilds the KV under another name and renames it: a directory `kv` is a whole KV.
-fn build(pool: &Pool, run_dir: &Path, logs: &Logs, shared: &LogShared) -> Result<()> {
+fn build(pool: &Pool, run_dir: &Path, shared: &LogShared) -> Result<()> {
     let new = run_dir.join("kv.new");
     let making = || Error::io("making the metadata KV in the run directory");
     let fresh = || {
@@ -96,7 +98,8 @@ fn build(pool: &Pool, run_dir: &Path, logs: &Logs, shared: &LogShared) -> Result
         Kv::open(&new, map_size(pool))
     };
     let (kv, end) = recover::rebuild(pool, fresh)?;
-    let position = begin_epoch(pool, logs, &kv, &end)?;
+    let logs = Logs::make(pool, &new, &end)?;
+    let position = begin_epoch(pool, &logs, &kv, &end)?;
     let mut txn = kv.write()?;
     txn.put(POSITION_KEY, &position.encode())?;
     txn.put(PLACE_KEY, &place(pool))?;
@@ -105,7 +108,7 @@ fn build(pool: &Pool, run_dir: &Path, logs: &Logs, shared: &LogShared) -> Result
     rustix::fs::rename(&new, run_dir.join("kv")).map_err(making())?;
     shared.durable.store(position.seq.get(), Ordering::Release);
     shared.settled.store(position.known.get(), Ordering::Release);
-    shared.header.store(position.generation, Ordering::Release);
+    shared.flushed.store(super::durable::flushed_to(&position), Ordering::Release);
     Ok(())
 }
 
@@ -113,16 +116,19 @@ fn build(pool: &Pool, run_dir: &Path, logs: &Logs, shared: &LogShared) -> Result
 /// log, sound perhaps, and must not follow a record that is written now. The result is durable.
 fn begin_epoch(pool: &Pool, logs: &Logs, kv: &Kv, end: &Position) -> Result<Position> {
     let flush = |position: &Position| {
+        #[cfg(test)]
+        super::tests::before_data_flush();
         pool.flush_data()?;
-        logs.flush(position, true)
+        logs.flush(position, 0, true)
     };
-    // What was read may have been in the page cache only, or in that of the processor on which a writer was killed.
+    // What was read may have been in the page cache only, or in that of the processor on which a writer was killed; what was restored is.
     logs.adopt_all(end);
     flush(end)?;
     let mut record = Builder::new();
     record.add(Part::Epoch(random()?));
     let header = record.header(end, end.seq);
     let position = if end.tail + header.space() <= logs.len() {
+        logs.ensure(end, header.space())?;
         logs.append(end, &header, &record.seal(&header))
     } else {
         // No room: then the next generation, with a salt of its own, takes up where this one ends.

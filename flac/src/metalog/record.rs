@@ -1,12 +1,13 @@
-//! The payload of a record: puts, deletes, guards, or an epoch, one behind the other. The bytes are described in `flac/docs/format.md`.
+//! The payload of a record: puts, deletes, guards, data, or an epoch, one behind the other. The bytes are described in `flac/docs/format.md`.
 
 use crate::media::layout::{Position, RECORD_HEADER, RecordHeader};
-use crate::units::{PoolFrame, Seq};
+use crate::units::{PAGE, PoolFrame, Seq};
 
 const PUT: u8 = 1;
 const DELETE: u8 = 2;
 const GUARD: u8 = 3;
 const EPOCH: u8 = 4;
+const DATA: u8 = 5;
 
 /// One part of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub(crate) enum Part<'b> {
     Guard(PoolFrame, u32),
     /// Records from here on carry this salt.
     Epoch(u64),
+    /// This frame has this content, and zeros behind it up to a page.
+    Data(PoolFrame, &'b [u8]),
 }
 
 /// A record in the making.
@@ -71,6 +74,13 @@ impl Builder {
             Part::Epoch(salt) => {
                 out.push(EPOCH);
                 out.extend_from_slice(&salt.to_le_bytes());
+            }
+            Part::Data(frame, bytes) => {
+                assert!(bytes.len() <= PAGE, "a frame is a page");
+                out.push(DATA);
+                out.extend_from_slice(&frame.get().to_le_bytes());
+                out.extend_from_slice(&(bytes.len() as u16).to_le_bytes());
+                out.extend_from_slice(bytes);
             }
         }
     }
@@ -129,6 +139,11 @@ fn take_part<'b>(rest: &mut &'b [u8]) -> Option<Part<'b>> {
         }
         GUARD => Some(Part::Guard(PoolFrame::new(u32::from_le_bytes(number(rest)?)), u32::from_le_bytes(number(rest)?))),
         EPOCH => Some(Part::Epoch(u64::from_le_bytes(number(rest)?))),
+        DATA => {
+            let frame = PoolFrame::new(u32::from_le_bytes(number(rest)?));
+            let len = u16::from_le_bytes(number(rest)?) as usize;
+            if len <= PAGE { Some(Part::Data(frame, bytes(rest, len)?)) } else { None }
+        }
         _ => None,
     }
 }

@@ -7,9 +7,15 @@ use super::record::{Part, advance, follows, parts};
 use crate::error::{Error, Result};
 use crate::kv::Kv;
 use crate::media::Pool;
+use crate::media::file::File;
 use crate::media::layout::{self, LOG_START, LogHeader, Position, RECORD_ALIGN, RecordHeader};
 use crate::units::{PAGE, PoolFrame, Seq};
+use rustix::fs::OFlags;
+use std::collections::BTreeMap;
 use std::path::Path;
+
+/// Pages written in one go when data is restored.
+const RUN: usize = 256;
 
 /// One log file, read whole.
 struct Log {
@@ -24,6 +30,8 @@ pub(crate) struct History {
     positions: Vec<Position>,
     /// The last record that is known to have been durable.
     pub known: Seq,
+    /// What the hint says: generation and record.
+    hint: Option<(u64, Seq)>,
 }
 
 impl Log {
@@ -43,7 +51,7 @@ impl History {
     /// `Corrupt` if a record is damaged that is known to have been durable, or the log of the start is missing.
     pub(crate) fn read(dir: &Path, log_bytes: u64, uuid: &[u8; 16], start: Position) -> Result<History> {
         let logs = [Log::read(dir, 0, log_bytes, uuid)?, Log::read(dir, 1, log_bytes, uuid)?];
-        let mut history = History { logs, positions: vec![start], known: start.seq };
+        let mut history = History { logs, positions: vec![start], known: start.seq, hint: read_hint(dir)? };
         let mut generation = start.generation;
         loop {
             let log = &history.logs[(generation % 2) as usize];
@@ -87,7 +95,7 @@ impl History {
         }
         // Whoever wrote something later may have known that what is torn now was whole once.
         let mut known = self.known;
-        if let Some((g, seq)) = layout::decode_hint(&log.bytes[layout::HINT_AT as usize..])
+        if let Some((g, seq)) = self.hint
             && g == generation
         {
             known = known.max(seq);
@@ -134,6 +142,46 @@ impl History {
         *self.positions.last().expect("the start is there")
     }
 
+    /// Writes the data that records carry to the frames where it belongs: its own write may not have got there.
+    ///
+    /// Only what is last in the history counts: a frame that a later record guards was given to somebody else meanwhile, who wrote to it directly.
+    pub(crate) fn restore_data(&self, pool: &Pool) -> Result<()> {
+        let mut frames = BTreeMap::new();
+        for pair in self.positions.windows(2).filter(|pair| pair[0].seq != pair[1].seq) {
+            let (_, payload) = self.record_behind(&pair[0]);
+            for part in parts(payload) {
+                match part {
+                    Some(Part::Data(frame, bytes)) => drop(frames.insert(frame, bytes)),
+                    Some(Part::Guard(frame, _)) => drop(frames.remove(&frame)),
+                    _ => {}
+                }
+            }
+        }
+        if frames.last_key_value().is_some_and(|(last, _)| last.get() >= pool.frames()) {
+            return Err(Error::Corrupt("a log record has data for a frame outside the pool: restore the pool from a copy".into()));
+        }
+        let mut run = Vec::new();
+        let mut frames = frames.into_iter().peekable();
+        while let Some((frame, bytes)) = frames.next() {
+            let end = run.len() + PAGE;
+            run.extend_from_slice(bytes);
+            run.resize(end, 0);
+            if end == RUN * PAGE || frames.peek().is_none_or(|(next, _)| *next != frame.plus(1)) {
+                let pages: Vec<&[u8]> = run.chunks_exact(PAGE).collect();
+                let first = PoolFrame::new(frame.get() + 1 - pages.len() as u32);
+                #[cfg(test)]
+                super::tests::written_home(first, pages.len());
+                pool.write_home(first, &pages)?;
+                run.clear();
+            }
+        }
+        Ok(())
+    }
+
+    fn record_behind(&self, position: &Position) -> (RecordHeader, &[u8]) {
+        record_in(&self.logs[(position.generation % 2) as usize].bytes, position.tail).expect("walked before")
+    }
+
     /// Applies every record to `kv`.
     pub(crate) fn apply(&self, kv: &Kv) -> Result<()> {
         /// Payload bytes applied in one transaction.
@@ -144,7 +192,7 @@ impl History {
             if pair[0].seq == pair[1].seq {
                 continue;
             }
-            let (_, payload) = record_in(&self.logs[(pair[0].generation % 2) as usize].bytes, pair[0].tail).expect("walked before");
+            let (_, payload) = self.record_behind(&pair[0]);
             apply_payload(&mut txn, payload)?;
             bytes += payload.len();
             if bytes > BATCH {
@@ -163,13 +211,20 @@ pub(crate) fn apply_payload(txn: &mut crate::kv::WriteTxn<'_>, payload: &[u8]) -
         match part {
             Some(Part::Put(key, value)) => txn.put(key, value)?,
             Some(Part::Delete(key)) => drop(txn.delete(key)?),
-            Some(Part::Guard(..) | Part::Epoch(_)) => {}
+            Some(Part::Guard(..) | Part::Epoch(_) | Part::Data(..)) => {}
             None => {
                 return Err(Error::Corrupt("a log record makes no sense: restore the pool from a copy".into()));
             }
         }
     }
     Ok(())
+}
+
+fn read_hint(dir: &Path) -> Result<Option<(u64, Seq)>> {
+    let mut bytes = [0; 24];
+    let file = File::open_briefly(&dir.join("superblock"), OFlags::RDONLY).map_err(Error::io("reading the superblock"))?;
+    file.read_at(&mut bytes, layout::HINT_AT).map_err(Error::io("reading the superblock"))?;
+    Ok(layout::decode_hint(&bytes))
 }
 
 fn record_in(log: &[u8], at: u64) -> Option<(RecordHeader, &[u8])> {
@@ -220,6 +275,7 @@ pub(crate) fn rebuild(pool: &Pool, mut fresh: impl FnMut() -> Result<Kv>) -> Res
             newest_problem.get_or_insert(why);
             continue;
         }
+        history.restore_data(pool)?;
         history.apply(&kv)?;
         return Ok((kv, history.end()));
     }

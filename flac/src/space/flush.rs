@@ -121,8 +121,9 @@ impl<'s> FlushHandle<'s> {
     }
 
     fn take_snapshot(&mut self) -> Snapshot {
-        let pages: Vec<Page> = std::mem::take(&mut self.pages).into_iter().map(|(no, frame)| Page { no, frame, to: None }).collect();
-        Snapshot { size: super::SPAN, count: pages.len() as u64, pages, cut: None, unstable: false }
+        let pages: Vec<Page> =
+            std::mem::take(&mut self.pages).into_iter().map(|(no, frame)| Page { no, frame, to: None, copy: None }).collect();
+        Snapshot { size: super::SPAN, count: pages.len() as u64, pages, cut: None, unstable: false, carried: false }
     }
 
     fn check_fork(&self) -> Result<()> {
@@ -188,6 +189,7 @@ impl Space {
         let mut freed = Runs::new();
         let mut txn = self.fs.meta.begin()?;
         put_extents(&mut txn, Ino::SPACE, &snapshot.pages, &mut freed)?;
+        self.fs.log_data(&mut txn, snapshot);
         let written = snapshot.pages.iter().filter(|page| page.to.is_some()).count();
         count_pages(&mut txn, written as u64, &freed)?;
         apply_changes(&mut txn, metalog)?;

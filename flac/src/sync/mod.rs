@@ -22,6 +22,27 @@ pub trait Liveness {
     fn token_alive(&self, token: u32) -> bool;
 }
 
+/// [`Liveness`] by process number alone, for users without a process table (benchmarks, tests): numbers are used again, and mean nothing in other
+/// namespaces.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ByPid;
+
+impl Liveness for ByPid {
+    fn me(&self) -> u32 {
+        self.token()
+    }
+    fn alive(&self, slot: u32) -> bool {
+        let pid = rustix::process::Pid::from_raw(slot as i32);
+        pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
+    }
+    fn token(&self) -> u32 {
+        rustix::process::getpid().as_raw_nonzero().get() as u32
+    }
+    fn token_alive(&self, token: u32) -> bool {
+        self.alive(token)
+    }
+}
+
 /// Set while somebody sleeps on the word.
 const WAITERS: u32 = 1 << 31;
 /// How often the word is looked at before sleeping: about a microsecond, longer than any critical section without a copy.
@@ -46,7 +67,7 @@ pub struct Guard<'a> {
 impl RobustLock {
     /// Takes the lock, waiting for as long as its owner lives.
     #[inline]
-    pub fn lock(&self, who: &impl Liveness) -> Guard<'_> {
+    pub fn lock(&self, who: &(impl Liveness + ?Sized)) -> Guard<'_> {
         let me = who.token();
         if self.0.compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed).is_ok() {
             return Guard { lock: self, inherited: false };
@@ -55,7 +76,7 @@ impl RobustLock {
     }
 
     /// Takes the lock if it is free now, or if its owner is found dead.
-    pub fn try_lock(&self, who: &impl Liveness) -> Option<Guard<'_>> {
+    pub fn try_lock(&self, who: &(impl Liveness + ?Sized)) -> Option<Guard<'_>> {
         let me = who.token();
         match self.0.compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed) {
             Ok(_) => Some(Guard { lock: self, inherited: false }),
@@ -69,7 +90,7 @@ impl RobustLock {
     }
 
     #[cold]
-    fn wait(&self, me: u32, who: &impl Liveness) -> Guard<'_> {
+    fn wait(&self, me: u32, who: &(impl Liveness + ?Sized)) -> Guard<'_> {
         for _ in 0..SPINS {
             if self.0.load(Ordering::Relaxed) == 0 && self.0.compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed).is_ok() {
                 return Guard { lock: self, inherited: false };
@@ -99,7 +120,7 @@ impl RobustLock {
     }
 
     #[cold]
-    fn inherit(&self, word: u32, me: u32, who: &impl Liveness) -> Option<Guard<'_>> {
+    fn inherit(&self, word: u32, me: u32, who: &(impl Liveness + ?Sized)) -> Option<Guard<'_>> {
         let owner = word & !WAITERS;
         if owner == me || who.token_alive(owner) {
             return None;

@@ -148,8 +148,12 @@ fn run(seed: u64) {
     let lower = *random.pick(&[Lower::Ext4, Lower::Ext4, Lower::Dax, Lower::Other]);
     let tight = random.once_in(2);
     let frames = if tight { 16 + random.below(40) as u64 } else { 4096 };
-    let geometry =
-        Geometry { size: frames * 4096, log_bytes: *random.pick(&[24 << 10, 64 << 10]), grow_bytes: 64 << 10, ..geometry_on(lower) };
+    let geometry = Geometry {
+        size: frames * 4096,
+        log_bytes: *random.pick(&[24 << 10, 64 << 10, 256 << 10]),
+        grow_bytes: 64 << 10,
+        ..geometry_on(lower)
+    };
     make_pool(&pool, &geometry, lower);
     let mut tree = Tree::default();
     let copy = dir.path().join("copy");

@@ -3,9 +3,11 @@
 use super::{Place, put};
 use crate::media::{Pool, PoolOptions};
 use crate::metalog::{Meta, checkpoint};
+use crate::sync::ByPid;
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().map(|e| e.expect("an entry"));
@@ -65,7 +67,7 @@ fn a_pool_of_another_version_is_refused() {
             bytes[at + 60..at + 64].copy_from_slice(&crc.to_le_bytes());
         });
     }
-    refused(&place, &["version 9", "version 1", "export"]);
+    refused(&place, &["version 9", "version 2", "export"]);
 }
 
 #[test]
@@ -166,7 +168,7 @@ fn a_copied_pool_does_not_join_the_state_of_its_original() {
     let copy = Place::without_pool();
     super::copy_dir(&place.pool, &copy.pool);
     let pool = Pool::open(&copy.pool).expect("a pool");
-    let joined: Result<Meta> = Meta::open(&pool, &place.run, super::shared());
+    let joined: Result<Meta> = Meta::open(&pool, &place.run, super::shared(), Arc::new(ByPid));
     assert!(joined.map(drop).expect_err("refused").to_string().contains("remove"));
 }
 

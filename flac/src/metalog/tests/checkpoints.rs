@@ -50,6 +50,7 @@ fn a_record_that_nearly_fills_a_log_is_taken_and_a_larger_one_refused() {
     assert_eq!(txn.commit().expect_err("too large").errno(), libc::EFBIG);
     let before = state(&meta);
     assert_eq!(before.len(), 10);
+    meta.sync(meta.last_seq()).expect("a sync");
     drop(meta);
     place.reboot();
     assert_eq!(state(&place.open().1), before);

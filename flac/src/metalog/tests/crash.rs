@@ -13,6 +13,8 @@ enum Op {
     Change(Vec<(u8, Option<u16>)>, bool),
     /// A page of data written to the pool, and a key that points at it.
     Data(u8, u8),
+    /// The same, with the data in the record.
+    Carried(u8, u8),
     Sync,
     Settle,
     Checkpoint,
@@ -27,6 +29,7 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         8 => change.prop_map(|(list, drop)| Op::Change(list, drop)),
         6 => (0..12u8, any::<u8>()).prop_map(|(key, byte)| Op::Data(key, byte)),
+        6 => (0..12u8, any::<u8>()).prop_map(|(key, byte)| Op::Carried(key, byte)),
         3 => Just(Op::Sync),
         1 => Just(Op::Settle),
         1 => Just(Op::Checkpoint),
@@ -66,6 +69,15 @@ impl Model {
         self.states.values().next_back().expect("the first state")
     }
 
+    /// The log came back without records that were not synced: they never were.
+    fn recovered(&mut self, meta: &Meta) {
+        let recovered = state(meta);
+        let fits = self.states.range(self.synced.get()..).rfind(|(_, state)| **state == recovered).map(|(seq, _)| *seq);
+        let seq = fits.unwrap_or_else(|| panic!("a state not older than {:?}", self.synced));
+        self.states.split_off(&(seq + 1));
+        self.synced = meta.last_seq();
+    }
+
     fn change(&mut self, meta: &Meta, list: &[(u8, Option<u16>)], abort: bool) {
         let mut next = self.last().clone();
         let mut txn = meta.begin().expect("a transaction");
@@ -87,7 +99,7 @@ impl Model {
         self.states.insert(seq.get(), next);
     }
 
-    fn data(&mut self, pool: &Pool, meta: &Meta, key: u8, byte: u8) {
+    fn data(&mut self, pool: &Pool, meta: &Meta, key: u8, byte: u8, carried: bool) {
         // Used frames, and those freed too recently, are taboo.
         let durable = meta.durable_seq();
         self.freed.retain(|(_, by)| *by > durable);
@@ -98,13 +110,19 @@ impl Model {
         let mut page = Box::new(Page([byte; PAGE]));
         page.0[..4].copy_from_slice(&frame.to_le_bytes());
         page.0[4..12].copy_from_slice(&(self.states.len() as u64).to_le_bytes());
-        pool.write(PoolFrame::new(frame), &[&page.0]).expect("a write");
+        disk::written(PoolFrame::new(frame), 1, carried);
+        if carried { pool.write_home(PoolFrame::new(frame), &[&page.0]) } else { pool.write(PoolFrame::new(frame), &[&page.0]) }
+            .expect("a write");
         let crc = crc32c::crc32c(&page.0);
         let key = data_key(key);
         let value = [frame.to_le_bytes(), crc.to_le_bytes()].concat();
         let mut txn = meta.begin().expect("a transaction");
         txn.put(&key, &value).expect("a put");
-        txn.guard_data(PoolFrame::new(frame), crc);
+        if carried {
+            txn.carry_data(PoolFrame::new(frame), &page.0)
+        } else {
+            txn.guard_data(PoolFrame::new(frame), crc)
+        }
         let seq = txn.commit().expect("a commit");
         let mut next = self.last().clone();
         if let Some(old) = next.insert(key, value) {
@@ -124,7 +142,8 @@ fn round(place: &Place, ops: &[Op], left: u32, seed: u64) -> Place {
         let before = meta.last_seq();
         match op {
             Op::Change(list, abort) => model.change(&meta, list, *abort),
-            Op::Data(key, byte) => model.data(&pool, &meta, *key, *byte),
+            Op::Data(key, byte) => model.data(&pool, &meta, *key, *byte, false),
+            Op::Carried(key, byte) => model.data(&pool, &meta, *key, *byte, true),
             Op::Sync => meta.sync(before).expect("a sync"),
             Op::Settle => drop(meta.settle().expect("a sync")),
             Op::Checkpoint => meta.checkpoint().expect("a checkpoint"),
@@ -134,11 +153,14 @@ fn round(place: &Place, ops: &[Op], left: u32, seed: u64) -> Place {
                     place.reboot();
                 }
                 (pool, meta) = place.open();
+                if matches!(op, Op::Reboot) {
+                    model.recovered(&meta);
+                }
             }
         }
         let last = model.last().clone();
         model.states.entry(meta.last_seq().get()).or_insert(last);
-        assert_eq!(state(&meta), *model.last());
+        assert!(state(&meta) == *model.last(), "after {op:?}");
         if disk::crashed() {
             break;
         }
@@ -191,6 +213,8 @@ fn a_torn_tail_of_the_log_is_cut_off_and_never_comes_back() {
     meta.sync(meta.last_seq()).expect("a sync");
     let torn = super::put(&meta, b"b", b"2");
     super::put(&meta, b"c", b"3");
+    // A sync that did not come to its end.
+    meta.logs.flush(&meta.position().expect("a position"), 0, false).expect("a flush");
     drop(meta);
     // The record of `b` is lost, that of `c` behind it survived.
     let log = place.pool.join("log.1");

@@ -1,7 +1,9 @@
 //! A power cut: keeps what the device was told to flush, and at the cut lets an arbitrary part of the rest survive.
 
 use super::copy_dir;
+use crate::units::{PAGE, PoolFrame};
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// What survives a power cut in one piece.
@@ -11,8 +13,10 @@ const SECTOR: usize = 512;
 pub(super) enum Event {
     /// A record was appended, and the KV not committed.
     Append,
-    /// A range of a log file is about to become durable, with all data frames.
+    /// A range of a log file is about to become durable, with the data frames that were written directly.
     Flush { slot: usize, from: u64, to: u64 },
+    /// All data frames are about to become durable.
+    FlushData,
     /// Between two calls.
     Idle,
 }
@@ -22,6 +26,8 @@ struct Disk {
     pool: PathBuf,
     /// What is durable of `log.0`, `log.1` and `frames`.
     durable: [Vec<u8>; 3],
+    /// Frames that lie in the page cache.
+    cached: BTreeSet<u32>,
     /// Events until the power fails.
     left: u32,
     crash_to: PathBuf,
@@ -40,7 +46,8 @@ fn content(dir: &Path, name: &str) -> Vec<u8> {
 /// From here on the power fails after `left` events of this thread, and the directory `crash_to` then holds what survived.
 pub(super) fn watch(pool: &Path, left: u32, crash_to: &Path, seed: u64) {
     let durable = FILES.map(|name| content(pool, name));
-    let disk = Disk { pool: pool.to_owned(), durable, left, crash_to: crash_to.to_owned(), crashed: false, random: seed };
+    let cached = BTreeSet::new();
+    let disk = Disk { pool: pool.to_owned(), durable, cached, left, crash_to: crash_to.to_owned(), crashed: false, random: seed };
     DISK.set(Some(disk));
 }
 
@@ -54,6 +61,20 @@ pub(super) fn crashed() -> bool {
     DISK.with_borrow(|disk| disk.as_ref().is_some_and(|d| d.crashed))
 }
 
+/// Frames were written: through the page cache, or directly.
+pub(super) fn written(first: PoolFrame, count: usize, cached: bool) {
+    DISK.with_borrow_mut(|disk| {
+        let Some(disk) = disk else { return };
+        for frame in first.get()..first.get() + count as u32 {
+            if cached {
+                disk.cached.insert(frame)
+            } else {
+                disk.cached.remove(&frame)
+            };
+        }
+    });
+}
+
 /// Something happens.
 pub(super) fn event(event: Event) {
     DISK.with_borrow_mut(|disk| {
@@ -65,11 +86,25 @@ pub(super) fn event(event: Event) {
             return;
         }
         disk.left -= 1;
-        if let Event::Flush { slot, from, to } = event {
-            let now = content(&disk.pool, FILES[slot]);
-            let (from, to) = (from as usize, (to as usize).min(now.len()));
-            disk.durable[slot][from..to].copy_from_slice(&now[from..to]);
-            disk.durable[2] = content(&disk.pool, "frames");
+        match event {
+            Event::Flush { slot, from, to } => {
+                let now = content(&disk.pool, FILES[slot]);
+                let (from, to) = (from as usize, (to as usize).min(now.len()));
+                disk.durable[slot][from..to].copy_from_slice(&now[from..to]);
+                let mut frames = content(&disk.pool, "frames");
+                let old = &mut disk.durable[2];
+                old.resize(frames.len(), 0);
+                for &frame in &disk.cached {
+                    let at = frame as usize * PAGE..(frame as usize + 1) * PAGE;
+                    frames[at.clone()].copy_from_slice(&old[at]);
+                }
+                *old = frames;
+            }
+            Event::FlushData => {
+                disk.durable[2] = content(&disk.pool, "frames");
+                disk.cached.clear();
+            }
+            Event::Append | Event::Idle => {}
         }
     });
 }

@@ -8,13 +8,16 @@ mod immediate;
 mod processes;
 mod records;
 
+use super::map::LogMap;
 use super::{LogShared, Meta};
 use crate::media::Pool;
 use crate::media::create::Geometry;
-use crate::units::Seq;
+use crate::sync::ByPid;
+use crate::units::{PoolFrame, Seq};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 thread_local! {
     /// The process kills itself when this record is appended but not yet applied.
@@ -29,10 +32,22 @@ pub(super) fn after_append(seq: Seq) {
     }
 }
 
-/// Called by the log before a range of a generation becomes durable. True if the simulated disk did it, and the real one need not.
-pub(super) fn before_flush(generation: u64, from: u64, to: u64) -> bool {
-    disk::event(disk::Event::Flush { slot: (generation % 2) as usize, from, to });
-    disk::watching()
+/// Called by the log before a range of a generation becomes durable: the simulated disk has got it by now, and may lose any part of it.
+pub(super) fn before_flush(log: &LogMap, generation: u64, from: u64, to: u64) {
+    if disk::watching() {
+        log.flush(from, to, false, &Default::default()).expect("a write");
+        disk::event(disk::Event::Flush { slot: (generation % 2) as usize, from: from / 4096 * 4096, to: to.next_multiple_of(4096) });
+    }
+}
+
+/// Called before all frames become durable, those in the page cache, too.
+pub(super) fn before_data_flush() {
+    disk::event(disk::Event::FlushData);
+}
+
+/// Called when frames are written through the page cache.
+pub(super) fn written_home(first: PoolFrame, count: usize) {
+    disk::written(first, count, true);
 }
 
 /// A pool with a tiny log and a run directory, both gone at the end.
@@ -75,7 +90,7 @@ impl Place {
 
     fn try_open(&self) -> crate::Result<(Pool, Meta)> {
         let pool = Pool::open(&self.pool)?;
-        let meta = Meta::open(&pool, &self.run, shared())?;
+        let meta = Meta::open(&pool, &self.run, shared(), Arc::new(ByPid))?;
         Ok((pool, meta))
     }
 

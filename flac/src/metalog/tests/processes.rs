@@ -3,8 +3,10 @@
 use super::{DIE_AFTER, Place, put, shared, state};
 use crate::media::Pool;
 use crate::metalog::Meta;
+use crate::sync::ByPid;
 use std::path::Path;
 use std::process::{Child, Command};
+use std::sync::Arc;
 
 const ROLE: &str = "FLAC_METALOG_TEST_ROLE";
 
@@ -28,7 +30,7 @@ fn child() {
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).expect("a death signal");
     let [role, pool, run] = order.splitn(3, '\n').collect::<Vec<_>>()[..] else { panic!("three lines") };
     let pool = Pool::open(Path::new(pool)).expect("a pool");
-    let meta = Meta::open(&pool, Path::new(run), shared()).expect("a metalog");
+    let meta = Meta::open(&pool, Path::new(run), shared(), Arc::new(ByPid)).expect("a metalog");
     let (what, number) = role.split_once(' ').expect("a role and a number");
     let number: u64 = number.parse().expect("a number");
     match what {
@@ -99,6 +101,7 @@ fn a_writer_killed_between_append_and_commit_is_finished_by_the_next() {
         drop(meta.begin().expect("a transaction"));
         assert_eq!(total(&meta), round * 5);
     }
+    meta.sync(meta.last_seq()).expect("a sync");
     drop(meta);
     place.reboot();
     assert_eq!(total(&place.open().1), 15);
@@ -128,4 +131,27 @@ fn processes_killed_at_any_moment_leave_a_working_metalog() {
     place.reboot();
     assert!(total(&place.open().1) >= least);
     assert_eq!(Meta::verify(&place.pool).expect("a pool"), Vec::<String>::new());
+}
+
+#[test]
+fn syncs_that_come_at_once_share_flushes() {
+    let place = Place::new();
+    let (_pool, meta) = place.open();
+    let (meta, rounds, threads) = (&meta, 50, 8);
+    let before = meta.syncs_and_flushes();
+    std::thread::scope(|scope| {
+        for thread in 0..threads {
+            scope.spawn(move || {
+                for i in 0..rounds {
+                    let seq = put(meta, &[b't', thread], &[i]);
+                    meta.sync(seq).expect("a sync");
+                }
+            });
+        }
+    });
+    // Those of the checkpoints that the tiny log needs are among them.
+    let flushes = meta.syncs_and_flushes().1 - before.1;
+    assert!(flushes < u64::from(rounds) * u64::from(threads), "{flushes} flushes");
+    place.reboot();
+    assert_eq!(state(&place.open().1).len(), usize::from(threads));
 }

@@ -11,6 +11,7 @@ enum Own {
     Delete(Vec<u8>),
     Guard(u32, u32),
     Epoch(u64),
+    Data(u32, Vec<u8>),
 }
 
 impl Own {
@@ -20,6 +21,7 @@ impl Own {
             Own::Delete(k) => Part::Delete(k),
             Own::Guard(f, c) => Part::Guard(PoolFrame::new(*f), *c),
             Own::Epoch(s) => Part::Epoch(*s),
+            Own::Data(f, b) => Part::Data(PoolFrame::new(*f), b),
         }
     }
 }
@@ -34,6 +36,7 @@ fn own() -> impl Strategy<Value = Own> {
         bytes(40).prop_map(Own::Delete),
         any::<(u32, u32)>().prop_map(|(f, c)| Own::Guard(f, c)),
         any::<u64>().prop_map(Own::Epoch),
+        (any::<u32>(), bytes(4097)).prop_map(|(f, b)| Own::Data(f, b)),
     ]
 }
 
