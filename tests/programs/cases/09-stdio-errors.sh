@@ -6,8 +6,12 @@ int main(void)
 {
     puts("hi");
     fprintf(stderr, "e\n");
+    char *unknown = strerror(1729576);
     errno = 2;
     perror("p");
+    errno = -5;
+    perror("");
+    puts(unknown);
     return fclose(stdout) != 0;
 }
 END

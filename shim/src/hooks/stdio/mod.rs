@@ -198,9 +198,11 @@ export! {
 fn complain(text: CPath) {
     let errno = boundary::errno();
     let prefix = text.bytes().ok().filter(|t| !t.is_empty());
-    // SAFETY: strings end with NUL; libc's stderr is a live stream.
+    let mut buffer = [0; 256];
+    // SAFETY: strings end with NUL; libc's stderr is a live stream. `strerror` would overwrite what the program holds of it.
     unsafe {
-        let why = libc::strerror(errno);
+        libc::strerror_r(errno, buffer.as_mut_ptr(), buffer.len());
+        let why = buffer.as_ptr();
         let stream = crate::stdio::file::stderr.libc();
         match prefix {
             Some(_) => libc::fprintf(stream, c"%s: %s\n".as_ptr(), text.ptr(), why),

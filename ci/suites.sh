@@ -1,0 +1,172 @@
+#!/usr/bin/env bash
+# The GNU programs' own test suites with everything in FLAC, compared with the same suites on tmpfs in the same run.
+# Arguments choose suites; SUITES_USER=root runs them as root instead of a normal user. Fails if a test that passes on tmpfs
+# fails on FLAC and is not in tests/suites/SUITE.differs, or if one that is there passes.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+user=${SUITES_USER:-normal}
+suites=("$@")
+[ $# -gt 0 ] || suites=(coreutils grep sed diffutils findutils tar gzip gawk bash)
+cache=$PWD/target/suites
+mkdir -p "$cache"
+
+kind_of() {
+    case $1 in
+    coreutils | grep | sed | diffutils | gzip) echo automake ;;
+    findutils) echo dejagnu ;;
+    tar) echo autotest ;;
+    bash) echo bash_tests ;;
+    gawk) echo gawk_tests ;;
+    *) echo "no such suite: $1" >&2 && exit 2 ;;
+    esac
+}
+
+# Debian's source packages by a package list of our own, so that the machine's configuration is left alone.
+fetch() {
+    compgen -G "$cache/$1_*.orig.tar.?z" >/dev/null && return
+    local apt=$cache/apt keys=/usr/share/keyrings/debian-archive-keyring.gpg
+    [ -e "$keys" ] || apt_install debian-archive-keyring
+    if [ ! -e "$apt/apt.conf" ]; then
+        mkdir -p "$apt"/{lists,cache/archives}/partial
+        echo "deb-src [signed-by=$keys] http://deb.debian.org/debian bookworm main" >"$apt/sources.list"
+        cat >"$apt/apt.conf" <<END
+Dir::State::lists "$apt/lists";
+Dir::Cache "$apt/cache";
+Dir::Etc::sourcelist "$apt/sources.list";
+Dir::Etc::sourceparts "-";
+APT::Sandbox::User "$(id -un)";
+END
+        APT_CONFIG=$apt/apt.conf apt-get update -qq
+    fi
+    (cd "$cache" && APT_CONFIG=$apt/apt.conf apt-get source -qq --download-only "$1" >/dev/null)
+}
+
+# A suite lies at the same path on both sides: a built tree knows where it is.
+base=/dev/shm/flac-suites
+tree=$base/w
+exec 9>"$cache/lock"
+flock 9
+pools=$(mktemp -d "${TMPDIR:-/var/tmp}/flac-suites-XXXXXX")
+stop_pool() {
+    [ ! -d "$pools/pool" ] || { "$base/bin/flac" stop --discard --pool "$pools/pool" >/dev/null 2>&1 || true; }
+    rm -rf "$pools/pool"
+}
+cleanup() {
+    stop_pool
+    rm -rf "$pools"
+    [ -n "${SUITES_KEEP-}" ] || rm -rf "$base"
+}
+trap cleanup EXIT
+
+# Runs a command as the user of this run with a fixed environment; assignments may come first.
+as_user() {
+    local drop=()
+    if [ "$(id -u)" = 0 ] && [ "$user" = normal ]; then
+        drop=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+    elif [ "$(id -u)" != 0 ] && [ "$user" = root ]; then
+        echo "SUITES_USER=root needs root rights" >&2 && exit 2
+    fi
+    "${drop[@]}" env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin SHELL=/bin/bash HOME="$base/home" \
+        TMPDIR="$tree/tmp" LC_ALL=C FORCE_UNSAFE_CONFIGURE=1 SUITES_JOBS="${SUITES_JOBS:-2}" "$@"
+}
+on_tmpfs() { as_user "$@"; }
+on_flac() { as_user LD_PRELOAD="$base/bin/libflacshim.so" FLAC_ROOT="$tree" FLAC_POOL="$pools/pool" FLAC_DRAM=3G "$@"; }
+
+# The built tree of a suite, as an archive: building takes longer than testing.
+build() {
+    [ -e "$cache/$1.built.tar" ] && return
+    fetch "$1"
+    echo "building $1"
+    mkdir -p "$tree/$1"
+    tar -xf "$cache/$1"_*.orig.tar.?z -C "$tree/$1" --strip-components=1
+    chown -R "$(stat -c %u:%g "$tree")" "$tree/$1"
+    # shellcheck disable=SC2016
+    as_user sh -ec 'cd "$1" && ./configure -q --disable-nls --disable-dependency-tracking CFLAGS="-O0 -w" && make -s -j2
+        if [ "$2" != bash_tests ]; then make -k -s -j2 check TESTS= TESTSUITEFLAGS=--version || true; fi' sh "$tree/$1" "$(kind_of "$1")" \
+        >"$cache/$1.build.log" 2>&1 || { tail "$cache/$1.build.log"; echo "can't build $1"; return 1; }
+    tar -cf "$cache/$1.built.tar" -C "$tree" "$1"
+    rm -rf "${tree:?}/$1"
+}
+
+# A fresh tree at the same path: first in the kernel's tmpfs, then in a fresh pool, where the kernel's is out of the way.
+place() {
+    rm -rf "$tree" "$base/w.tmpfs"
+    as_user mkdir -p "$tree/tmp"
+    as_user tar -xf "$cache/$1.built.tar" --no-same-owner -C "$tree"
+}
+into_flac() {
+    stop_pool
+    as_user "$base/bin/flac" mkfs --size 4G --pool "$pools/pool" >/dev/null
+    place "$1"
+    as_user FLAC_DRAM=3G "$base/bin/flac" import --pool "$pools/pool" "$tree" / >/dev/null
+    mv "$tree" "$base/w.tmpfs"
+}
+
+# Runs a suite, or the named tests of it: SIDE SUITE RESULTS [TEST]...
+run() {
+    local side=$1 suite=$2 results=$3
+    shift 3
+    # shellcheck disable=SC2016
+    "on_$side" timeout -k 10 "${SUITES_LIMIT:-3000}" bash -c 'cd "$1" && shift && exec bash "$@"' bash "$tree/$suite" \
+        "$base/bin/run.sh" "$(kind_of "$suite")" "$base/results" "$@" </dev/null >>"$cache/$suite.$user.$side.log" 2>&1 || true
+    cp "$base/results" "$results"
+}
+
+# The tests of the second file that did not pass, though they did in the first.
+differing() {
+    awk 'FNR == NR { if ($1 == "PASS" || $1 == "XFAIL") passed[substr($0, length($1) + 2)]; next }
+        $1 == "PASS" || $1 == "XFAIL" { delete passed[substr($0, length($1) + 2)] }
+        END { for (test in passed) print test }' "$1" "$2" | sort
+}
+passed() { grep -cE '^(PASS|XFAIL) ' "$1" || true; }
+
+failures=0
+compare() {
+    local suite=$1 tmpfs=$cache/$1.$user.tmpfs flac=$cache/$1.$user.flac listed=tests/suites/$1.differs
+    local differs=() known again=()
+    mapfile -t differs < <(differing "$tmpfs" "$flac")
+    # A busy machine makes tests miss their times: what differs is tried again alone, then on tmpfs alone.
+    if [ ${#differs[@]} -gt 0 ]; then
+        run flac "$suite" "$flac.again" "${differs[@]}"
+        mapfile -t again < <(differing <(printf 'PASS %s\n' "${differs[@]}") "$flac.again")
+        if [ ${#again[@]} -gt 0 ]; then
+            mv "$base/w.tmpfs" "$tree"
+            run tmpfs "$suite" "$tmpfs.again" "${again[@]}"
+            mv "$tree" "$base/w.tmpfs"
+            mapfile -t again < <(differing "$tmpfs.again" "$flac.again")
+        fi
+    fi
+    touch "$listed"
+    known=$(awk -F'\t' -v user="$user" '$1 == user || $1 == "any" { print $2 }' "$listed" | sort)
+    local total new gone
+    total=$(passed "$tmpfs")
+    new=$(comm -13 <(echo "$known") <(printf '%s\n' "${again[@]}" | sort) | sed '/^$/d')
+    gone=$(comm -23 <(echo "$known") <(printf '%s\n' "${again[@]}" | sort) | sed '/^$/d')
+    printf '%-10s %-6s passed on tmpfs %4d, on FLAC %4d (%s %%), differing and listed %d\n' "$suite" "$user" "$total" \
+        $((total - ${#again[@]})) "$(awk -v t="$total" -v d=${#again[@]} 'BEGIN { printf "%.2f", t ? 100 * (t - d) / t : 0 }')" \
+        $((${#again[@]} - $(grep -c . <<<"$new" || true)))
+    [ -z "$new" ] || { failures=$((failures + 1)) && sed 's/^/    differs: /' <<<"$new"; }
+    [ -z "$gone" ] || { failures=$((failures + 1)) && sed 's/^/    listed, but passes: /' <<<"$gone"; }
+    [ "$total" -gt 0 ] || { failures=$((failures + 1)) && echo "    nothing passed on tmpfs: $cache/$suite.$user.tmpfs.log"; }
+}
+
+cargo build --quiet --release -p flac-shim -p flac-cli
+rm -rf "$base"
+mkdir -p "$base/bin" "$tree" "$base/home"
+chmod 755 "$pools"
+cp target/release/libflacshim.so target/release/flac tests/suites/run.sh "$base/bin/"
+touch "$base/results"
+if [ "$(id -u)" = 0 ] && [ "$user" = normal ]; then
+    chown -R 65534:65534 "$base" "$pools"
+fi
+for suite in "${suites[@]}"; do
+    build "$suite"
+    rm -f "$cache/$suite.$user".*.log
+    place "$suite"
+    run tmpfs "$suite" "$cache/$suite.$user.tmpfs"
+    into_flac "$suite"
+    run flac "$suite" "$cache/$suite.$user.flac"
+    compare "$suite"
+done
+[ $failures = 0 ]

@@ -1,0 +1,111 @@
+#!/usr/bin/env bash
+# Runs a program's own test suite in the current directory, the top of its built source tree, on whatever file system that is.
+# run.sh KIND RESULTS [TEST]...: writes a line "RESULT TEST" for each test that ran; named tests run one at a time.
+set -uo pipefail
+
+kind=$1
+results=$2
+shift 2
+# A single test may take so long; the slowest takes a tenth of it alone.
+limit=${SUITES_TEST_LIMIT:-240}
+jobs=${SUITES_JOBS:-2}
+top=$PWD
+
+# The arguments that put a time limit around each test of automake's parallel test driver.
+drivers() {
+    local driver
+    driver="timeout -k 5 $limit $SHELL $top/build-aux/test-driver"
+    printf '%s\n' "LOG_DRIVER=$driver" "SH_LOG_DRIVER=$driver" "PL_LOG_DRIVER=$driver" "XPL_LOG_DRIVER=$driver"
+}
+
+automake_results() {
+    find . -name '*.trs' -printf '%P\n' | sort | while read -r trs; do
+        echo "$(sed -n 's/^:global-test-result: //p' "$trs") ${trs%.trs}"
+    done
+}
+
+# The directory whose Makefile runs a test: the nearest above it.
+automake_one() {
+    local dir=${1%/*}
+    until grep -qs am__check_pre "$dir/Makefile"; do
+        case $dir in */*) dir=${dir%/*} ;; *) dir=. && break ;; esac
+    done
+    local log=${1#"$dir"/}.log
+    rm -f "$1.log" "$1.trs"
+    make -C "$dir" "${driver_args[@]}" "$log"
+    cat "$1.log"
+    echo "$(sed -n 's/^:global-test-result: //p' "$1.trs" 2>/dev/null) $1" >>"$results"
+}
+
+automake() {
+    mapfile -t driver_args < <(drivers)
+    if [ $# -gt 0 ]; then
+        for test in "$@"; do automake_one "$test"; done
+    else
+        make -k -j"$jobs" "${driver_args[@]}" check
+        automake_results >"$results"
+    fi
+}
+
+# findutils: automake's tests, and those of DejaGnu, which are in its summary files.
+dejagnu() {
+    local own=()
+    if [ $# -gt 0 ]; then
+        for test in "$@"; do case $test in *.sum:*) own+=("$test") ;; *) automake "$test" ;; esac done
+        [ ${#own[@]} -gt 0 ] || return
+        for dir in $(printf '%s\n' "${own[@]%%/testsuite/*}" | sort -u); do make -C "$dir/testsuite" check-DEJAGNU; done
+        dejagnu_results | grep -F -e "$(printf ' %s\n' "${own[@]}")" >>"$results"
+    else
+        automake
+        dejagnu_results >>"$results"
+    fi
+}
+
+dejagnu_results() {
+    find . -name '*.sum' -printf '%P\n' | sort | while read -r sum; do
+        sed -n -E "s|^(PASS\|FAIL\|XFAIL\|XPASS\|UNRESOLVED\|UNSUPPORTED\|UNTESTED): (.*)|\1 $sum:\2|p" "$sum" | tr '\t' ' '
+    done
+}
+
+# tar: one script made by autotest. The name of a test is its number and what it says of itself.
+autotest() {
+    local numbers=() test
+    for test in "$@"; do numbers+=("${test%%:*}"); done
+    make check TESTSUITEFLAGS="-j$jobs ${numbers[*]-}" >"$top/suite.out" 2>&1
+    cat "$top/suite.out"
+    sed -n -E 's/^ *([0-9]+): (.*[^ ]) +(ok|skipped|FAILED|expected failure|UNEXPECTED PASS)( \(.*)?$/\3@\1:\2/p' "$top/suite.out" |
+        sed -E 's/ +/_/g; s/^ok@/PASS /; s/^skipped@/SKIP /; s/^FAILED@/FAIL /; s/^expected_failure@/XFAIL /; s/^UNEXPECTED_PASS@/XPASS /' >"$results"
+}
+
+# bash: tests/run-NAME compare an output with the right one.
+bash_tests() {
+    cd tests || exit 1
+    local names=("$@") out=$top/out.$$
+    [ $# -gt 0 ] || names=(run-[a-z]*)
+    export THIS_SH=$top/bash PATH=.:$PATH
+    for name in "${names[@]}"; do
+        case $name in run-all | run-minimal | run-gprof | *~ | *.orig) continue ;; esac
+        BASH_TSTOUT=$out timeout -k 5 "$limit" sh "./$name" </dev/null >"$name.log" 2>&1 && result=PASS || result=FAIL
+        echo "$result: $name"
+        cat "$name.log"
+        echo "$result $name" >>"$results"
+        rm -f "$out"
+    done
+}
+
+# gawk: a test leaves _NAME if its output was not the right one.
+gawk_tests() {
+    cd test || exit 1
+    local names=("$@")
+    [ $# -gt 0 ] || mapfile -t names < <(for ok in *.ok; do grep -q "^${ok%.ok}:" Makefile && echo "${ok%.ok}"; done)
+    for name in "${names[@]}"; do
+        rm -f "_$name"
+        timeout -k 5 "$limit" make -s "$name" </dev/null && [ ! -e "_$name" ] && result=PASS || result=FAIL
+        echo "$result $name" >>"$results"
+    done
+}
+
+case $kind in
+automake | dejagnu | autotest | bash_tests | gawk_tests) : >"$results" && "$kind" "$@" ;;
+*) echo "$0: no such kind of suite: $kind" >&2 && exit 2 ;;
+esac
