@@ -71,10 +71,11 @@ dejagnu_results() {
 autotest() {
     local numbers=() test
     for test in "$@"; do numbers+=("${test%%:*}"); done
-    make check TESTSUITEFLAGS="-j$jobs ${numbers[*]-}" >"$top/suite.out" 2>&1
-    cat "$top/suite.out"
-    sed -n -E 's/^ *([0-9]+): (.*[^ ]) +(ok|skipped|FAILED|expected failure|UNEXPECTED PASS)( \(.*)?$/\3@\1:\2/p' "$top/suite.out" |
+    [ $# -eq 0 ] || jobs=1
+    make check TESTSUITEFLAGS="-j$jobs ${numbers[*]-}"
+    sed -n -E 's/^([0-9]+)\. (.*) \([^()]*\): (ok|skipped|FAILED|expected failure|UNEXPECTED PASS)( .*)?$/\3@\1:\2/p' tests/testsuite.log |
         sed -E 's/ +/_/g; s/^ok@/PASS /; s/^skipped@/SKIP /; s/^FAILED@/FAIL /; s/^expected_failure@/XFAIL /; s/^UNEXPECTED_PASS@/XPASS /' >"$results"
+    [ $# -eq 0 ] || cat tests/testsuite.dir/*/testsuite.log
 }
 
 # bash: tests/run-NAME compare an output with the right one.
