@@ -36,6 +36,28 @@ impl<const N: usize> Bytes<N> {
 
 const PATH: usize = libc::PATH_MAX as usize;
 
+/// What `FLAC_EXEC` says.
+#[derive(Debug, PartialEq, Eq, Clone, Copy, Default)]
+pub struct Exec {
+    /// The process that called exec.
+    pub pid: i32,
+    /// Its slot, if it had one.
+    pub token: Option<u32>,
+    /// The program's file: its directory (0: not known) and itself (0: not in FLAC).
+    pub exe: (u64, u64),
+}
+
+impl Exec {
+    /// Reads the value of the variable.
+    pub fn parse(value: &[u8]) -> Option<Self> {
+        let mut fields = value.split(|b| *b == b':').map(|f| std::str::from_utf8(f).ok());
+        let mut next = || fields.next().flatten();
+        let (pid, token) = (next()?.parse().ok()?, next()?.parse().ok());
+        let mut hex = || u64::from_str_radix(next()?, 16).ok();
+        Some(Self { pid, token, exe: (hex()?, hex()?) })
+    }
+}
+
 /// What the environment says.
 pub struct Settings {
     /// `FLAC_ROOT`, without a slash at its end.
@@ -48,8 +70,8 @@ pub struct Settings {
     pub attach: bool,
     /// `FLAC_STATS`: a file, `stderr`, or empty.
     pub stats: Bytes<PATH>,
-    /// `FLAC_EXEC`, set by ourselves across exec: process and token.
-    pub exec: Option<(i32, u32)>,
+    /// `FLAC_EXEC`, set by ourselves across exec.
+    pub exec: Option<Exec>,
     /// `root` exists in the kernel's tree, where ours covers it.
     pub covered: bool,
 }
@@ -57,6 +79,10 @@ pub struct Settings {
 impl Settings {
     const fn new() -> Self {
         Self { root: Bytes::new(), pool: Bytes::new(), dram: None, attach: true, stats: Bytes::new(), exec: None, covered: false }
+    }
+    /// The process slot that the image before left to this one.
+    pub fn slot(&self) -> Option<u32> {
+        self.exec.filter(|exec| exec.pid == rustix::process::getpid().as_raw_nonzero().get())?.token
     }
 }
 
@@ -237,7 +263,7 @@ impl<'a> Environment<'a> {
         }
         let fits = "is too long";
         self.stats.is_none_or(|v| s.stats.set(v)).then_some(()).ok_or(("FLAC_STATS", &[][..], fits))?;
-        s.exec = self.exec.and_then(exec_token);
+        s.exec = self.exec.and_then(Exec::parse);
         let pool = match (self.pool, self.data_home, self.home) {
             (Some(p), ..) => s.pool.set(p),
             (None, Some(d), _) if d[0] == b'/' => join(&mut s.pool, d, b"/flac"),
@@ -321,11 +347,6 @@ fn size(v: &[u8], whole: impl Fn() -> u64) -> Option<u64> {
 
 fn memory() -> u64 {
     rustix::system::sysinfo().totalram * u64::from(rustix::system::sysinfo().mem_unit)
-}
-
-fn exec_token(v: &[u8]) -> Option<(i32, u32)> {
-    let (pid, token) = std::str::from_utf8(v).ok()?.split_once(':')?;
-    Some((pid.parse().ok()?, token.parse().ok()?))
 }
 
 #[cfg(test)]

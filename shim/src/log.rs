@@ -26,6 +26,16 @@ pub fn set_level(level: Level) {
     LEVEL.store(level as u8, Ordering::Relaxed);
 }
 
+/// What is written now, as `FLAC_LOG` names it.
+pub fn level_name() -> &'static str {
+    match LEVEL.load(Ordering::Relaxed) {
+        0 => "off",
+        1 => "error",
+        2 => "warn",
+        _ => "info",
+    }
+}
+
 struct Line {
     len: usize,
     bytes: [u8; 512],

@@ -50,9 +50,9 @@ fn open() -> Answer<&'static Fs> {
     let pid = rustix::process::getpid().as_raw_nonzero().get();
     let Some(settings) = config::settings().filter(|_| !config::bad()) else { return failed(libc::EINVAL) };
     let wanted = config::flac_config(settings);
-    let result = fds::noting_own(|| match settings.exec {
-        Some((exec_pid, token)) if exec_pid == pid => Fs::open_after_exec(&wanted, token),
-        _ => Fs::open(&wanted),
+    let result = fds::noting_own(|| match settings.slot() {
+        Some(token) => Fs::open_after_exec(&wanted, token),
+        None => Fs::open(&wanted),
     });
     match result {
         Ok(fs) => {

@@ -4,7 +4,7 @@
 #![expect(unsafe_code, reason = "sections that the loader calls, the environment")]
 
 use crate::config;
-use crate::hooks::process::{fork, image, leave, libraries};
+use crate::hooks::process::{environment, fork, image, leave, libraries};
 use crate::stdio::{last, standard};
 use libc::{c_char, c_int};
 use std::ffi::CStr;
@@ -30,54 +30,30 @@ extern "C" fn start(_argc: c_int, _argv: *const *const c_char, envp: *mut *mut c
     leave::register();
     last::post();
     standard::replace();
-    remove(envp, b"FLAC_EXEC=");
+    environment::start();
+    environment::restore(envp);
     take_back(envp);
     image::take_name();
-    if config::settings().is_some_and(|s| s.exec.is_some_and(|(pid, _)| pid == rustix::process::getpid().as_raw_nonzero().get())) {
+    if config::settings().is_some_and(|s| s.slot().is_some()) {
         // The old image's holds are ours to give up. What is wrong is said when a path is used.
         let _ = crate::space::fs();
     }
     crate::boundary::set_errno(errno);
 }
 
-/// Removes a variable of our own, which the program has not set.
-fn remove(envp: *mut *mut c_char, name: &[u8]) {
-    let (mut from, mut to) = (0, 0);
-    loop {
-        // SAFETY: the loader's array of C strings, ended by null; nobody else runs yet.
-        unsafe {
-            let entry = *envp.add(from);
-            if entry.is_null() || !CStr::from_ptr(entry).to_bytes().starts_with(name) {
-                *envp.add(to) = entry;
-                to += 1;
-            }
-            from += 1;
-            if entry.is_null() {
-                return;
-            }
-        }
-    }
-}
-
 /// Takes what exec has added to `LD_LIBRARY_PATH` out of it again.
 fn take_back(envp: *mut *mut c_char) {
-    for i in 0.. {
-        // SAFETY: as in `remove`.
-        let entry = unsafe { *envp.add(i) };
-        if entry.is_null() {
-            return;
-        }
-        // SAFETY: a C string of the environment.
-        let Some(value) = unsafe { CStr::from_ptr(entry) }.to_bytes().strip_prefix(libraries::VARIABLE) else { continue };
-        let ours = libraries::clean_up(value);
-        if ours > 0 && ours == value.len() {
-            return remove(envp, libraries::VARIABLE);
-        }
-        // SAFETY: moves the rest of the value, with its NUL, to where the value begins.
-        unsafe {
-            let start = entry.add(libraries::VARIABLE.len());
-            std::ptr::copy(start.add(ours), start, value.len() - ours + 1);
-        }
+    let Some(entry) = environment::find(envp, libraries::VARIABLE) else { return };
+    // SAFETY: a C string of the environment.
+    let value = &unsafe { CStr::from_ptr(entry) }.to_bytes()[libraries::VARIABLE.len()..];
+    let ours = libraries::clean_up(value);
+    if ours > 0 && ours == value.len() {
+        return environment::remove(envp, libraries::VARIABLE);
+    }
+    // SAFETY: moves the rest of the value, with its NUL, to where the value begins.
+    unsafe {
+        let start = entry.add(libraries::VARIABLE.len());
+        std::ptr::copy(start.add(ours), start, value.len() - ours + 1);
     }
 }
 

@@ -5,6 +5,8 @@
 mod mode;
 #[path = "hooks/process/needed.rs"]
 mod needed;
+#[path = "hooks/process/preload.rs"]
+mod preload;
 #[path = "hooks/process/script.rs"]
 mod script;
 

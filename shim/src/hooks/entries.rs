@@ -237,11 +237,11 @@ fn read_link(dirfd: c_int, path: CPath, to: OutBytes, room: size_t, theirs: impl
     Ok(count(target.len()))
 }
 
-/// `/proc/self/cwd` and `/proc/self/fd/N` of something in FLAC: its path, not the stub's.
+/// `/proc/self/cwd`, `/proc/self/exe` and `/proc/self/fd/N` of something in FLAC: its path, not the stub's.
 fn special_link(path: &[u8], to: OutBytes, room: size_t) -> Answer<ssize_t> {
     let special = paths::special::parse(path).filter(|s| s.rest.is_none()).ok_or(Escape::NotOurs)?;
     let (fs, ino) = paths::special::file(&special)?.ok_or(Escape::NotOurs)?;
-    let mut target = paths::name_of(fs, ino)?;
+    let mut target = paths::special::name(&special, fs, ino)?;
     target.truncate(room);
     to.fill(&target)?;
     Ok(count(target.len()))

@@ -1,8 +1,8 @@
-//! `/dev/stdin`, `/dev/fd/N`, `/proc/self/fd/N`, `/proc/self/cwd`: links by which the kernel leads a process to what it has open.
+//! `/dev/stdin`, `/dev/fd/N`, `/proc/self/fd/N`, `/proc/self/cwd`, `/proc/self/exe`: links by which the kernel leads a process to what it has open.
 
 use super::Place;
 use crate::boundary::{Answer, Escape};
-use crate::{cwd, fds};
+use crate::{config, cwd, fds, space};
 use flac::Fs;
 use flac::fs::names::Last;
 use flac::units::Ino;
@@ -16,6 +16,8 @@ pub enum What {
     Fd(c_int),
     /// The working directory.
     Cwd,
+    /// The program.
+    Exe,
 }
 
 /// Such a path, and what follows it.
@@ -49,6 +51,7 @@ pub fn parse(path: &[u8]) -> Option<Special<'_>> {
         let (name, rest) = split(rest?);
         match name {
             b"cwd" => (What::Cwd, rest),
+            b"exe" => (What::Exe, rest),
             b"fd" => {
                 let (number, rest) = split(rest?);
                 (What::Fd(digits(number)?), rest)
@@ -82,6 +85,7 @@ pub fn file(special: &Special<'_>) -> Answer<Option<(&'static Fs, Ino)>> {
     let found = match special.what {
         What::Fd(fd) if fds::maybe(fd) => fds::inode(fd),
         What::Cwd => cwd::inode(),
+        What::Exe => exe(),
         What::Fd(_) => return Ok(None),
     };
     match found {
@@ -89,6 +93,24 @@ pub fn file(special: &Special<'_>) -> Answer<Option<(&'static Fs, Ino)>> {
         Err(Escape::NotOurs) => Ok(None),
         Err(e) => Err(e),
     }
+}
+
+/// The program's file, if this image was made from FLAC.
+fn exe() -> Answer<(&'static Fs, Ino)> {
+    let (_, ino) = config::settings().and_then(|s| s.exec).map(|exec| exec.exe).filter(|exe| exe.1 != 0).ok_or(Escape::NotOurs)?;
+    Ok((space::fs()?, Ino::new(ino)))
+}
+
+/// Its path, as `readlink` gives it.
+pub fn name(special: &Special<'_>, fs: &Fs, ino: Ino) -> Answer<Vec<u8>> {
+    // A program's directory is known: where it lies is looked at every day.
+    let dir = config::settings().and_then(|s| s.exec).map(|exec| exec.exe.0).filter(|dir| *dir != 0 && special.what == What::Exe);
+    let entries = dir.and_then(|dir| Some((Ino::new(dir), fs.list_dir(Ino::new(dir)).ok()?)));
+    let found = entries.and_then(|(dir, list)| {
+        let name = list.iter().skip(2).find(|(entry, ..)| *entry == ino)?.2.to_vec();
+        Some([&cwd::path(fs, dir).ok()?, &b"/"[..], &name].concat())
+    });
+    found.map_or_else(|| super::name_of(fs, ino), Ok)
 }
 
 /// Where it leads; `None` if not into FLAC. The link itself (not [`Last::Follow`], nothing behind it) is the kernel's.

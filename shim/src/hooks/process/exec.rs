@@ -1,14 +1,15 @@
-//! The exec family. All of it ends in one system call, made here, with `FLAC_EXEC` in the new environment: the new image finds its process slot by it.
+//! The exec family. All of it ends in one system call, made here, with an environment by which the new image finds its process slot.
 #![expect(unsafe_code, reason = "C arrays of strings, execve")]
 
+use super::environment::{self, NewEnvironment};
 use super::libraries::{self, Ready, VARIABLE};
-use super::{image, needed};
+use super::{image, needed, preload};
 use crate::abi::{CPath, fail};
 use crate::boundary::{Answer, CReturn, Escape};
 use crate::paths::{self, Walked};
 use crate::real::system_call;
 use crate::variadic::VaList;
-use crate::{boundary, fds, space};
+use crate::{boundary, fds};
 use flac::fs::names::{Last, Resolved};
 use libc::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, c_char, c_int};
 use std::ffi::{CStr, CString};
@@ -50,33 +51,6 @@ impl Strings {
     }
 }
 
-/// The environment for a new image of this process, if the image will be ours: with `FLAC_EXEC`, and with the libraries that were made ready.
-struct NewEnvironment {
-    list: Vec<*const c_char>,
-    _ours: [CString; 2],
-}
-
-impl NewEnvironment {
-    fn of(call: &Call<'_>, libraries: Option<&Ready>) -> Option<Self> {
-        let (pid, token) = space::exec_token()?;
-        let mut list = call.envp.list();
-        // SAFETY: the program vouches for its strings.
-        let is = |s: *const c_char, name: &[u8]| unsafe { CStr::from_ptr(s) }.to_bytes().starts_with(name);
-        if !list.iter().any(|s| is(*s, b"FLAC_ROOT=")) || !list.iter().any(|s| is(*s, b"LD_PRELOAD=")) {
-            return None;
-        }
-        let exec = CString::new(format!("FLAC_EXEC={pid}:{token}")).ok()?;
-        list.push(exec.as_ptr());
-        let path = libraries.and_then(|l| l.variable(&call.library_path())).unwrap_or_default();
-        if !path.is_empty() {
-            list.retain(|s| !is(*s, VARIABLE));
-            list.push(path.as_ptr());
-        }
-        list.push(std::ptr::null());
-        Some(Self { list, _ours: [exec, path] })
-    }
-}
-
 /// What a new image gets.
 #[derive(Clone, Copy)]
 pub struct Call<'a> {
@@ -88,17 +62,26 @@ pub struct Call<'a> {
     pub script: Option<&'a [u8]>,
     /// How many interpreters of scripts led to it.
     pub depth: u32,
+    /// The program's file, if it is FLAC's: its directory (0: not known) and itself.
+    pub exe: Option<(u64, u64)>,
 }
 
 impl Call<'_> {
     fn new(argv: Strings, envp: Strings) -> Self {
-        Self { argv, envp, script: None, depth: 0 }
+        Self { argv, envp, script: None, depth: 0, exe: None }
     }
     /// The value of `LD_LIBRARY_PATH` in the new environment.
     pub fn library_path(&self) -> Vec<u8> {
+        self.value(VARIABLE)
+    }
+    /// The value of `LD_PRELOAD` in the new environment.
+    pub fn preload(&self) -> Vec<u8> {
+        self.value(environment::PRELOAD)
+    }
+    fn value(&self, name: &[u8]) -> Vec<u8> {
         // SAFETY: the program vouches for its strings.
         let entries = self.envp.list().into_iter().map(|s| unsafe { CStr::from_ptr(s) }.to_bytes());
-        entries.filter_map(|e| e.strip_prefix(VARIABLE)).next().unwrap_or_default().to_vec()
+        entries.filter_map(|e| e.strip_prefix(name)).next().unwrap_or_default().to_vec()
     }
 }
 
@@ -107,7 +90,7 @@ pub fn kernel(fd: c_int, path: &CStr, flags: c_int, call: &Call<'_>, libraries: 
     // What fails here is known all the same to an image of ours, by its process slot.
     let _ = fds::identify_for_exec();
     let new = NewEnvironment::of(call, libraries);
-    let (argv, envp) = (call.argv.0, new.as_ref().map_or(call.envp.0, |new| new.list.as_ptr()));
+    let (argv, envp) = (call.argv.0, new.as_ref().map_or(call.envp.0, NewEnvironment::pointer));
     // A signal that waits for this thread to leave our code must not be carried, blocked, into the new image.
     boundary::call_out(|| {
         crate::signals::deliver();
@@ -136,9 +119,10 @@ pub fn run(dirfd: c_int, path: CPath, flags: c_int, call: &Call<'_>) -> Escape {
         }
         Err(e) => e,
         Ok(Walked::Kernel(path)) => kernel_or_script(AT_FDCWD, &path, 0, call),
-        Ok(Walked::Flac(fs, Resolved::Found { ino, .. })) => {
+        Ok(Walked::Flac(fs, Resolved::Found { parent, ino, .. })) => {
             let bytes = path.bytes().unwrap_or_default();
-            image::run(fs, ino, bytes, call).err().unwrap_or(Escape::Fail(libc::ENOEXEC))
+            let call = Call { exe: Some((parent.get(), ino.get())), ..*call };
+            image::run(fs, ino, bytes, &call).err().unwrap_or(Escape::Fail(libc::ENOEXEC))
         }
         Ok(Walked::Flac(..)) => Escape::Fail(libc::ENOENT),
     }
@@ -147,9 +131,11 @@ pub fn run(dirfd: c_int, path: CPath, flags: c_int, call: &Call<'_>) -> Escape {
 /// A program of the kernel's. It says ENOENT for a script whose interpreter is in FLAC, too.
 fn kernel_or_script(dirfd: c_int, path: &CStr, flags: c_int, call: &Call<'_>) -> Escape {
     let more = call.library_path();
-    let concerned = !more.is_empty() && needed::directories(&more, b"").iter().any(|dir| libraries::leads_into_flac(dir));
+    let preloaded = call.preload();
+    let concerned = !more.is_empty() && needed::directories(&more, b"").iter().any(|dir| libraries::leads_into_flac(dir))
+        || preload::entries(&preloaded).any(libraries::leads_into_flac);
     let needed = concerned.then(|| image::needed_by_kernel_file(path)).flatten();
-    let ready = needed.and_then(|n| libraries::ready(path.to_bytes(), &n, &more));
+    let ready = needed.and_then(|n| libraries::ready(path.to_bytes(), &n, &more, &preloaded));
     let failed = kernel(dirfd, path, flags, call, ready.as_ref());
     drop(ready);
     if failed == Escape::Fail(libc::ENOENT)
@@ -267,7 +253,7 @@ fn by_descriptor(fd: c_int, call: &Call<'_>) -> Answer<c_int> {
             if closed && image::is_script(fs, ino)? {
                 return fail(libc::ENOENT);
             }
-            image::run(fs, ino, name.as_bytes(), call)
+            image::run(fs, ino, name.as_bytes(), &Call { exe: Some((0, ino.get())), ..*call })
         }
         Err(Escape::NotOurs) => Err(kernel(fd, c"", AT_EMPTY_PATH, call, None)),
         Err(e) => Err(e),

@@ -38,7 +38,8 @@ pub fn run(fs: &'static Fs, ino: Ino, path: &[u8], call: &Call<'_>) -> Answer<c_
     }
     let name = call.script.unwrap_or(path).rsplit(|b| *b == b'/').next().unwrap_or(path);
     let copy = file.copy(attr.size, name)?;
-    let libraries = needed::of(|to, at| file.read(to, at).ok()).and_then(|n| libraries::ready(path, &n, &call.library_path()));
+    let libraries =
+        needed::of(|to, at| file.read(to, at).ok()).and_then(|n| libraries::ready(path, &n, &call.library_path(), &call.preload()));
     drop(file);
     Err(exec::kernel(copy.as_raw_fd(), c"", AT_EMPTY_PATH, call, libraries.as_ref()))
 }

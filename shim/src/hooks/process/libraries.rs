@@ -1,8 +1,8 @@
 //! Libraries in FLAC for programs that are started. The loader opens them before any code of ours runs, so they are made ready before exec: in memfds, with links to
 //! these in a directory that comes first in `LD_LIBRARY_PATH`. The new image closes and removes all that, and takes its variable back.
 
-use super::image;
 use super::needed::{self, Needed};
+use super::{image, preload};
 use crate::abi::CPath;
 use crate::boundary::{Answer, Escape};
 use crate::paths::{self, Place, Walked};
@@ -26,13 +26,18 @@ const HIGH: i32 = 500;
 pub struct Ready {
     dir: PathBuf,
     memfds: Vec<OwnedFd>,
+    preloaded: Vec<Vec<u8>>,
 }
 
 impl Ready {
     /// The variable for the new image: our directory before those that `before` (the value so far) has.
-    pub fn variable(&self, before: &[u8]) -> Option<CString> {
+    pub fn variable(&self, before: &[u8]) -> Vec<u8> {
         let colon: &[u8] = if before.is_empty() { b"" } else { b":" };
-        CString::new([VARIABLE, self.dir.as_os_str().as_bytes(), colon, before].concat()).ok()
+        [VARIABLE, self.dir.as_os_str().as_bytes(), colon, before].concat()
+    }
+    /// What the loader shall be told of a library in `LD_PRELOAD`: of one in FLAC its name alone, which it looks for in our directory.
+    pub fn preloaded<'a>(&self, library: &'a [u8]) -> &'a [u8] {
+        if self.preloaded.iter().any(|p| p == library) { preload::file_name(library) } else { library }
     }
 }
 
@@ -60,9 +65,10 @@ fn remove(dir: &Path) -> Vec<CString> {
 pub const VARIABLE: &[u8] = b"LD_LIBRARY_PATH=";
 
 /// Finds the libraries in FLAC that a program needs, and makes them ready. `path` is the program's, `needed` what it says itself, `more` the value of
-/// `LD_LIBRARY_PATH`. `None`: there are none.
-pub fn ready(path: &[u8], needed: &Needed, more: &[u8]) -> Option<Ready> {
+/// `LD_LIBRARY_PATH`, `preloaded` that of `LD_PRELOAD`. `None`: there are none.
+pub fn ready(path: &[u8], needed: &Needed, more: &[u8], preloaded: &[u8]) -> Option<Ready> {
     let mut search = Search { more: needed::directories(more, b""), seen: HashSet::new(), found: Vec::new() };
+    let preloaded: Vec<_> = preload::entries(preloaded).filter(|l| search.preload(l)).map(<[u8]>::to_vec).collect();
     search.all(path, needed);
     let (fs, ..) = search.found.first()?;
     let pid = rustix::process::getpid().as_raw_nonzero();
@@ -74,7 +80,7 @@ pub fn ready(path: &[u8], needed: &Needed, more: &[u8]) -> Option<Ready> {
         rustix::fs::chmod(&parent, Mode::from_raw_mode(0o1777)).ok()?;
     }
     rustix::fs::mkdir(&dir, Mode::RWXU).ok()?;
-    let mut ready = Ready { dir, memfds: Vec::new() };
+    let mut ready = Ready { dir, memfds: Vec::new(), preloaded };
     for (fs, ino, name) in &search.found {
         let memfd = image::library(fs, *ino, name).ok()?;
         let kept = rustix::io::fcntl_dupfd_cloexec(&memfd, HIGH).ok()?;
@@ -94,6 +100,24 @@ struct Search {
 }
 
 impl Search {
+    /// A library in `LD_PRELOAD`, and what it needs. Whether it is in FLAC.
+    fn preload(&mut self, path: &[u8]) -> bool {
+        let Ok(c_path) = CString::new(path) else { return false };
+        if !path.contains(&b'/') || !leads_into_flac(path) {
+            return false;
+        }
+        let Ok(Walked::Flac(fs, Resolved::Found { ino, kind: libc::S_IFREG, .. })) =
+            paths::walk(AT_FDCWD, CPath::of(&c_path), Last::Follow)
+        else {
+            return false;
+        };
+        self.found.push((fs, ino, preload::file_name(path).to_vec()));
+        if let Some(needed) = image::needed(fs, ino) {
+            self.all(path, &needed);
+        }
+        true
+    }
+
     fn all(&mut self, path: &[u8], needed: &Needed) {
         let origin = directory_of(path);
         let mut dirs = self.more.clone();

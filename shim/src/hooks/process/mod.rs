@@ -1,5 +1,6 @@
 //! Processes: fork, exec, spawn, and their end. Descriptors are the kernel's business; what goes along here is the process's holds.
 
+pub mod environment;
 pub mod exec;
 pub mod fork;
 pub mod image;
@@ -7,6 +8,7 @@ pub mod leave;
 pub mod libraries;
 pub mod library;
 mod needed;
+mod preload;
 mod script;
 pub mod shell;
 pub mod spawn;
