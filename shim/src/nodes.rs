@@ -1,14 +1,34 @@
 //! FIFOs and devices inside FLAC. FLAC stores the node; what flows through it is the kernel's: a FIFO is opened through one in
 //! `<run dir>/fifo`, a device through a node of the same number there.
 
-use crate::boundary::Answer;
-use crate::fds;
+use crate::boundary::{Answer, Escape};
+use crate::{fds, space};
 use flac::Fs;
 use flac::units::Ino;
 use libc::c_int;
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::os::fd::{AsRawFd, IntoRawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether this process has opened one.
+static OPENED: AtomicBool = AtomicBool::new(false);
+
+/// Whether a descriptor of the kernel's might be one of these; false is certain only for what this process opened itself, not the image before.
+#[inline]
+pub fn opened() -> bool {
+    OPENED.load(Ordering::Relaxed)
+}
+
+/// The node behind a descriptor of the kernel's.
+pub fn behind(fd: c_int) -> Answer<(&'static Fs, Ino)> {
+    let fs = space::opened().filter(|_| opened()).ok_or(Escape::NotOurs)?;
+    let path = rustix::fs::readlink(format!("/proc/self/fd/{fd}"), Vec::new()).map_err(|_| Escape::NotOurs)?;
+    let rest = path.to_bytes().strip_prefix(fs.run_dir().as_os_str().as_bytes()).and_then(|rest| rest.strip_prefix(b"/fifo/"));
+    let ino = rest.and_then(|name| u64::from_str_radix(std::str::from_utf8(name).ok()?, 16).ok());
+    Ok((fs, Ino::new(ino.ok_or(Escape::NotOurs)?)))
+}
 
 /// Gives the kernel's FIFO the owner and mode that `fstat` is to show, where we may; else anyone may open it: permission was checked against FLAC's.
 fn look_like(fs: &Fs, ino: Ino, stub: &std::path::Path) {
@@ -48,5 +68,6 @@ pub fn open(fs: &Fs, ino: Ino, kind: u32, flags: c_int) -> Answer<c_int> {
     // This waits for the other end: handlers run as in any call that waits, and none of our locks is held.
     let fd = crate::boundary::call_out(|| rustix::fs::open(&stub, how, Mode::empty()))?;
     fds::note_kernel(fd.as_raw_fd());
+    OPENED.store(true, Ordering::Relaxed);
     Ok(fd.into_raw_fd())
 }

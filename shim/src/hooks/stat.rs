@@ -4,7 +4,9 @@ use crate::abi::{CPath, Out, fail};
 use crate::attributes::{self, Form};
 use crate::boundary::{Answer, Escape, checked};
 use crate::paths::{self, WalkedAttr};
-use crate::{cwd, fds};
+use crate::{cwd, fds, nodes};
+use flac::Fs;
+use flac::fs::attr::Attr;
 use flac::fs::names::Last;
 use libc::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, c_int, c_uint, stat as Stat};
 
@@ -19,10 +21,8 @@ fn look(dirfd: c_int, path: CPath, flags: c_int) -> Answer<WalkedAttr> {
     if flags & AT_EMPTY_PATH != 0 && path.is_null_or_empty() {
         let (fs, ino) = if dirfd == AT_FDCWD {
             cwd::inode()?
-        } else if fds::maybe(dirfd) {
-            fds::inode(dirfd)?
         } else {
-            return Err(Escape::NotOurs);
+            return described(dirfd).map(|(fs, attr)| WalkedAttr::Flac(fs, attr));
         };
         return Ok(WalkedAttr::Flac(fs, fs.attr(ino)?));
     }
@@ -50,14 +50,27 @@ hook! {
     }
 }
 
+/// What a descriptor is open on, a FIFO or device included, whose descriptor is the kernel's.
+fn described(fd: c_int) -> Answer<(&'static Fs, Attr)> {
+    match if fds::maybe(fd) { fds::inode(fd) } else { Err(Escape::NotOurs) } {
+        Ok((fs, ino)) => Ok((fs, fs.attr(ino)?)),
+        Err(Escape::NotOurs) => {
+            let (fs, ino) = nodes::behind(fd)?;
+            // Removed meanwhile: what the kernel's says is as good.
+            Ok((fs, fs.attr(ino).map_err(|_| Escape::NotOurs)?))
+        }
+        Err(e) => Err(e),
+    }
+}
+
 fn stat_fd(fd: c_int, to: Out<Stat>) -> Answer<c_int> {
-    let (fs, ino) = fds::inode(fd)?;
-    to.put(Stat::of(fs, &fs.attr(ino)?)).map(|()| 0)
+    let (fs, attr) = described(fd)?;
+    to.put(Stat::of(fs, &attr)).map(|()| 0)
 }
 
 hook! {
     /// `fstat(2)`.
-    fn fstat(fd: c_int, to: Out<Stat>) -> c_int, also(fstat64, __fstat64), when(fds::maybe(fd)) {
+    fn fstat(fd: c_int, to: Out<Stat>) -> c_int, also(fstat64, __fstat64), when(fds::maybe(fd) || nodes::opened()) {
         stat_fd(fd, to)
     }
 }
@@ -85,7 +98,7 @@ hook! {
 
 hook! {
     /// `fstat` of programs linked before glibc 2.33.
-    fn __fxstat(version: c_int, fd: c_int, to: Out<Stat>) -> c_int, also(__fxstat64), when(fds::maybe(fd)) {
+    fn __fxstat(version: c_int, fd: c_int, to: Out<Stat>) -> c_int, also(__fxstat64), when(fds::maybe(fd) || nodes::opened()) {
         stat_fd(fd, to)
     }
 }

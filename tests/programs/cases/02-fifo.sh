@@ -46,9 +46,11 @@ os.write(w, b"nonblock")
 print(select.select([r], [], [], 1)[0] == [r], os.read(r, 99), oct(os.fstat(r).st_mode))
 try: os.open("q", os.O_WRONLY | os.O_NONBLOCK)
 except OSError as e: print(os.strerror(e.errno))
+print(os.path.samestat(os.fstat(r), os.stat("at")), os.path.samestat(os.fstat(os.dup(w)), os.stat("at")), os.path.samestat(os.stat(r), os.lstat("at")))
 try: os.lseek(r, 0, 0)
 except OSError as e: print(os.strerror(e.errno))
 END
+(echo copied >q) & cp --copy-contents q copied; wait; cat copied; rm copied
 rm -f t.tar
 unlink hard
 rm q r
