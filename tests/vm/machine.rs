@@ -61,6 +61,9 @@ impl Site {
     }
 }
 
+/// What takes longer is worth a look: the machine then says on its console where everything stands.
+const SLOW: Duration = Duration::from_secs(160);
+
 /// The size of the disk or of the persistent memory.
 pub const IMAGE: u64 = 512 << 20;
 
@@ -117,19 +120,22 @@ impl Machine {
     /// # Errors
     /// The machine says that something failed, has stopped, or takes too long.
     pub fn wait(&mut self, what: &str, patience: Duration, mut done: impl FnMut(&str) -> bool) -> Result<(), String> {
-        let deadline = Instant::now() + patience;
+        let started = Instant::now();
         loop {
             let console = self.console();
             if let Some(line) = console.lines().find(|line| BAD.iter().any(|bad| line.contains(bad))) {
                 return Err(line.to_owned());
             }
             if done(&console) {
+                if started.elapsed() > SLOW {
+                    println!("waiting for {what} took {} s; the console:\n{console}", started.elapsed().as_secs());
+                }
                 return Ok(());
             }
             if let Ok(Some(status)) = self.child.try_wait() {
                 return Err(format!("waiting for {what}: the machine stopped ({status})"));
             }
-            if Instant::now() > deadline {
+            if started.elapsed() > patience {
                 return Err(format!("waiting for {what}: nothing after {} s", patience.as_secs()));
             }
             std::thread::sleep(Duration::from_millis(10));

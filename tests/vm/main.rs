@@ -10,6 +10,7 @@
 //!
 //! `ci/vm.sh` prepares the kernel and runs this; alone it does nothing.
 
+mod compare;
 mod disk;
 mod image;
 mod machine;
@@ -20,6 +21,7 @@ mod records;
 mod shim;
 mod worker;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -39,6 +41,11 @@ fn main() -> ExitCode {
             worker::work(&args[1..]).expect("the worker");
             ExitCode::SUCCESS
         }
+        Some("time") => {
+            compare::run(&args[1], args[2].as_ref()).expect("the file system works");
+            ExitCode::SUCCESS
+        }
+        Some("compare") => start(&args[1..], |run, _| run.compare()),
         Some("cuts") => start(&args[1..], Run::all),
         Some("lie") => start(&args[1..], |run, _| run.notices_a_lie()),
         _ => {
@@ -103,6 +110,31 @@ impl Run {
                 Ok(())
             }
         }
+    }
+
+    /// Prints how FLAC and the file system below it compare. Under software emulation only the ratios mean something.
+    fn compare(&mut self) -> Result<(), String> {
+        self.set_up()?;
+        let (console, _) = self.powered("VM_ROLE=compare VM_DRAM=256M", |_, machine| {
+            machine.wait("the comparison", PATIENCE, |console| console.contains("VM: done"))?;
+            Ok(machine.console())
+        })?;
+        let mut times: BTreeMap<&str, [Vec<u64>; 2]> = BTreeMap::new();
+        for line in console.lines().filter_map(|line| line.strip_prefix("VM: time ")) {
+            let (system, rest) = line.split_once(' ').ok_or(line)?;
+            let (what, time) = rest.split_once(": ").ok_or(line)?;
+            times.entry(what).or_default()[usize::from(system == "kernel")].push(time.trim().parse().map_err(|_| line)?);
+        }
+        println!("{:<38} {:>10} {:>10} {:>8}", format!("{}, us", self.site.medium.name()), "FLAC", "ext4", "ratio");
+        for (what, [flac, kernel]) in &mut times {
+            let median = |list: &mut Vec<u64>| {
+                list.sort_unstable();
+                list[list.len() / 2] as f64 / 1000.0
+            };
+            let (flac, kernel) = (median(flac), median(kernel));
+            println!("{what:<38} {flac:>10.1} {kernel:>10.1} {:>8.2}", kernel / flac);
+        }
+        Ok(())
     }
 
     fn all(&mut self, cuts: u32) -> Result<(), String> {
