@@ -32,7 +32,7 @@ use random::Random;
 use records::Records;
 
 /// How long one run of the machine may take to get to work. Software emulation on a busy computer is slow.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_secs(480);
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
