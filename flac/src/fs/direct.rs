@@ -15,7 +15,7 @@ use crate::inode::{SlotNo, flag};
 use crate::media::Model;
 use crate::region::copy;
 use crate::sync::{AtomicU64, Ordering::*};
-use crate::table::{Entry, Table};
+use crate::table::Entry;
 use crate::units::{BLOCK_FRAMES, Ino, PAGE, PageNo, PoolFrame};
 
 /// So many reads make a page worth its copy in DRAM. A copy costs two reads from the device's memory (0.6 us for 4 KiB at 6.6 GB/s, then checksum and store).
@@ -26,6 +26,11 @@ const MOVE_MOST: u64 = 16;
 const MOVE_BATCH: u64 = 64;
 
 impl Fs {
+    /// Whether pages of the inode that only the pool has are read and shown where they lie. Not those of the FLAC space: its table may name frames that a killed `pfree` has freed.
+    pub(super) fn reads_in_place(&self, slot: SlotNo) -> bool {
+        self.pool.medium().is_mapped() && self.inodes.slot(slot).ino.load(Relaxed) != Ino::SPACE.get()
+    }
+
     /// Copies up to `len` bytes from `within` the page on, whose only frame is `pool`, and from frames that follow it. Returns the bytes tried and what of them is left
     /// when the program's memory faults. `None`: the page has to be brought ([`Fs::bring`]), or what was seen makes no sense (a look without the lock may be torn).
     ///
@@ -33,13 +38,16 @@ impl Fs {
     /// [`to`, `to + len`) is the program's buffer.
     pub(super) unsafe fn copy_from_pool(
         &self,
-        table: &Table,
+        slot: SlotNo,
         page: PageNo,
         within: usize,
         to: *mut u8,
         len: usize,
     ) -> Option<(usize, usize)> {
-        let cells = table.cells(page)?;
+        if !self.reads_in_place(slot) {
+            return None;
+        }
+        let cells = self.inodes.table(slot).cells(page)?;
         let pool = Entry::from_raw(cells[0].load(Acquire)).pool()?;
         let wanted = (within + len).div_ceil(PAGE);
         let readable = |(i, cell): (usize, &&AtomicU64)| self.is_read_in_place(cell, pool.get() as u64 + i as u64);
@@ -71,7 +79,7 @@ impl Fs {
         let cell = self.cell(slot, page)?;
         let entry = Entry::from_raw(cell.load(Acquire));
         let (None, Some(pool)) = (entry.dram(), entry.pool()) else { return Ok(()) };
-        if !self.pool.medium().is_mapped() {
+        if !self.reads_in_place(slot) {
             return self.resident(slot, page).map(|_| ());
         }
         if self.pool.mapped(pool, 1).is_none() {
@@ -109,7 +117,7 @@ impl Fs {
     /// The pool frames of the pages from `page` on that only the pool has, as far as they follow each other: (first, count). `None` where the medium is not mapped, or the page
     /// is a hole or has a DRAM frame. Counts a read of each. Needs the inode's lock.
     pub(super) fn pool_run(&self, slot: SlotNo, page: PageNo, most: u64) -> Result<Option<(PoolFrame, u32)>> {
-        if !self.pool.medium().is_mapped() {
+        if !self.reads_in_place(slot) {
             return Ok(None);
         }
         let entry = Entry::from_raw(self.cell(slot, page)?.load(Relaxed));
@@ -144,6 +152,45 @@ impl Fs {
             s.flags.fetch_or(flag::HOT, AcqRel);
         }
         Ok((count > 0).then_some((first, count as u32)))
+    }
+
+    /// Loads the part of the file into DRAM that only the pool has, now: what a miss costs where it is not read in place. Returns how many pages were loaded.
+    ///
+    /// # Errors
+    /// `Corrupt` if a page fails its checksum; `NoFrames` if DRAM is full; `Io`.
+    pub fn load(&self, ino: Ino, offset: u64, len: u64) -> Result<u64> {
+        let slot = self.hold_inode(ino)?;
+        let end = offset.saturating_add(len).min(self.inodes.slot(slot).size.load(Acquire)).div_ceil(PAGE as u64);
+        let (mut page, mut loaded, mut result) = (PageNo::of(offset), 0, Ok(()));
+        while page.get() < end && result.is_ok() {
+            let done = self.with_frames(|| {
+                let _write = self.inodes.lock(slot);
+                self.load_next(slot, page, end - page.get())
+            });
+            match done {
+                Ok((passed, count)) => {
+                    page = page.plus(passed);
+                    loaded += count;
+                }
+                Err(e) => result = Err(e),
+            }
+        }
+        self.unhold_inode(slot);
+        result.map(|()| loaded)
+    }
+
+    /// Loads one run of at most [`MOVE_BATCH`] pages. Returns how many pages it passed, and how many of them were loaded. Needs the inode's lock.
+    fn load_next(&self, slot: SlotNo, page: PageNo, most: u64) -> Result<(u64, u64)> {
+        let entry = Entry::from_raw(self.cell(slot, page)?.load(Relaxed));
+        let (None, Some(first)) = (entry.dram(), entry.pool()) else { return Ok((1, 0)) };
+        let cells = self.inodes.table(slot).cells(page).unwrap_or_default();
+        let follows = |i: u64, cell: &AtomicU64| {
+            let entry = Entry::from_raw(cell.load(Relaxed));
+            entry.dram().is_none() && entry.pool().is_some_and(|pool| pool.get() as u64 == first.get() as u64 + i)
+        };
+        let count = (0..most.min(MOVE_BATCH)).zip(cells).take_while(|(i, cell)| follows(*i, cell)).count() as u64;
+        self.load_pages(slot, page, first, count)?;
+        Ok((count, count))
     }
 
     /// Moves pages that were read often from the pool to DRAM, until none is left or DRAM is nearly full. For a helper process: programs wait for a batch of pages at the

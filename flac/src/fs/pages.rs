@@ -130,10 +130,15 @@ impl Fs {
         Stats::add(&self.stats.loaded, bytes.len());
         let ino = Ino::new(self.inodes.slot(slot).ino.load(Relaxed));
         let txn = self.meta.read()?;
+        // One look-up serves a whole chunk.
+        let mut chunk = Vec::new();
         for (i, data) in bytes.chunks_exact_mut(PAGE).enumerate() {
             let page = page.plus(i as u64);
-            let value = txn.get(&extent_key(ino, page))?.unwrap_or_default();
-            let extent = decode_extents(value)?.nth((page.get() % EXTENT_PAGES as u64) as usize).flatten();
+            let within = (page.get() % EXTENT_PAGES as u64) as usize;
+            if i == 0 || within == 0 {
+                chunk = decode_extents(txn.get(&extent_key(ino, page))?.unwrap_or_default())?.collect();
+            }
+            let extent = chunk.get(within).copied().flatten();
             let Some(extent) = extent.filter(|e| e.frame == pool.plus(i as u32)) else {
                 if ino == Ino::SPACE {
                     // Somebody died in `pfree`, between the record and the table: the page is free.

@@ -134,7 +134,7 @@ impl Fs {
                     (n, unsafe { self.copy_run_out(to.add(done), frame, within, n)? })
                 }
                 // SAFETY: as above.
-                (None, Some(_)) => match unsafe { self.copy_from_pool(&table, page, within, to.add(done), len - done) } {
+                (None, Some(_)) => match unsafe { self.copy_from_pool(slot, page, within, to.add(done), len - done) } {
                     Some(copied) => copied,
                     None => return Ok(Piece::Load(page)),
                 },

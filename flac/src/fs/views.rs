@@ -63,7 +63,7 @@ impl Fs {
 
     /// Whether only the pool has the page, and it can be shown from there.
     pub(super) fn is_in_pool_only(&self, slot: SlotNo, page: PageNo) -> bool {
-        self.pool.medium().is_mapped()
+        self.reads_in_place(slot)
             && match self.inodes.table(slot).lookup(page) {
                 Lookup::Entry(entry) => entry.dram().is_none() && entry.pool().is_some(),
                 Lookup::Unloaded => self.inodes.slot(slot).flags.load(Relaxed) & crate::inode::flag::HAS_POOL != 0,
@@ -73,6 +73,6 @@ impl Fs {
     /// As [`Fs::is_in_pool_only`] for a page whose leaf is loaded, under the inode's lock.
     pub(super) fn stays_in_pool(&self, slot: SlotNo, page: PageNo) -> Result<bool> {
         let entry = Entry::from_raw(self.cell(slot, page)?.load(Relaxed));
-        Ok(self.pool.medium().is_mapped() && entry.dram().is_none() && entry.pool().is_some())
+        Ok(self.reads_in_place(slot) && entry.dram().is_none() && entry.pool().is_some())
     }
 }

@@ -18,7 +18,11 @@ struct Site {
 
 impl Site {
     fn new(pool: u64) -> Site {
-        let mut site = Site { dir: tempfile::tempdir().expect("a temporary directory"), space: None, records: Records::new() };
+        Site::in_dir(tempfile::tempdir().expect("a temporary directory"), pool)
+    }
+
+    fn in_dir(dir: tempfile::TempDir, pool: u64) -> Site {
+        let mut site = Site { dir, space: None, records: Records::new() };
         site.open(pool);
         site
     }
@@ -200,7 +204,12 @@ fn pfree_gives_pages_back_with_its_records() {
 /// Between the record of a `pfree` and the table's change its process may die. What the table then says is in the pool is not any more.
 #[test]
 fn a_page_whose_extent_went_with_a_killed_pfree_reads_as_zeros() {
-    let mut site = Site::new(64 << 20);
+    a_page_loses_its_extent(Site::new(64 << 20));
+    // Where pages are read in place, too.
+    a_page_loses_its_extent(Site::in_dir(tempfile::tempdir_in("/dev/shm").expect("a directory in memory"), 64 << 20));
+}
+
+fn a_page_loses_its_extent(mut site: Site) {
     site.write(0, &[1; 2 * PAGE]).expect("room");
     site.commit(0, 2 * P, &[]).expect("it commits");
     site.reboot();
