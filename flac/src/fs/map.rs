@@ -99,7 +99,7 @@ impl Fs {
     unsafe fn map_empty(&self, tail: &Tail) -> Result<()> {
         let empty = self.region.run.open_file("empty")?;
         // SAFETY: the caller's range.
-        unsafe { map_file(&empty, tail.addr, tail.len, tail.prot, tail.shared) }
+        unsafe { map_file(&empty, tail.addr, tail.len, tail.prot, tail.shared, tail.page.start()) }
     }
 
     /// After SIGBUS at `addr`: maps the page if it belongs to a mapping whose file has grown since. `false`: a fault indeed.

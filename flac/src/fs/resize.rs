@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::inode::{SlotNo, flag, touch};
 use crate::sync::Ordering::*;
 use crate::table::Entry;
-use crate::units::{Ino, PAGE, PageNo};
+use crate::units::{FrameNo, Ino, PAGE, PageNo};
 
 impl Fs {
     /// Sets the size (of a regular file; the caller has checked permission).
@@ -58,6 +58,7 @@ impl Fs {
         }
         let cut = PageNo::of(size.next_multiple_of(PAGE as u64));
         self.inodes.release_block(slot);
+        let mapped = if s.shared_maps.load(Acquire) != 0 { self.mapped_behind(slot, cut) } else { Vec::new() };
         self.inodes.drop_pages(slot, cut);
         if s.flags.load(Relaxed) & flag::HAS_POOL != 0 {
             let old = s.cut.load(Relaxed);
@@ -68,7 +69,38 @@ impl Fs {
                 self.recount(slot)?;
             }
         }
+        for (page, frame) in mapped {
+            if !self.keep_mapped(slot, page, frame) {
+                self.frames.put(frame);
+            }
+        }
         Ok(())
+    }
+
+    /// The frames of the pages from `from` on, each with a reference more: other processes have mapped them. This process can't take them out of those
+    /// mappings, so they stay the file's, as zeros, and are what the file has there when it grows again. Needs the inode's lock.
+    fn mapped_behind(&self, slot: SlotNo, from: PageNo) -> Vec<(PageNo, FrameNo)> {
+        let mut found = Vec::new();
+        self.inodes.table(slot).for_each(from, PageNo::new(u64::MAX), &mut |page, cell| {
+            if let Some(frame) = Entry::from_raw(cell.load(Relaxed)).dram() {
+                self.frames.get(frame);
+                found.push((page, frame));
+            }
+        });
+        found
+    }
+
+    /// Makes a frame of zeros the page's again; its reference goes to the table. `false`: there is no space. Needs the inode's lock.
+    fn keep_mapped(&self, slot: SlotNo, page: PageNo, frame: FrameNo) -> bool {
+        let Ok(cell) = self.cell(slot, page) else { return false };
+        if !self.reserve(1) {
+            return false;
+        }
+        // SAFETY: the frame lies in the tier; whoever has it mapped sees what it shows change, as with any write.
+        unsafe { std::ptr::write_bytes(self.region.dram.at(frame), 0, PAGE) };
+        cell.store(Entry::written(frame).raw(), Release);
+        self.inodes.slot(slot).pages.fetch_add(1, Relaxed);
+        true
     }
 
     /// Counts the pages of a file anew after a cut that dropped leaves that were never loaded. Needs the inode's lock.

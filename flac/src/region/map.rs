@@ -256,14 +256,14 @@ pub unsafe fn protect(addr: usize, len: usize, prot: i32) -> Result<()> {
     unsafe { rustix::mm::mprotect(addr as *mut _, len, prot) }.map_err(Error::io("protect a mapping"))
 }
 
-/// Maps the beginning of `file` over a range.
+/// Maps `file` from `offset` on over a range.
 ///
 /// # Safety
 /// The range is the caller's.
-pub unsafe fn map_file(file: &OwnedFd, addr: usize, len: usize, prot: i32, shared: bool) -> Result<()> {
+pub unsafe fn map_file(file: &OwnedFd, addr: usize, len: usize, prot: i32, shared: bool, offset: u64) -> Result<()> {
     let share = if shared { MapFlags::SHARED } else { MapFlags::PRIVATE };
     // SAFETY: the caller vouches for the range.
-    unsafe { rustix::mm::mmap(addr as *mut _, len, ProtFlags::from_bits_retain(prot as u32), share | MapFlags::FIXED, file, 0) }
+    unsafe { rustix::mm::mmap(addr as *mut _, len, ProtFlags::from_bits_retain(prot as u32), share | MapFlags::FIXED, file, offset) }
         .map_err(Error::io("map a file"))?;
     Ok(())
 }
