@@ -19,6 +19,7 @@ step ci/test.sh
 step ci/hooks.sh
 step ci/posix.sh
 step ci/programs.sh
+step ci/exercisers.sh --quick
 step ci/crash.sh
 step ci/bench.sh --test
 printf '\n%s\n' "${lines[@]}"

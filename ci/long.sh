@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What takes too long for every change: all of ci/all.sh, then the random tests with ROUNDS (default 20) new seeds each, power cuts in a virtual machine, and the full benchmark.
+# What takes too long for every change: all of ci/all.sh, then the random tests with ROUNDS (default 20) new seeds each, the exercisers, power cuts in a virtual machine, and the full benchmark.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -11,5 +11,6 @@ for ((round = 1; round <= ${ROUNDS:-20}; round++)); do
     FLAC_SEED=$seed PROPTEST_CASES=${PROPTEST_CASES:-2000} cargo test --quiet --release -p flac
     FLAC_TEST_REPEAT=2 ci/programs.sh 06-
 done
+ci/exercisers.sh
 ci/vm.sh
 ci/bench.sh

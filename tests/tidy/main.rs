@@ -1,5 +1,7 @@
 //! The rules of the house, checked: what a reader may rely on without looking.
 
+mod semantics;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 

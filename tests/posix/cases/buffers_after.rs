@@ -22,6 +22,7 @@ cases![
     second_read_into_the_same_buffer_replaces_the_first,
     freed_and_allocated_again_is_plain_memory,
     many_scattered_reads_do_not_exhaust_mappings,
+    a_hundred_thousand_pages_in_one_process,
     buffer_survives_unlink_and_reuse_of_space,
     reading_zeros_of_a_hole_into_a_dirty_buffer,
     partial_overwrite_of_the_buffer_then_write_back,
@@ -327,6 +328,26 @@ fn every_page_overwritten_then_read_again(d: &Dir) -> Outcome {
         assert_eq!(map.get(SIZE - 4096, 8), [round; 8]);
         assert_eq!(sys::pread_to(&fd, map.address(), SIZE, 0)?, SIZE);
         assert!(map.get(0, SIZE) == bytes);
+    }
+    Ok(())
+}
+
+fn a_hundred_thousand_pages_in_one_process(d: &Dir) -> Outcome {
+    const PIECE: usize = 256 << 10;
+    const PIECES: usize = 100_000 * 4096 / PIECE;
+    const IN_FILE: usize = 96;
+    let bytes = pattern(IN_FILE * PIECE, 21);
+    let fd = d.open("f", &bytes);
+    let map = sys::anonymous(PIECES * PIECE, MAP_PRIVATE)?;
+    // No two neighbours in memory are neighbours in the file.
+    let from = |number: usize| number * 37 % IN_FILE * PIECE;
+    for number in 0..PIECES {
+        let offset = i64::try_from(from(number)).expect("an offset");
+        assert_eq!(sys::pread_to(&fd, map.address() + number * PIECE, PIECE, offset)?, PIECE);
+    }
+    sys::pwrite(&fd, &vec![0xff; IN_FILE * PIECE], 0)?;
+    for number in 0..PIECES {
+        assert!(map.get(number * PIECE, PIECE) == bytes[from(number)..][..PIECE], "piece {number}");
     }
     Ok(())
 }
