@@ -69,6 +69,11 @@ impl Fs {
         self.meta.syncs_and_flushes()
     }
 
+    /// Writes a checkpoint of the metadata, so that the next recovery has little to replay.
+    pub fn checkpoint(&self) -> Result<()> {
+        self.meta.checkpoint()
+    }
+
     pub(crate) fn sync_log(&self) -> Result<()> {
         self.meta.sync(self.meta.last_seq())?;
         self.space.settle(&self.meta, &self.procs);

@@ -171,9 +171,14 @@ impl Meta {
             return Ok(());
         }
         if self.has_checkpoint(position.generation)? {
-            // Most of the log is flushed before the writer lock is taken, so that little is left to do under it.
+            // Most is flushed before the writer lock is taken, so that little is left to do under it.
+            self.prepare(position.generation + 1)?;
             self.sync(position.seq)?;
             let (mut kv, committed) = self.catch_up()?;
+            if committed.generation != position.generation {
+                // A writer has begun one meanwhile.
+                self.prepare(committed.generation + 1)?;
+            }
             let next = self.switch(&committed)?;
             kv.put(POSITION_KEY, &next.encode())?;
             kv.commit()?;
@@ -191,10 +196,17 @@ impl Meta {
         if !self.has_checkpoint(position.generation)? {
             self.write_checkpoint()?;
         }
+        self.prepare(position.generation + 1)?;
         self.switch(position)
     }
 
-    /// Ends the current generation at `position` and begins the next, under the writer lock. Everything up to `position` is durable afterwards.
+    /// See [`Logs::prepare`](super::logs::Logs::prepare); as every write of the log, one at a time.
+    fn prepare(&self, generation: u64) -> Result<()> {
+        let _turn = self.shared.flushing.lock(&*self.who);
+        self.logs.prepare(generation)
+    }
+
+    /// Ends the current generation at `position` and begins the next, which was prepared, under the writer lock. Everything up to `position` is durable afterwards.
     fn switch(&self, position: &Position) -> Result<Position> {
         self.flush_to(position)?;
         self.logs.begin_generation(position)

@@ -86,16 +86,20 @@ impl Logs {
         LogHeader::newest(&bytes)
     }
 
-    /// Begins the generation behind `position` and gives the position at its start. The generation before the current one is lost.
+    /// Prepares for [`Logs::begin_generation`] of generation `generation`; it may begin later, or not at all.
+    pub(crate) fn prepare(&self, generation: u64) -> Result<()> {
+        let map = self.map(generation);
+        map.ensure(LOG_START)?;
+        // The copy of the header that was here before may not have reached the medium since it was written.
+        map.flush(0, LOG_START, true, &self.device).map_err(Error::io("flushing the log"))
+    }
+
+    /// Begins the generation behind `position`, which was prepared ([`Logs::prepare`]), and gives the position at its start. The generation before the current one is lost.
     /// The header's second copy stays until the first is durable: a torn one means that the switch was not completed.
     pub(crate) fn begin_generation(&self, position: &Position) -> Result<Position> {
         let generation = position.generation + 1;
         let salt = random()?;
         let header = LogHeader { generation, base: position.seq, salt, uuid: self.uuid };
-        // The copy of the header that was here before may not have reached the medium since it was written.
-        let map = self.map(generation);
-        map.ensure(LOG_START)?;
-        map.flush(0, LOG_START, true, &self.device).map_err(Error::io("flushing the log"))?;
         self.map(generation).write(0, &header.encode());
         Ok(Position { generation, tail: LOG_START, seq: position.seq, salt, known: position.seq })
     }

@@ -11,8 +11,8 @@ use rustix::fs::{FallocateFlags, OFlags};
 use rustix::io::Errno;
 use std::path::{Path, PathBuf};
 
-/// Memory for an image is taken in steps of this many bytes.
-const STEP: u64 = 1 << 20;
+/// Memory for an image is taken in steps of this many bytes: a writer waits for it.
+const STEP: u64 = 256 << 10;
 
 /// A log, mapped whole and shared.
 ///

@@ -133,6 +133,7 @@ fn begin_epoch(pool: &Pool, logs: &Logs, kv: &Kv, end: &Position) -> Result<Posi
     } else {
         // No room: then the next generation, with a salt of its own, takes up where this one ends.
         checkpoint::write(pool.dir(), &pool.uuid(), &kv.read()?, end, || Ok(()))?;
+        logs.prepare(end.generation + 1)?;
         logs.begin_generation(end)?
     };
     flush(&position)?;
