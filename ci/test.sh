@@ -3,5 +3,5 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-cargo test --quiet -p flac -p flac-shim -p flac-cli
+cargo test --quiet -p flac -p flac-shim -p flac-cli -p flac-capi
 cargo test --quiet --test api

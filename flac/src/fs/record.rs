@@ -11,6 +11,7 @@
 //! | `X` inode(8) name | value of the extended attribute |
 //! | `E` inode(8) chunk(8) | extents of [`EXTENT_PAGES`] pages: pool frame + 1 (0 is a hole, 4) CRC32C (4), up to the last page that is no hole |
 //! | `O` inode(8) | empty: the inode has no name and goes with its last holder |
+//! | `A` key | a metalog record of the program that uses the FLAC space, whose pages are those of inode 2^56 |
 //!
 //! Size, pages and content of a regular file are those of its last flush; everything else is always current.
 
