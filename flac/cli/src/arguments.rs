@@ -42,6 +42,8 @@ pub enum Command {
     Run(Run),
     /// Say what of a program the preload library serves, without running it
     Check(Check),
+    /// Show the pool as a directory to programs that can't be preloaded, through FUSE
+    Mount(Mount),
     /// Mount memory with huge pages for the cache (root, once after each boot)
     Setup(Setup),
     /// Write back what is dirty, every 5 seconds, until the pool has been clean and unused for 10
@@ -153,6 +155,21 @@ pub struct Check {
     /// For programs
     #[arg(long)]
     pub json: bool,
+pub struct Mount {
+    /// Where: an existing directory
+    pub dir: PathBuf,
+    /// Serve in this process, until it is ended or unmounted
+    #[arg(long)]
+    pub foreground: bool,
+    /// Let other users in, too; permissions in the pool bind them [default: if this user is root]
+    #[arg(long)]
+    pub allow_other: bool,
+    /// Unmount what `flac mount` mounted there
+    #[arg(long, conflicts_with_all = ["foreground", "allow_other"])]
+    pub unmount: bool,
+    /// Serve in a session of its own, and say on standard output when the directory can be used
+    #[arg(long, hide = true)]
+    pub background: bool,
 }
 
 #[derive(Args, Debug)]

@@ -7,6 +7,7 @@ mod command;
 mod failure;
 mod human;
 mod location;
+mod mount;
 mod session;
 mod tree;
 
@@ -50,6 +51,7 @@ fn dispatch(arguments: &Arguments) -> Outcome {
         Command::Stop(wanted) => command::stop::run(&pool, wanted),
         Command::Run(wanted) => command::run::run(&pool, wanted),
         Command::Check(wanted) => command::check::run(wanted),
+        Command::Mount(wanted) => command::mount::run(&pool, wanted),
         Command::Setup(wanted) => command::setup::run(wanted),
         Command::Writeback => command::writeback::run(&pool),
     }

@@ -6,6 +6,7 @@ pub mod fsck;
 pub mod import;
 pub mod info;
 pub mod mkfs;
+pub mod mount;
 pub mod run;
 pub mod setup;
 pub mod stop;
