@@ -1,7 +1,7 @@
 //! POSIX semantics, judged by the kernel: every case runs on tmpfs first, then, in the same binary, on FLAC under the
 //! shim. A case asserts what the manual pages promise, so it must pass on both.
 //!
-//! `cargo test --test posix -- [--list] [--only tmpfs|disk|flac] [--disk] [--isolate] [--exact] [FILTER ...]`
+//! `cargo test --test posix -- [--list] [--only tmpfs|disk|flac|mount] [--disk] [--isolate] [--exact] [FILTER ...]`
 
 mod case;
 mod cases;

@@ -17,16 +17,24 @@ pub enum Kind {
     Disk,
     /// A fresh pool, under the shim.
     Flac,
+    /// A fresh pool, mounted through FUSE; without the shim.
+    Mount,
 }
 
 impl Kind {
     /// # Errors
     /// A message for the user.
     pub fn parse(name: &str) -> Result<Kind, String> {
-        [Kind::Tmpfs, Kind::Disk, Kind::Flac]
+        [Kind::Tmpfs, Kind::Disk, Kind::Flac, Kind::Mount]
             .into_iter()
             .find(|kind| kind.to_string() == name)
-            .ok_or(format!("no place is called {name}: tmpfs, disk or flac"))
+            .ok_or(format!("no place is called {name}: tmpfs, disk, flac or mount"))
+    }
+}
+
+impl Kind {
+    fn has_pool(self) -> bool {
+        matches!(self, Kind::Flac | Kind::Mount)
     }
 }
 
@@ -36,6 +44,7 @@ impl fmt::Display for Kind {
             Kind::Tmpfs => "tmpfs",
             Kind::Disk => "disk",
             Kind::Flac => "flac",
+            Kind::Mount => "mount",
         })
     }
 }
@@ -62,19 +71,24 @@ impl Place {
         let memory = temporary_in(Path::new("/dev/shm"))?;
         let (inside, outside) = match kind {
             Kind::Tmpfs => (memory.path(), disk.path()),
-            Kind::Disk | Kind::Flac => (disk.path(), memory.path()),
+            Kind::Disk | Kind::Flac | Kind::Mount => (disk.path(), memory.path()),
         };
-        let base = if kind == Kind::Flac { inside.join("flac") } else { inside.to_owned() };
-        let root = if kind == Kind::Flac { base.clone() } else { mount_point(inside) };
+        let base = if kind.has_pool() { inside.join("flac") } else { inside.to_owned() };
+        let root = if kind.has_pool() { base.clone() } else { mount_point(inside) };
         let pool = inside.join("pool");
         let outside = outside.to_owned();
         let mut place = Place { kind, made: Vec::new(), root, base, outside, pool, kernel_root: None };
-        if kind == Kind::Flac {
+        if kind.has_pool() {
             shim()?;
             open_directory(&place.base)?;
             open_directory(&place.pool)?;
             make_pool(&place.pool)?;
-            place.kernel_root = Some(identity(&place.base));
+            if kind == Kind::Flac {
+                place.kernel_root = Some(identity(&place.base));
+            } else {
+                tool(&["mount"], &place.pool, Some(&place.base))?;
+                open_to_all(&place.base, 0o777)?;
+            }
         }
         place.made = vec![disk, memory];
         Ok(place)
@@ -93,7 +107,7 @@ impl Place {
         command.args(&self.kernel_root);
         self.set_environment(&mut command);
         let verdict = process::run(command, &log);
-        if self.kind == Kind::Flac {
+        if self.kind.has_pool() {
             self.empty(&self.base.join(&plain), &log);
         }
         verdict
@@ -122,14 +136,16 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let tool = profile_directory().join("flac");
-        if self.kind == Kind::Flac && tool.exists() {
-            let stopped = Command::new(tool).args(["stop", "--discard", "--pool"]).arg(&self.pool).output();
-            match stopped {
-                Ok(output) if output.status.success() => {}
-                Ok(output) => eprintln!("flac stop: {}", String::from_utf8_lossy(&output.stderr).trim_end()),
-                Err(error) => eprintln!("flac stop: {error}"),
-            }
+        if self.kind == Kind::Mount
+            && let Err(error) = tool(&["mount", "--unmount"], &self.pool, Some(&self.base))
+        {
+            eprintln!("{error}");
+        }
+        if self.kind.has_pool()
+            && profile_directory().join("flac").exists()
+            && let Err(error) = tool(&["stop", "--discard", "--force"], &self.pool, None)
+        {
+            eprintln!("{error}");
         }
         for made in &self.made {
             make_removable(made.path());
@@ -164,9 +180,13 @@ fn build_shim() -> Result<PathBuf, String> {
 
 /// A pool that is soon made: its logs are a sixteenth of it.
 fn make_pool(directory: &Path) -> Result<(), String> {
+    tool(&["mkfs", "--size", "512M"], directory, None)
+}
+
+/// Runs `flac WORDS --pool POOL [LAST]`.
+fn tool(words: &[&str], pool: &Path, last: Option<&Path>) -> Result<(), String> {
     let mut command = Command::new(profile_directory().join("flac"));
-    command.args(["mkfs", "--size", "512M", "--pool"]);
-    let output = command.arg(directory).output().map_err(|error| format!("flac mkfs: {error}"))?;
+    let output = command.args(words).arg("--pool").arg(pool).args(last).output().map_err(|error| format!("flac {words:?}: {error}"))?;
     if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).trim_end().to_owned()) }
 }
 

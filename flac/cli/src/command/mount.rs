@@ -35,10 +35,10 @@ pub fn run(pool: &Path, wanted: &Mount) -> Outcome {
     }
     let session = Arc::new(Session::open(pool)?);
     let result = serve(pool, wanted, &session);
-    match Arc::into_inner(session) {
-        Some(session) => session.close()?,
-        // A thread still waits for a lock: its death is a close.
-        None => return result,
+    match Arc::try_unwrap(session) {
+        Ok(session) => session.close()?,
+        // A thread still waits for a lock for somebody who is gone: it ends with the process, whose death is a close.
+        Err(session) => session.fs().sync_all()?,
     }
     result
 }
@@ -69,7 +69,7 @@ fn serve(pool: &Path, wanted: &Mount, session: &Arc<Session>) -> Outcome {
     let mut mounted = fuser::Session::new(Server::new(session.clone()), &wanted.dir, &options).map_err(why)?;
     let mut unmounter = mounted.unmount_callable();
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|e| Failure::new(format!("signals: {e}")))?;
-    let (dir, own) = (wanted.dir.clone(), session.clone());
+    let (dir, own) = (wanted.dir.clone(), Arc::downgrade(session));
     std::thread::spawn(move || {
         if signals.forever().next().is_none() {
             return;
@@ -80,8 +80,8 @@ fn serve(pool: &Path, wanted: &Mount, session: &Arc<Session>) -> Outcome {
         }
         std::thread::sleep(PATIENCE);
         // Who still has files open there gets ENOTCONN.
-        own.fs().exit();
-        std::process::exit(0);
+        let written = own.upgrade().map_or(Ok(()), |session| session.fs().sync_all());
+        std::process::exit(written.is_err() as i32);
     });
     if wanted.background {
         human::to_stdout(&format!("{READY}\n"));
@@ -94,7 +94,8 @@ fn serve(pool: &Path, wanted: &Mount, session: &Arc<Session>) -> Outcome {
 /// The terminal is not ours any more.
 fn silence() -> Result<(), Failure> {
     let null = std::fs::File::options().read(true).write(true).open("/dev/null").map_err(|e| Failure::new(format!("/dev/null: {e}")))?;
-    let all = rustix::stdio::dup2_stdin(&null).and_then(|()| rustix::stdio::dup2_stdout(&null)).and_then(|()| rustix::stdio::dup2_stderr(&null));
+    let all =
+        rustix::stdio::dup2_stdin(&null).and_then(|()| rustix::stdio::dup2_stdout(&null)).and_then(|()| rustix::stdio::dup2_stderr(&null));
     all.map_err(|e| Failure::new(format!("/dev/null: {e}")))
 }
 

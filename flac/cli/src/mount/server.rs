@@ -44,7 +44,9 @@ macro_rules! answer {
 impl Filesystem for Server {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
         // The umask is applied here, set-id bits are cleared here, record locks are the pool's. What an old kernel lacks it does itself.
-        for flag in [InitFlags::FUSE_DONT_MASK, InitFlags::FUSE_HANDLE_KILLPRIV, InitFlags::FUSE_POSIX_LOCKS, InitFlags::FUSE_PARALLEL_DIROPS] {
+        for flag in
+            [InitFlags::FUSE_DONT_MASK, InitFlags::FUSE_HANDLE_KILLPRIV, InitFlags::FUSE_POSIX_LOCKS, InitFlags::FUSE_PARALLEL_DIROPS]
+        {
             let _ = config.add_capabilities(flag);
         }
         Ok(())
@@ -216,7 +218,18 @@ impl Filesystem for Server {
         answer!(reply, self.fs().access(ino_of(ino), mask.bits(), &Caller::of(req).creds()));
     }
 
-    fn getlk(&self, _: &Request, ino: INodeNo, fh: FileHandle, owner: LockOwner, start: u64, end: u64, kind: i32, _: u32, reply: ReplyLock) {
+    fn getlk(
+        &self,
+        _: &Request,
+        ino: INodeNo,
+        fh: FileHandle,
+        owner: LockOwner,
+        start: u64,
+        end: u64,
+        kind: i32,
+        _: u32,
+        reply: ReplyLock,
+    ) {
         match self.find_lock(ino, fh, owner, Span { start, end }, kind) {
             Ok((span, kind, pid)) => reply.locked(span.start, span.end, kind, pid),
             Err(e) => reply.error(errno(&e)),
