@@ -21,6 +21,7 @@ step ci/posix.sh
 step ci/programs.sh
 step ci/exercisers.sh --quick
 step ci/crash.sh
+step ci/mount.sh
 step ci/bench.sh --test
 printf '\n%s\n' "${lines[@]}"
 if [ ${#failed[@]} -gt 0 ]; then

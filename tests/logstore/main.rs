@@ -195,6 +195,21 @@ fn a_store_keeps_what_it_was_given() {
 }
 
 #[test]
+fn a_process_with_a_space_may_fork() {
+    let site = Site::new(&installed().dynamic);
+    let (program, prefix) = (site.dir.path().join("fork"), &installed().prefix);
+    let mut compile = Command::new("gcc");
+    compile.args(["-std=c11", "-D_DEFAULT_SOURCE", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-g"]);
+    compile.arg("-I").arg(prefix.join("include")).arg("-o").arg(&program).arg(top().join("tests/logstore/fork.c"));
+    succeeds(compile.arg("-L").arg(prefix.join("lib")).args(["-lflac", "-lpthread"]));
+    let mut run = Command::new("timeout");
+    run.args(["-k", "1", "60"]).arg(&program).arg(site.pool());
+    site.surroundings(&mut run);
+    assert_eq!(succeeds(&mut run), "ok\n");
+    site.flac(&["fsck", "--data"]);
+}
+
+#[test]
 fn what_was_acknowledged_survives_kills_and_the_loss_of_memory() {
     let number =
         |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap_or_else(|_| panic!("{name}={text} is no number")));

@@ -104,6 +104,27 @@ fn permissions_bind_the_caller() {
     assert_eq!(site.in_preloaded("stat -c %a suid"), "777\n");
 }
 
+#[test]
+fn a_file_replaced_by_renaming_is_there_at_every_moment() {
+    let Some(site) = mounted() else { return };
+    site.in_static("echo 0 >target");
+    let mut writer = site.preloaded_shell("for i in $(seq 300); do echo $i >new; mv new target; done").spawn().expect("bash");
+    let mut reads = 0;
+    while reads < 50 || writer.try_wait().expect("a child").is_none() {
+        let content = std::fs::read_to_string(site.mnt().join("target"));
+        assert!(content.as_ref().is_ok_and(|text| text.ends_with('\n')), "{content:?}");
+        reads += 1;
+    }
+    assert_eq!(site.in_static("cat target"), "300\n");
+    // What is looked up is held for a moment only: the space of removed files comes back.
+    let used = |site: &super::Site| site.in_static("df -P . | tail -n 1 | awk '{ print $3 }'").trim().parse::<u64>().expect("a number");
+    let before = used(&site);
+    site.in_static("dd if=/dev/zero of=big bs=1M count=20 2>/dev/null; cat big >/dev/null");
+    assert!(used(&site) >= before + 20_000);
+    site.in_preloaded("rm big");
+    site.wait_until("the space is free", || used(&site) <= before + 1000);
+}
+
 /// A program that takes a record lock, says so, and holds it until its standard input ends.
 const HOLDER: &str = "import fcntl,sys
 f=open(sys.argv[1],'r+')

@@ -155,6 +155,9 @@ pub struct Check {
     /// For programs
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Args, Debug)]
 pub struct Mount {
     /// Where: an existing directory
     pub dir: PathBuf,

@@ -38,22 +38,24 @@ impl Server {
 
     pub fn open_dir(&self, node: INodeNo, caller: &Caller) -> Result<u64> {
         self.fs().access(ino_of(node), libc::R_OK, &caller.creds())?;
-        let list = Arc::new(self.fs().list_dir(ino_of(node))?);
-        let (next, lists) = &mut *lock(&self.0.lists);
-        *next += 1;
-        lists.insert(*next, list);
-        Ok(*next)
+        // Held: it stays a directory if it is removed.
+        Ok(self.open_file(ino_of(node), libc::O_RDONLY | libc::O_DIRECTORY)? as u64)
     }
 
     pub fn close_dir(&self, fh: FileHandle) {
-        lock(&self.0.lists).1.remove(&fh.0);
+        lock(&self.0.lists).remove(&fh.0);
+        self.close_file(fh.0 as usize);
     }
 
     /// Fills `reply` from position `at` on. A listing that is begun anew is made anew.
     pub fn list(&self, node: INodeNo, fh: FileHandle, at: u64, reply: &mut ReplyDirectory) -> Result<()> {
         let list = match at {
             0 => self.list_anew(node, fh)?,
-            _ => lock(&self.0.lists).1.get(&fh.0).cloned().ok_or(Error::Os(libc::EBADF))?,
+            _ => match lock(&self.0.lists).get(&fh.0) {
+                Some(list) => list.clone(),
+                // Wound to a place without having read: positions are those of a listing as it is now.
+                None => self.list_anew(node, fh)?,
+            },
         };
         let mut position = at as usize;
         while let Some(((ino, dtype, name), after)) = list.at(position) {
@@ -72,7 +74,7 @@ impl Server {
             Err(Error::Os(libc::ENOENT)) => Arc::default(),
             Err(e) => return Err(e),
         };
-        lock(&self.0.lists).1.insert(fh.0, list.clone());
+        lock(&self.0.lists).insert(fh.0, list.clone());
         Ok(list)
     }
 }

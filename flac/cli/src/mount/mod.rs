@@ -2,12 +2,14 @@
 //! else is `flac::Fs`, the same that preloaded processes use, so that both sides see each other's changes at once: the kernel caches neither names
 //! nor attributes (timeouts of 0) nor data (`FOPEN_DIRECT_IO`).
 //!
-//! `server` is the interface that the kernel calls, `names` what changes the tree, `files` what open files do, `locks` record locks, `caller` who asks.
+//! `server` is the interface that the kernel calls, `names` what changes the tree, `files` what open files do, `locks` record locks,
+//! `recent` what was looked up a moment ago, `caller` who asks.
 
 mod caller;
 mod files;
 mod locks;
 mod names;
+mod recent;
 mod server;
 
 use crate::session::Session;
@@ -18,8 +20,9 @@ use flac::fs::open::OpenId;
 use flac::units::Ino;
 use fuser::{Errno, FileAttr, FileHandle, FileType, INodeNo};
 use locks::Owners;
+use recent::Recent;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// For how long the kernel may believe what it was told.
@@ -34,9 +37,10 @@ pub struct Server(Arc<Inner>);
 struct Inner {
     session: Arc<Session>,
     holds: Mutex<Holds>,
-    /// Listings by the number of their open directory.
-    lists: Mutex<(u64, HashMap<u64, Arc<DirList>>)>,
+    /// Listings by the hold of their open directory.
+    lists: Mutex<HashMap<u64, Arc<DirList>>>,
     owners: Mutex<Owners>,
+    recent: Mutex<Recent>,
 }
 
 /// Hold indices: free ones, and the first that was never used.
@@ -48,7 +52,16 @@ struct Holds {
 
 impl Server {
     pub fn new(session: Arc<Session>) -> Self {
-        Server(Arc::new(Inner { session, holds: Mutex::default(), lists: Mutex::default(), owners: Mutex::default() }))
+        let (holds, lists, owners, recent) = (Mutex::default(), Mutex::default(), Mutex::default(), Mutex::default());
+        let inner = Arc::new(Inner { session, holds, lists, owners, recent });
+        let watched: Weak<Inner> = Arc::downgrade(&inner);
+        std::thread::spawn(move || {
+            while let Some(inner) = watched.upgrade() {
+                Server(inner).let_go(usize::MAX);
+                std::thread::sleep(recent::SWEEP);
+            }
+        });
+        Server(inner)
     }
 
     fn fs(&self) -> &Fs {
@@ -135,20 +148,19 @@ fn shown(attr: &Attr) -> FileAttr {
     }
 }
 
+/// Seconds and nanoseconds as the crate `fuser` packs and unpacks them: before 1970 it takes both as going back, although the kernel's nanoseconds go
+/// forward. What matters is that they come out as they went in.
 fn system_time(time: Time) -> SystemTime {
-    let whole = Duration::from_secs(time.sec.unsigned_abs());
-    let second = if time.sec < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };
-    second.unwrap_or(UNIX_EPOCH) + Duration::from_nanos(time.nsec as u64)
+    let distance = Duration::new(time.sec.unsigned_abs(), time.nsec);
+    let packed = if time.sec < 0 { UNIX_EPOCH.checked_sub(distance) } else { UNIX_EPOCH.checked_add(distance) };
+    packed.unwrap_or(UNIX_EPOCH)
 }
 
+/// The reverse of [`system_time`].
 fn time_of(time: SystemTime) -> Time {
     match time.duration_since(UNIX_EPOCH) {
         Ok(since) => Time { sec: since.as_secs() as i64, nsec: since.subsec_nanos() },
-        Err(before) => {
-            let before = before.duration();
-            let up = (before.subsec_nanos() > 0) as i64;
-            Time { sec: -(before.as_secs() as i64) - up, nsec: (up as u32 * 1_000_000_000) - before.subsec_nanos() }
-        }
+        Err(before) => Time { sec: -(before.duration().as_secs() as i64), nsec: before.duration().subsec_nanos() },
     }
 }
 

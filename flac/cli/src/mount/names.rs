@@ -24,9 +24,13 @@ pub struct Wanted {
 
 impl Server {
     pub fn find(&self, parent: INodeNo, name: &OsStr, caller: &Caller) -> Result<FileAttr> {
-        match self.fs().resolve_attr(ino_of(parent), name.as_bytes(), Last::Keep, &caller.creds())? {
-            (Resolved::Found { .. }, Some(attr)) => Ok(super::shown(&attr)),
-            _ => Err(Error::Os(libc::ENOENT)),
+        loop {
+            match self.fs().resolve_attr(ino_of(parent), name.as_bytes(), Last::Keep, &caller.creds())? {
+                (Resolved::Found { .. }, Some(attr)) if self.keep(attr.ino) => return Ok(super::shown(&attr)),
+                // Removed since: the name may be another file's by now.
+                (Resolved::Found { .. }, Some(_)) => {}
+                _ => return Err(Error::Os(libc::ENOENT)),
+            }
         }
     }
 

@@ -56,6 +56,10 @@ impl Filesystem for Server {
         answer!(reply, entry, self.find(parent, name, &Caller::of(req)));
     }
 
+    fn forget(&self, _: &Request, ino: INodeNo, _: u64) {
+        self.forget_recent(ino.0);
+    }
+
     fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
         answer!(reply, attr, self.attr(ino_of(ino)));
     }
@@ -165,6 +169,7 @@ impl Filesystem for Server {
         if let Some(owner) = owner {
             self.drop_locks(ino, owner);
         }
+        self.drop_locks_through(ino, fh);
         self.close_file(fh.0 as usize);
         reply.ok();
     }
@@ -240,7 +245,7 @@ impl Filesystem for Server {
         &self,
         req: &Request,
         ino: INodeNo,
-        _: FileHandle,
+        fh: FileHandle,
         owner: LockOwner,
         start: u64,
         end: u64,
@@ -250,11 +255,11 @@ impl Filesystem for Server {
         reply: ReplyEmpty,
     ) {
         let span = Span { start, end };
-        match self.set_lock(ino, owner, span, kind) {
+        match self.set_lock(ino, fh, owner, span, kind) {
             Err(flac::Error::Os(libc::EAGAIN)) if sleep => {
                 // The threads that serve must not wait for each other's callers.
                 let (server, thread) = (self.clone(), req.pid());
-                std::thread::spawn(move || answer!(reply, server.wait_lock(ino, owner, span, kind, thread)));
+                std::thread::spawn(move || answer!(reply, server.wait_lock(ino, fh, owner, span, kind, thread)));
             }
             done => answer!(reply, done),
         }
