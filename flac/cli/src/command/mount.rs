@@ -63,6 +63,9 @@ fn serve(pool: &Path, wanted: &Mount, session: &Arc<Session>) -> Outcome {
     options.clone_fd = true;
     let why = |e: std::io::Error| match e.raw_os_error() {
         _ if !Path::new("/dev/fuse").exists() => Failure::new("there is no /dev/fuse: `modprobe fuse`, or let the container have it"),
+        Some(libc::EACCES) if !readable("/dev/fuse") => {
+            Failure::new("/dev/fuse may not be used by this user: `chmod 666 /dev/fuse` (as root), as udev does")
+        }
         Some(libc::EPERM) => Failure::new(format!("{}: may not mount: install the package fuse3 (fusermount3)", wanted.dir.display())),
         _ => Failure::on(&wanted.dir, e),
     };
@@ -89,6 +92,10 @@ fn serve(pool: &Path, wanted: &Mount, session: &Arc<Session>) -> Outcome {
     }
     mounted.run().map_err(|e| Failure::on(&wanted.dir, e))?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn readable(path: &str) -> bool {
+    rustix::fs::access(path, rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK).is_ok()
 }
 
 /// The terminal is not ours any more.

@@ -16,15 +16,25 @@ pub const SWEEP: Duration = Duration::from_millis(250);
 /// What is held: by number, and in the order of time.
 #[derive(Default)]
 pub struct Recent {
-    holds: HashMap<u64, (usize, Instant)>,
+    kept: HashMap<u64, Kept>,
     order: VecDeque<(Instant, u64)>,
+}
+
+#[derive(Clone, Copy)]
+struct Kept {
+    hold: usize,
+    /// When it was last looked up.
+    last: Instant,
+    /// How often: the kernel forgets each time by itself, late and after having looked it up again.
+    lookups: u64,
 }
 
 impl Server {
     /// Holds an inode for a moment (without a free slot it is not held). `false`: it is gone.
     pub fn keep(&self, ino: Ino) -> bool {
-        if let Some((_, since)) = lock(&self.0.recent).holds.get_mut(&ino.get()) {
-            *since = Instant::now();
+        if let Some(kept) = lock(&self.0.recent).kept.get_mut(&ino.get()) {
+            kept.last = Instant::now();
+            kept.lookups += 1;
             return true;
         }
         let hold = match self.open_file(ino, libc::O_PATH) {
@@ -32,12 +42,15 @@ impl Server {
             Err(e) => return e.errno() != libc::ENOENT,
         };
         let mut recent = lock(&self.0.recent);
-        let now = Instant::now();
-        let twice = recent.holds.insert(ino.get(), (hold, now));
-        recent.order.push_back((now, ino.get()));
+        let last = Instant::now();
+        let twice = recent.kept.insert(ino.get(), Kept { hold, last, lookups: 1 });
+        if let (Some(kept), Some(twice)) = (recent.kept.get_mut(&ino.get()), twice) {
+            kept.lookups += twice.lookups;
+        }
+        recent.order.push_back((last, ino.get()));
         drop(recent);
-        if let Some((hold, _)) = twice {
-            self.close_file(hold);
+        if let Some(twice) = twice {
+            self.close_file(twice.hold);
         }
         self.let_go(MOST);
         true
@@ -53,23 +66,28 @@ impl Server {
                 return;
             }
             recent.order.pop_front();
-            match recent.holds.get(&ino).copied() {
+            match recent.kept.get(&ino).copied() {
                 // Looked up again since.
-                Some((_, again)) if again > since && !too_many => recent.order.push_back((again, ino)),
-                Some((hold, _)) => {
-                    recent.holds.remove(&ino);
+                Some(kept) if kept.last > since && !too_many => recent.order.push_back((kept.last, ino)),
+                Some(kept) => {
+                    recent.kept.remove(&ino);
                     drop(recent);
-                    self.close_file(hold);
+                    self.close_file(kept.hold);
                 }
                 None => {}
             }
         }
     }
 
-    /// The kernel has forgotten the inode.
-    pub fn forget_recent(&self, ino: u64) {
-        let kept = lock(&self.0.recent).holds.remove(&ino);
-        if let Some((hold, _)) = kept {
+    /// The kernel has forgotten so many look-ups of the inode.
+    pub fn forget_recent(&self, ino: u64, lookups: u64) {
+        let mut recent = lock(&self.0.recent);
+        let Some(kept) = recent.kept.get_mut(&ino) else { return };
+        kept.lookups = kept.lookups.saturating_sub(lookups);
+        if kept.lookups == 0 {
+            let hold = kept.hold;
+            recent.kept.remove(&ino);
+            drop(recent);
             self.close_file(hold);
         }
     }

@@ -56,8 +56,8 @@ impl Filesystem for Server {
         answer!(reply, entry, self.find(parent, name, &Caller::of(req)));
     }
 
-    fn forget(&self, _: &Request, ino: INodeNo, _: u64) {
-        self.forget_recent(ino.0);
+    fn forget(&self, _: &Request, ino: INodeNo, lookups: u64) {
+        self.forget_recent(ino.0, lookups);
     }
 
     fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
