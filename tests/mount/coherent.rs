@@ -1,6 +1,6 @@
 //! Both sides at once.
 
-use super::{GROUP, as_other, is_root, mounted, run};
+use super::{GROUP, OTHER, as_other, is_root, mounted, run};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};
 
@@ -98,7 +98,7 @@ fn permissions_bind_the_caller() {
         assert!(other(allowed, ""), "{allowed}");
     }
     assert!(other("cat group", &GROUP.to_string()), "a supplementary group");
-    assert_eq!(site.in_preloaded("stat -c '%u %g %a' own"), "54321 54321 400\n");
+    assert_eq!(site.in_preloaded("stat -c '%u %g %a' own"), format!("{OTHER} {OTHER} 400\n"));
     site.in_static("echo x >suid; chmod 4777 suid");
     assert!(other("echo y >>suid", ""));
     assert_eq!(site.in_preloaded("stat -c %a suid"), "777\n");

@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(20);
-/// A user that is not root, and a group that is not its own.
-const OTHER: u32 = 54321;
+/// A user that is not root (`nobody`: fusermount3 wants one with a name), and a group that is not its own.
+const OTHER: u32 = 65534;
 const GROUP: u32 = 54322;
 
 /// A pool, mounted, with its surroundings. Dropping it unmounts and removes everything.

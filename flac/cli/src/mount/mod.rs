@@ -148,15 +148,14 @@ fn shown(attr: &Attr) -> FileAttr {
     }
 }
 
-/// Seconds and nanoseconds as the crate `fuser` packs and unpacks them: before 1970 it takes both as going back, although the kernel's nanoseconds go
-/// forward. What matters is that they come out as they went in.
 fn system_time(time: Time) -> SystemTime {
-    let distance = Duration::new(time.sec.unsigned_abs(), time.nsec);
-    let packed = if time.sec < 0 { UNIX_EPOCH.checked_sub(distance) } else { UNIX_EPOCH.checked_add(distance) };
-    packed.unwrap_or(UNIX_EPOCH)
+    let whole = Duration::from_secs(time.sec.unsigned_abs());
+    let second = if time.sec < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };
+    second.unwrap_or(UNIX_EPOCH) + Duration::from_nanos(time.nsec as u64)
 }
 
-/// The reverse of [`system_time`].
+/// What the kernel said. The crate `fuser` (0.18) takes nanoseconds before 1970 as going back, where the kernel's go forward: undone here. (What it
+/// sends is right. `times_before_1970_and_after_2038_are_kept` on a mount tells if that changes.)
 fn time_of(time: SystemTime) -> Time {
     match time.duration_since(UNIX_EPOCH) {
         Ok(since) => Time { sec: since.as_secs() as i64, nsec: since.subsec_nanos() },
@@ -169,10 +168,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_before_and_after_1970_come_back_as_they_were() {
-        for time in [(0, 0), (1, 1), (-1, 0), (-1, 999_999_999), (-5, 1), (1 << 40, 999_999_999), (-(1 << 33), 5)] {
-            let time = Time { sec: time.0, nsec: time.1 };
-            assert_eq!(time_of(system_time(time)), time);
+    fn times_before_and_after_1970_are_what_the_kernel_means() {
+        for (sec, nsec) in [(0, 0), (1, 1), (-1, 0), (-1, 999_999_999), (-5, 1), (1 << 40, 999_999_999), (-(1 << 33), 5)] {
+            let sent = system_time(Time { sec, nsec });
+            let since = sent.duration_since(UNIX_EPOCH).map_or_else(|e| -(e.duration().as_nanos() as i128), |d| d.as_nanos() as i128);
+            assert_eq!(since, sec as i128 * 1_000_000_000 + nsec as i128);
+            let distance = Duration::new(sec.unsigned_abs(), nsec);
+            let received = if sec < 0 { UNIX_EPOCH - distance } else { UNIX_EPOCH + distance };
+            assert_eq!(time_of(received), Time { sec, nsec });
         }
     }
 }
