@@ -42,12 +42,12 @@ fn what_the_library_can_not_serve_is_said() {
         let (status, said) = check(dir, &["./static"]);
         assert!(status == 4 && said.contains("linked statically") && said.contains("instead"), "{said}");
     }
-    let raw = "int main(void) { long n = 257; __asm__ volatile(\"mov $257, %%eax\\n syscall\" : \"=a\"(n) : : \"rcx\", \"r11\", \"memory\"); return n < 0; }";
+    let raw = "int main(void) { long n = 257; __asm__ volatile(\"mov $257, %%eax\\n syscall\\n test %%eax, %%eax\" : \"=a\"(n) : : \"rcx\", \"r11\", \"memory\"); return n < 0; }";
     if cfg!(target_arch = "x86_64") && compiled(dir, "raw", "", raw) {
         let (status, said) = check(dir, &["./raw"]);
         assert!(status == 3 && said.contains("raw likely makes system calls past libc (openat 1)"), "{said}");
     }
-    let uring = "#include <unistd.h>\nint main(void) { return syscall(425, 1, 0) < 0; }";
+    let uring = "#include <unistd.h>\nint main(void) { return syscall(425, 1, 0) + syscall(426, 3, 1, 1, 0, 0) < 0; }";
     if cfg!(target_arch = "x86_64") && compiled(dir, "uring", "-O1", uring) {
         let (status, said) = check(dir, &["./uring"]);
         assert!(status == 3 && said.contains("uses io_uring"), "{said}");

@@ -4,7 +4,7 @@
 //! instruction; a constant that is put into the number's register just before it makes it *likely*.
 
 use object::Architecture;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What was found in one file.
 #[derive(Default, Clone)]
@@ -15,12 +15,12 @@ pub struct RawCalls {
     pub possible: usize,
     /// Bytes looked at.
     pub code: usize,
-    /// Constants of io_uring's calls put into the register of the first argument, as for `syscall(SYS_io_uring_enter, ...)`.
-    pub io_uring_by_number: usize,
+    /// Which of io_uring's numbers are put into the register of the first argument, as for `syscall(SYS_io_uring_enter, ...)`.
+    pub io_uring_by_number: BTreeSet<u32>,
 }
 
 /// How far before the instruction its number may be loaded.
-const BEFORE: usize = 32;
+const BEFORE: usize = 28;
 /// No call has a higher number.
 const HIGHEST: u32 = 500;
 /// io_uring_setup, io_uring_enter, io_uring_register: the same on all machines.
@@ -48,9 +48,11 @@ pub fn scan(architecture: Architecture, code: &[u8], found: &mut RawCalls) {
     found.code += code.len();
     let calls: Box<dyn Iterator<Item = Option<u32>>> = match architecture {
         Architecture::X86_64 => {
-            found.io_uring_by_number += code.windows(5).filter(|bytes| bytes[0] == 0xbf && IO_URING.contains(&u32_at(bytes, 1))).count();
+            let loads = code.windows(5).enumerate().filter(|(_, bytes)| bytes[0] == 0xbf && IO_URING.contains(&u32_at(bytes, 1)));
+            let calls = loads.filter(|(at, _)| is_variadic_call(&code[at.saturating_sub(BEFORE)..code.len().min(at + 5 + BEFORE)]));
+            found.io_uring_by_number.extend(calls.map(|(_, bytes)| u32_at(bytes, 1)));
             let at = (0..code.len().saturating_sub(1)).filter(|at| code[*at..*at + 2] == [0x0f, 0x05]);
-            Box::new(at.map(|at| number_x86(&code[at.saturating_sub(BEFORE)..at])))
+            Box::new(at.map(|at| number_x86(&code[at.saturating_sub(BEFORE)..at]).filter(|_| uses_result(&code[at + 2..]))))
         }
         Architecture::Aarch64 => {
             let at = (0..code.len() / 4).map(|n| n * 4).filter(|at| u32_at(code, *at) == 0xd400_0001);
@@ -79,6 +81,25 @@ fn number_x86(before: &[u8]) -> Option<u32> {
         _ => None,
     };
     (0..before.len()).rev().filter_map(load).next().filter(|number| *number < HIGHEST)
+}
+
+/// Whether `after` begins as what compilers put behind the instruction: the result is moved, tested or compared, or the function ends.
+/// In big programs the instruction's two bytes are often part of something else.
+fn uses_result(after: &[u8]) -> bool {
+    matches!(
+        after,
+        [0x48 | 0x49, 0x3d | 0x63 | 0x85 | 0x89 | 0x8b, ..]
+            | [0x48, 0x83, 0xf8, ..]
+            | [0x83, 0xf8, ..]
+            | [0x3d | 0x85 | 0x89 | 0xc3, ..]
+            | [0x41, 0x89, ..]
+    )
+}
+
+/// Whether eax becomes 0 and a call stands behind that, as for a function with variable arguments such as `syscall`.
+fn is_variadic_call(code: &[u8]) -> bool {
+    let cleared = (0..code.len()).position(|at| code[at..].starts_with(&[0x31, 0xc0]) || code[at..].starts_with(&[0xb8, 0, 0, 0, 0]));
+    cleared.is_some_and(|at| code[at..].windows(2).any(|bytes| bytes[0] == 0xe8 || bytes == [0xff, 0x15]))
 }
 
 /// The constant that was put into x8 or w8 last.
@@ -173,13 +194,13 @@ mod tests {
 
     #[test]
     fn a_number_just_before_the_instruction_is_believed() {
-        // mov eax, 257; mov edi, ebx; syscall
-        let found = scanned(Architecture::X86_64, &[0xb8, 1, 1, 0, 0, 0x89, 0xdf, 0x0f, 0x05]);
+        // mov eax, 257; mov edi, ebx; syscall; ret
+        let found = scanned(Architecture::X86_64, &[0xb8, 1, 1, 0, 0, 0x89, 0xdf, 0x0f, 0x05, 0xc3]);
         assert_eq!(found.of_files(Architecture::X86_64), [("openat", 1)]);
-        // xor eax, eax; syscall
-        assert_eq!(scanned(Architecture::X86_64, &[0x31, 0xc0, 0x0f, 0x05]).of_files(Architecture::X86_64), [("read", 1)]);
-        // mov rax, 426; syscall
-        assert!(scanned(Architecture::X86_64, &[0x48, 0xc7, 0xc0, 0xaa, 1, 0, 0, 0x0f, 0x05]).uses_io_uring());
+        // xor eax, eax; syscall; test eax, eax
+        assert_eq!(scanned(Architecture::X86_64, &[0x31, 0xc0, 0x0f, 0x05, 0x85, 0xc0]).of_files(Architecture::X86_64), [("read", 1)]);
+        // mov rax, 426; syscall; mov rbx, rax
+        assert!(scanned(Architecture::X86_64, &[0x48, 0xc7, 0xc0, 0xaa, 1, 0, 0, 0x0f, 0x05, 0x48, 0x89, 0xc3]).uses_io_uring());
         // mov x8, 56; svc 0
         let code: Vec<u8> = [0xd280_0708u32, 0xd400_0001].iter().flat_map(|word| word.to_le_bytes()).collect();
         assert_eq!(scanned(Architecture::Aarch64, &code).of_files(Architecture::Aarch64), [("openat", 1)]);

@@ -82,7 +82,8 @@ impl Program {
                 let calls: Vec<String> = calls.iter().map(|(call, count)| format!("{call} {count}")).collect();
                 reasons.push(format!("{name} likely makes system calls past libc ({}): on a FLAC descriptor they fail with EBADF, a FLAC path they do not find", calls.join(", ")));
             }
-            let by_number = binary.raw.io_uring_by_number > 0 && binary.imports.contains("syscall");
+            // One such number may be anything; programs that use it need two calls.
+            let by_number = binary.raw.io_uring_by_number.len() > 1 && binary.imports.contains("syscall");
             if binary.raw.uses_io_uring() || by_number || name.starts_with("liburing") {
                 reasons.push(format!(
                     "{name} uses io_uring, whose requests the library does not see: switch it off in the program if that can be done"
