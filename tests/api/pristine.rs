@@ -17,7 +17,7 @@ fn attached(space: &Space, name: &str, len: usize, hold: usize) -> (flac::fs::op
 }
 
 fn exact(space: &Space) {
-    assert_eq!(space.fs.check_counts(), Vec::<String>::new());
+    assert_eq!(space.fs.check_counts(), []);
 }
 
 #[test]

@@ -6,7 +6,7 @@
 
 pub mod admin;
 pub mod attr;
-mod census;
+pub mod census;
 mod direct;
 mod files;
 pub(crate) mod flush;
