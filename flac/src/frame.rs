@@ -1,18 +1,19 @@
 //! Frames of the DRAM tier: who uses each, and how many can see it.
 //!
-//! A frame is used while its reference count is above 0: one for each page-table entry that names it and each flush that reads it. Attached views
-//! count on the 2 MiB blocks they touch, as *pins*: a frame freed in a pinned block may still be seen, and is not given out again before the last
-//! pin is gone. A frame is written in place only while nobody else can see it ([`Frames::is_exclusive`]).
+//! A frame is used while its reference count is above 0: one for each page-table entry that names it and each flush that reads it. Views (attached buffers and shared
+//! mappings) are counted apart: on the block where they show all 512 frames of it, which makes attaching megabytes cheap, else on each frame. A frame freed
+//! while a view shows it is not given out again before the view is gone. A frame is written in place only while nobody else can see it
+//! ([`Frames::is_exclusive`]). `flac/docs/frames.md` has the states, and `tests/loom` checks this file.
 
 use crate::region::Control;
 use crate::sync::Ordering::*;
 use crate::units::{BLOCK_FRAMES, FrameNo};
 
 const WORDS: usize = BLOCK_FRAMES / 64;
-/// A block's pin word: how many views touch it now (low half), and how often one came (high half, wraps around).
-const PIN_COUNT: u64 = u32::MAX as u64;
-/// What a new view adds to the pin word.
-const PIN: u64 = 1 << 32 | 1;
+/// The views of a block or frame: how many there are (low half), and how often one came (high half, wraps around).
+const VIEWS: u64 = u32::MAX as u64;
+/// What a new view adds to that word.
+const VIEW: u64 = 1 << 32 | 1;
 
 /// The frame allocator and the reference counts. All state is in the control segment; every step is one atomic operation, and a process
 /// that dies between two leaks at most the frames it was about to use.
@@ -55,22 +56,24 @@ impl Frames {
         if self.is_pinned(block) {
             return None;
         }
-        let bits = self.words(block);
-        for (w, word) in bits.iter().enumerate() {
+        for (w, word) in self.words(block).iter().enumerate() {
+            // Free, but shown by a view.
+            let mut shown = 0u64;
             let mut seen = word.load(Relaxed);
-            while seen != !0 {
-                let bit = (!seen).trailing_zeros();
+            while seen | shown != !0 {
+                let bit = (!(seen | shown)).trailing_zeros();
                 match word.compare_exchange_weak(seen, seen | 1 << bit, AcqRel, Relaxed) {
-                    Ok(_) if self.is_pinned(block) => {
-                        // Pinned and freed between the look above and the claim: a view still shows it.
-                        word.fetch_and(!(1 << bit), AcqRel);
-                        return None;
-                    }
                     Ok(_) => {
-                        let frame = block * BLOCK_FRAMES as u32 + w as u32 * 64 + bit;
+                        let frame = FrameNo::new(block * BLOCK_FRAMES as u32 + w as u32 * 64 + bit);
+                        // Only now is it known that nobody makes a view of it; one may have stayed from before it was freed.
+                        if self.is_viewed(frame) {
+                            shown |= 1 << bit;
+                            seen = word.fetch_and(!(1 << bit), AcqRel) & !(1 << bit);
+                            continue;
+                        }
                         self.0.counters().dram_free.fetch_sub(1, Relaxed);
-                        self.0.refs()[frame as usize].store(1, Release);
-                        return Some(FrameNo::new(frame));
+                        self.0.refs()[frame.get() as usize].store(1, Release);
+                        return Some(frame);
                     }
                     Err(now) => seen = now,
                 }
@@ -112,17 +115,24 @@ impl Frames {
                 return false;
             }
         }
-        if self.is_pinned(block) {
+        let first = block * BLOCK_FRAMES as u32;
+        if (first..first + BLOCK_FRAMES as u32).any(|frame| self.is_viewed(FrameNo::new(frame))) {
             bits.iter().for_each(|w| w.store(0, Release));
             return false;
         }
         true
     }
 
-    /// Whether some attached view touches the block.
+    /// Whether some view shows all of the block.
     #[inline]
     fn is_pinned(&self, block: u32) -> bool {
         self.pins(block) != 0
+    }
+
+    /// Whether some view shows the frame. The block comes first: a view that is cut counts its frames before it gives up the block.
+    #[inline]
+    pub fn is_viewed(&self, frame: FrameNo) -> bool {
+        self.is_pinned(frame.block()) || self.views(frame) != 0
     }
 
     fn words(&self, block: u32) -> &'static [crate::sync::AtomicU64] {
@@ -140,15 +150,16 @@ impl Frames {
         self.0.refs()[frame.get() as usize].fetch_update(AcqRel, Acquire, |n| (n != 0).then_some(n + 1)).is_ok()
     }
 
-    /// One reference less; the last one frees the frame.
+    /// One reference less; the last one frees the frame: `true`.
     #[inline]
-    pub fn put(&self, frame: FrameNo) {
+    pub fn put(&self, frame: FrameNo) -> bool {
         let refs = &self.0.refs()[frame.get() as usize];
         let before = refs.fetch_sub(1, AcqRel);
         assert!(before != 0, "frame {frame:?} was freed twice");
         if before == 1 {
             self.free_bit(frame);
         }
+        before == 1
     }
 
     fn free_bit(&self, frame: FrameNo) {
@@ -172,47 +183,101 @@ impl Frames {
     /// Whether only one page-table entry can see the frame. Stable under the lock of the inode that owns that entry.
     ///
     /// A second reference comes from another entry (whose inode may make a view, then drop the entry) or from a view (which may go right
-    /// after). So neither order of two looks is enough: it must have had one reference at a moment at which there was no view. The pin word counts
-    /// every pin that ever was, so that it tells whether one came and went between two looks at it.
+    /// after). So neither order of two looks is enough: it must have had one reference at a moment at which there was no view. The words of views count
+    /// every view that ever was, so that they tell whether one came and went between two looks.
     #[inline]
     pub fn is_exclusive(&self, frame: FrameNo) -> bool {
         let pins = &self.0.pins()[frame.block() as usize];
-        let before = pins.load(Acquire);
-        before & PIN_COUNT == 0 && self.0.refs()[frame.get() as usize].load(Acquire) == 1 && pins.load(Acquire) == before
+        let views = &self.0.views()[frame.get() as usize];
+        let before = (pins.load(Acquire), views.load(Acquire));
+        before.0 & VIEWS == 0
+            && before.1 & VIEWS == 0
+            && self.0.refs()[frame.get() as usize].load(Acquire) == 1
+            && (views.load(Acquire), pins.load(Acquire)) == (before.1, before.0)
     }
 
-    /// How many views touch the block.
+    /// How many views show all of the block.
     pub fn pins(&self, block: u32) -> u32 {
-        (self.0.pins()[block as usize].load(Acquire) & PIN_COUNT) as u32
+        (self.0.pins()[block as usize].load(Acquire) & VIEWS) as u32
     }
 
-    /// One more attached view of the whole block.
-    pub fn pin(&self, block: u32) {
-        self.0.pins()[block as usize].fetch_add(PIN, AcqRel);
+    /// How many views show the frame without showing its whole block.
+    pub fn views(&self, frame: FrameNo) -> u32 {
+        (self.0.views()[frame.get() as usize].load(Acquire) & VIEWS) as u32
     }
 
-    /// One view of the block less.
-    pub fn unpin(&self, block: u32) {
-        let before = self.0.pins()[block as usize].fetch_sub(1, AcqRel) & PIN_COUNT;
-        assert!(before != 0, "block {block} was unpinned twice");
-        if before == 1 {
-            self.hint(block);
-        }
+    /// How many pages of a run views may show before they show more than half of all frames. Such frames can't be evicted: the other half is what keeps
+    /// reads and writes possible, however many views there are. A hint: who asks at the same time may get the same answer.
+    pub fn viewable(&self, pages: u32) -> u32 {
+        pages.min((self.total() / 2).saturating_sub(self.0.counters().viewed.load(Relaxed)))
     }
 
-    /// Counts an attached view of a run: a pin on every block it touches, whole or in part. So a view can be split into parts that each pin
-    /// their own blocks, also when the file has long given up the frames.
+    /// Counts a view of a run. So a view can be split into parts that each count for themselves, also when the file has long given up the frames.
     pub fn get_run(&self, first: FrameNo, pages: u32) {
-        touched(first, pages).for_each(|block| self.pin(block));
+        let mut new = 0;
+        for part in parts(first, pages) {
+            match part {
+                Part::Block(block) => {
+                    let before = self.0.pins()[block as usize].fetch_add(VIEW, AcqRel) & VIEWS;
+                    new += if before == 0 { BLOCK_FRAMES as u32 } else { 0 };
+                }
+                Part::Frames(from, to) => {
+                    let words = &self.0.views()[from as usize..to as usize];
+                    new += words.iter().filter(|word| word.fetch_add(VIEW, AcqRel) & VIEWS == 0).count() as u32;
+                }
+            }
+        }
+        self.0.counters().viewed.fetch_add(new, Relaxed);
     }
 
-    /// Drops an attached view of a run.
+    /// Drops a view of a run.
     pub fn put_run(&self, first: FrameNo, pages: u32) {
-        touched(first, pages).for_each(|block| self.unpin(block));
+        let mut gone = 0;
+        let last = |before: u64| {
+            assert!(before & VIEWS != 0, "a view of frames from {first:?} on was dropped twice");
+            before & VIEWS == 1
+        };
+        for part in parts(first, pages) {
+            match part {
+                Part::Block(block) => {
+                    if last(self.0.pins()[block as usize].fetch_sub(1, AcqRel)) {
+                        gone += BLOCK_FRAMES as u32;
+                        self.hint(block);
+                    }
+                }
+                Part::Frames(from, to) => {
+                    let words = &self.0.views()[from as usize..to as usize];
+                    let count = words.iter().filter(|word| last(word.fetch_sub(1, AcqRel))).count() as u32;
+                    gone += count;
+                    if count > 0 {
+                        self.hint(from / BLOCK_FRAMES as u32);
+                    }
+                }
+            }
+        }
+        self.0.counters().viewed.fetch_sub(gone, Relaxed);
     }
 }
 
-/// The blocks in which a run of frames lies.
-fn touched(first: FrameNo, pages: u32) -> std::ops::RangeInclusive<u32> {
-    first.block()..=first.plus(pages - 1).block()
+/// A part of a run, as views are counted.
+enum Part {
+    /// A whole block.
+    Block(u32),
+    /// Frames [from, to) of one block.
+    Frames(u32, u32),
+}
+
+/// The parts of a run of frames.
+fn parts(first: FrameNo, pages: u32) -> impl Iterator<Item = Part> {
+    let fan = BLOCK_FRAMES as u32;
+    let (mut at, end) = (first.get(), first.get() + pages);
+    std::iter::from_fn(move || {
+        let from = at;
+        at = ((from / fan + 1) * fan).min(end);
+        match at - from {
+            0 => None,
+            n if n == fan => Some(Part::Block(from / fan)),
+            _ => Some(Part::Frames(from, at)),
+        }
+    })
 }

@@ -8,6 +8,7 @@ pub mod error;
 pub mod fs;
 
 mod attach;
+mod clock;
 mod frame;
 mod inode;
 pub mod kv;

@@ -297,6 +297,25 @@ impl Table {
         }
     }
 
+    /// The first leaf that has page `from` or a later one: its first page, and its entries.
+    pub fn leaf_from(&self, from: PageNo) -> Option<(PageNo, &'static [AtomicU64])> {
+        let height = self.slot.height.load(Acquire);
+        if height == 0 {
+            return (from.get() == 0).then_some((from, &self.slot.inline[..]));
+        }
+        let from = from.get() & !(FAN - 1);
+        self.leaf_below(self.node(self.slot.root.load(Acquire))?, height, 0, from)
+    }
+
+    fn leaf_below(&self, node: &'static Node, level: u32, base: u64, from: u64) -> Option<(PageNo, &'static [AtomicU64])> {
+        if level == 1 {
+            return (base >= from).then_some((PageNo::new(base), &node.0[..]));
+        }
+        let span = 1u64 << (9 * (level - 1));
+        let start = from.saturating_sub(base) / span;
+        (start..FAN).find_map(|i| self.leaf_below(self.node(node.0[i as usize].load(Acquire) as u32)?, level - 1, base + i * span, from))
+    }
+
     /// Takes every entry from page `from` on out of the table, giving each one that is not zero to `drop`, and frees the nodes. Needs the inode's lock.
     pub fn cut(&self, from: PageNo, drop: &mut dyn FnMut(PageNo, Entry)) {
         let mut clear = |page: PageNo, cell: &'static AtomicU64| {

@@ -15,10 +15,12 @@ const MOST: usize = 50;
 pub(super) struct Census {
     /// References of each frame: table entries, and the frames set aside for a file.
     pub refs: Vec<u32>,
-    /// Views that touch each block.
+    /// Views of each block as a whole.
     pub pins: Vec<u32>,
     /// Views that touch each block of the pool.
     pub pool_pins: Vec<u32>,
+    /// Views of each frame, those of its whole block not counted.
+    pub views: Vec<u32>,
     /// Dirty pages, each of which has a promise of pool space.
     pub reserved: u64,
     /// Page-table nodes.
@@ -56,6 +58,7 @@ impl Fs {
             refs: vec![0; frames],
             pins: vec![0; frames / BLOCK_FRAMES],
             pool_pins: vec![0; control.pool_pins().len()],
+            views: vec![0; frames],
             reserved: 0,
             nodes: 0,
             opens: vec![0; inodes],
@@ -92,9 +95,12 @@ impl Fs {
         for proc in self.procs.in_use() {
             let end = control.procs()[proc as usize].ledger_end.load(Acquire) as usize;
             for view in control.ledger(proc)[..end].iter().filter_map(View::read) {
-                let last = view.first.plus(view.pages - 1);
-                let pins = if view.pool { &mut census.pool_pins } else { &mut census.pins };
-                (view.first.block()..=last.block()).for_each(|block| pins[block as usize] += 1);
+                if view.pool {
+                    let last = view.first.plus(view.pages - 1);
+                    (view.first.block()..=last.block()).for_each(|block| census.pool_pins[block as usize] += 1);
+                } else {
+                    count_view(view, &mut census.pins, &mut census.views);
+                }
                 if let Some(slot) = view.inode.checked_sub(1) {
                     census.opens[slot as usize] += 1;
                     census.maps[slot as usize] += 1;
@@ -128,8 +134,15 @@ impl Fs {
             compare(&format!("views of block {block} of the pool"), self.space.pins(block as u32) as u64, *should as u64);
         }
         compare("pool frames that only views keep", self.space.limbo(), self.space.count_limbo());
+        for (i, should) in census.views.iter().enumerate() {
+            compare(&format!("views of frame {i}"), self.frames.views(FrameNo::new(i as u32)) as u64, *should as u64);
+        }
         let c = control.counters();
         let free = census.refs.iter().filter(|n| **n == 0).count() as u64;
+        let blocks = census.pins.iter().filter(|n| **n != 0).count() * BLOCK_FRAMES;
+        let viewed = blocks + census.views.iter().filter(|n| **n != 0).count();
+        // A frame that is shown with its block and by itself counts twice.
+        compare("frames in views", c.viewed.load(Relaxed) as u64, viewed as u64);
         compare("free frames", c.dram_free.load(Relaxed), free);
         compare("promised pool frames", c.pool_reserved.load(Relaxed), census.reserved);
         let nodes = control.node_bits().iter().map(|w| w.load(Relaxed).count_ones() as u64).sum();
@@ -168,9 +181,24 @@ impl Fs {
         control.pins().iter().for_each(|p| p.store(0, Release));
         self.space.forget_pins(&self.procs);
         let c = control.counters();
+        control.views().iter().filter(|v| v.load(Relaxed) != 0).for_each(|v| v.store(0, Release));
+        c.viewed.store(0, Release);
         c.dram_free.store(census.refs.iter().filter(|n| **n == 0).count() as u64, Release);
         c.pool_reserved.store(census.reserved, Release);
         c.block_hint.store(0, Release);
         c.page_hint.store(FrameNo::new(self.frames.total() - 1).block(), Release);
+    }
+}
+
+/// Counts a view of the DRAM tier as `Frames::get_run` does.
+fn count_view(view: View, pins: &mut [u32], views: &mut [u32]) {
+    let (first, end) = (view.first.get() as usize, view.first.get() as usize + view.pages as usize);
+    for block in first / BLOCK_FRAMES..end.div_ceil(BLOCK_FRAMES) {
+        let start = block * BLOCK_FRAMES;
+        if first <= start && end >= start + BLOCK_FRAMES {
+            pins[block] += 1;
+        } else {
+            views[first.max(start)..end.min(start + BLOCK_FRAMES)].iter_mut().for_each(|n| *n += 1);
+        }
     }
 }

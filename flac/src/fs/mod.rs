@@ -2,12 +2,13 @@
 //!
 //! [`Fs`] is one process's view of one pool. Its methods are grouped by file: `open` (joining the pool), `process` (fork, exec, death),
 //! `files` (open-file slots and holds), `names` (resolve, create, remove, rename, xattr), `attr`, `io` with `read`, `write` and `pristine`, `resize`, `share`, `pages`
-//! (loading and evicting), `direct` (reading in place), `flush`, `map`, `locks`, `fsck`, `admin` (what the tools need).
+//! (loading), `evict`, `direct` (reading in place), `flush`, `map`, `locks`, `fsck`, `admin` (what the tools need).
 
 pub mod admin;
 pub mod attr;
 pub mod census;
 mod direct;
+mod evict;
 mod files;
 pub(crate) mod flush;
 pub mod fsck;
@@ -33,6 +34,7 @@ mod write;
 pub(crate) use share::ATTACH_MIN;
 
 use crate::attach::{Ledger, Memory};
+use crate::clock::Clock;
 use crate::frame::Frames;
 use crate::inode::Inodes;
 use crate::media::Pool;
@@ -51,6 +53,7 @@ pub struct Fs {
     pub(crate) region: Region,
     pub(crate) procs: Arc<Procs>,
     pub(crate) frames: Frames,
+    pub(crate) clock: Clock,
     pub(crate) inodes: Inodes,
     pub(crate) space: PoolSpace,
     pub(crate) ledger: Ledger,

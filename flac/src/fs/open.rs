@@ -3,6 +3,7 @@
 use super::Fs;
 use super::stats::Stats;
 use crate::attach::{Ledger, Memory};
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::frame::Frames;
@@ -51,6 +52,7 @@ impl Fs {
         let fs = Fs {
             space: PoolSpace::new(control),
             frames: Frames::new(control),
+            clock: Clock::new(control),
             inodes: Inodes::new(control, procs.clone()),
             ledger: Ledger::new(control, procs.clone()),
             memory: Memory::default(),

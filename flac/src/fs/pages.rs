@@ -1,4 +1,4 @@
-//! Pages between pool and DRAM: loading leaves and pages, choosing frames, evicting.
+//! Pages between pool and DRAM: loading leaves and pages, choosing frames.
 
 use super::Fs;
 use super::record::{EXTENT_PAGES, decode_extents, extent_key};
@@ -93,8 +93,9 @@ impl Fs {
                     Ok(()) => {
                         let cell = self.cell(slot, page.plus(at + i))?;
                         cell.store(Entry::from_raw(cell.load(Relaxed)).loaded(frame).raw(), Release);
+                        self.clock.filled(frame, 1);
                     }
-                    Err(_) => self.frames.put(frame),
+                    Err(_) => _ = self.frames.put(frame),
                 }
             }
             loaded?;
@@ -185,95 +186,5 @@ impl Fs {
         let bit = 1u64 << (i % 64);
         let taken = s.spare[i as usize / 64].fetch_and(!bit, AcqRel) & bit != 0;
         taken.then(|| FrameNo::new((s.cur_block.load(Relaxed) - 1) * BLOCK_FRAMES as u32 + i))
-    }
-
-    /// Makes at least some frames free: drops clean pages, then flushes. Called with no lock held. `NoFrames` if nothing could be freed.
-    #[cold]
-    pub(super) fn reclaim(&self) -> Result<()> {
-        let goal = (self.frames.total() as u64 / 32).max(64);
-        let before = self.frames.free();
-        for flush in [false, true] {
-            let c = self.region.control.counters();
-            let used = c.used_inodes.load(Acquire).max(1);
-            for _ in 0..used * 2 {
-                let slot = c.clock.fetch_add(1, Relaxed) % used;
-                let s = self.inodes.slot(slot);
-                if s.ino.load(Acquire) == 0 || s.flags.fetch_and(!flag::RECENT, AcqRel) & flag::RECENT != 0 && !flush {
-                    continue;
-                }
-                if flush && s.flags.load(Acquire) & flag::DIRTY != 0 {
-                    self.flush_slot(slot, Ino::new(s.ino.load(Acquire)))?;
-                }
-                self.evict(slot);
-                if self.frames.free() >= before + goal {
-                    return Ok(());
-                }
-            }
-        }
-        if self.frames.free() > before { Ok(()) } else { Err(Error::NoFrames) }
-    }
-
-    /// Drops the clean pages of an inode that nobody else can see.
-    fn evict(&self, slot: SlotNo) {
-        let s = self.inodes.slot(slot);
-        if s.shared_maps.load(Acquire) != 0 {
-            return;
-        }
-        use crate::inode::WriteGuard;
-        let Some(_write) = WriteGuard::try_lock(s, &*self.procs) else { return };
-        self.inodes.release_block(slot);
-        self.inodes.table(slot).for_each(PageNo::new(0), PageNo::new(u64::MAX), &mut |_, cell| {
-            let entry = Entry::from_raw(cell.load(Relaxed));
-            if let Some(frame) = entry.dram()
-                && entry.pool().is_some()
-                && !entry.is_dirty()
-                && !entry.is_flushing()
-            {
-                cell.store(entry.evicted().raw(), Release);
-                self.frames.put(frame);
-            }
-        });
-    }
-
-    /// Frees inode slots that nobody holds and that are clean.
-    #[cold]
-    pub(super) fn evict_inodes(&self) {
-        let most = self.region.control.inodes().len() / 16;
-        let mut freed = 0;
-        for slot in self.inodes.all() {
-            let s = self.inodes.slot(slot);
-            let ino = Ino::new(s.ino.load(Acquire));
-            if s.opens.load(Acquire) != 0 {
-                continue;
-            }
-            if s.flags.load(Acquire) & (flag::DIRTY | flag::TIMES) != 0 && self.flush_slot(slot, ino).is_err() {
-                continue;
-            }
-            let clean = |s: &InodeSlot| s.flags.load(Acquire) & (flag::DIRTY | flag::TIMES) == 0;
-            freed += self.inodes.remove(slot, ino, &clean) as usize;
-            if freed >= most {
-                return;
-            }
-        }
-    }
-
-    /// Runs `f`; while it fails for want of frames, or of pool space where some waits for the log, makes some free and runs it again. No lock
-    /// is held in between.
-    pub(super) fn with_frames<T>(&self, mut f: impl FnMut() -> Result<T>) -> Result<T> {
-        loop {
-            match f() {
-                Err(Error::NoFrames) => self.reclaim()?,
-                Err(Error::NoSpace) if self.space.has_pending() => self.settle_space()?,
-                other => return other,
-            }
-        }
-    }
-
-    /// Makes the log durable, so that the pool frames that wait for it are free.
-    #[cold]
-    pub(super) fn settle_space(&self) -> Result<()> {
-        self.meta.settle()?;
-        self.space.settle(&self.meta, &self.procs);
-        Ok(())
     }
 }

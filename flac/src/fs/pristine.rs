@@ -120,8 +120,11 @@ impl Fs {
         self.cell(slot, page.plus(most as u64 - 1))?;
         // A frame that no table names any more is only pinned: it can't be counted again.
         let count = (0..most).take_while(|i| self.frames.get_used(first.plus(*i))).count() as u32;
-        self.share_frames(slot, first, page, count).inspect_err(|_| (0..count).for_each(|i| self.frames.put(first.plus(i))))?;
-        Ok(count)
+        let result = self.share_frames(slot, first, page, count);
+        if result.is_err() {
+            (0..count).for_each(|i| _ = self.frames.put(first.plus(i)));
+        }
+        result.map(|()| count)
     }
 
     /// Puts `count` frames whose references are counted already into one leaf.

@@ -19,8 +19,8 @@ const COLD_PAGES: usize = 4;
 enum Piece {
     /// All of it is copied, or the end of the file was reached: how many bytes.
     Done(usize),
-    /// A page has to be loaded first.
-    Load(PageNo),
+    /// After so many bytes a page has to be loaded first.
+    Load(PageNo, usize),
     /// The program's memory ended after so many bytes.
     Fault(usize),
 }
@@ -73,44 +73,60 @@ impl Fs {
         unsafe { std::slice::from_raw_parts(self.region.dram.at(frame), PAGE) }
     }
 
+    /// Up to `len` bytes; fewer only at the end of the file, where memory ends, or in front of what can't be loaded.
     unsafe fn read_piece(&self, slot: SlotNo, to: *mut u8, len: usize, offset: u64) -> Result<usize> {
         let s = self.inodes.slot(slot);
-        for _ in 0..4 {
+        let mut done = 0;
+        let mut loaded = false;
+        let mut tries = 0;
+        while tries < 4 {
             let look = ReadGuard::begin(s);
-            // SAFETY: the caller's buffer.
-            let piece = unsafe { self.copy_out(slot, to, len, offset)? };
+            // SAFETY: done <= len: the rest of the caller's buffer.
+            let piece = unsafe { self.copy_out(slot, to.add(done), len - done, offset + done as u64, !loaded)? };
+            let valid = look.is_valid();
             match piece {
-                Piece::Load(page) => {
-                    self.with_frames(|| {
+                Piece::Load(page, n) => {
+                    // What was copied is kept: it need not all be resident at once.
+                    let n = if valid { n } else { 0 };
+                    (done, tries) = (done + n, if n > 0 { 0 } else { tries + 1 });
+                    let load = self.with_frames(|| {
                         let _write = self.inodes.lock(slot);
                         self.bring(slot, page)
-                    })?;
-                    s.flags.fetch_or(flag::RECENT, Relaxed);
+                    });
+                    match load {
+                        Err(_) if done > 0 => return Ok(done),
+                        result => result?,
+                    }
+                    loaded = true;
                 }
-                Piece::Done(n) if look.is_valid() => return Ok(n),
-                Piece::Fault(0) if look.is_valid() => return Err(Error::Os(libc::EFAULT)),
-                Piece::Fault(n) if look.is_valid() => return Ok(n),
-                _ => {}
+                Piece::Done(n) if valid => return Ok(done + n),
+                Piece::Fault(0) if valid && done == 0 => return Err(Error::Os(libc::EFAULT)),
+                Piece::Fault(n) if valid => return Ok(done + n),
+                _ => tries += 1,
             }
         }
         // Writers keep coming, or pages keep going: with the lock nothing moves.
         self.with_frames(|| {
             let _write = self.inodes.lock(slot);
             loop {
-                // SAFETY: the caller's buffer.
-                match unsafe { self.copy_out(slot, to, len, offset)? } {
-                    Piece::Load(page) => self.bring(slot, page)?,
-                    Piece::Done(n) => return Ok(n),
-                    Piece::Fault(0) => return Err(Error::Os(libc::EFAULT)),
-                    Piece::Fault(n) => return Ok(n),
+                // SAFETY: done <= len: the rest of the caller's buffer.
+                match unsafe { self.copy_out(slot, to.add(done), len - done, offset + done as u64, false)? } {
+                    Piece::Load(page, n) => {
+                        done += n;
+                        self.bring(slot, page)?;
+                    }
+                    Piece::Done(n) => return Ok(done + n),
+                    Piece::Fault(0) if done == 0 => return Err(Error::Os(libc::EFAULT)),
+                    Piece::Fault(n) => return Ok(done + n),
                 }
             }
         })
     }
 
-    /// Copies without a lock; the caller checks afterwards whether what was seen holds together.
+    /// Copies without a lock; the caller checks afterwards whether what was seen holds together. `hit`: what is resident counts as used (not if it was loaded for this very
+    /// read).
     #[inline]
-    unsafe fn copy_out(&self, slot: SlotNo, to: *mut u8, len: usize, offset: u64) -> Result<Piece> {
+    unsafe fn copy_out(&self, slot: SlotNo, to: *mut u8, len: usize, offset: u64, hit: bool) -> Result<Piece> {
         let s = self.inodes.slot(slot);
         let size = s.size.load(Acquire);
         if offset >= size {
@@ -125,18 +141,21 @@ impl Fs {
             let entry = match table.lookup(page) {
                 Lookup::Entry(entry) => entry,
                 Lookup::Unloaded if s.flags.load(Relaxed) & flag::HAS_POOL == 0 => Entry::HOLE,
-                Lookup::Unloaded => return Ok(Piece::Load(page)),
+                Lookup::Unloaded => return Ok(Piece::Load(page, done)),
             };
             let (n, left) = match (entry.dram(), entry.pool()) {
                 (Some(frame), _) => {
                     let n = self.run_len(&table, page, frame, within, len - done);
+                    if hit {
+                        self.clock.used(frame, (within + n).div_ceil(PAGE) as u32);
+                    }
                     // SAFETY: `done + n` <= `len`, the program's buffer; the run lies in the tier.
                     (n, unsafe { self.copy_run_out(to.add(done), frame, within, n)? })
                 }
                 // SAFETY: as above.
                 (None, Some(_)) => match unsafe { self.copy_from_pool(slot, page, within, to.add(done), len - done) } {
                     Some(copied) => copied,
-                    None => return Ok(Piece::Load(page)),
+                    None => return Ok(Piece::Load(page, done)),
                 },
                 (None, None) => {
                     let n = (PAGE - within).min(len - done);

@@ -43,12 +43,19 @@ impl Fs {
         }
         let mut done = 0;
         while done < pages as u64 {
+            let (at, page) = (addr + done as usize * PAGE, PageNo::of(offset).plus(done));
             // SAFETY: the buffer is private memory of the program (checked), and it has asked for these pages to be overwritten.
-            let n = unsafe { self.attach_run(slot, addr + done as usize * PAGE, PageNo::of(offset).plus(done), pages as u64 - done)? };
-            if n == 0 {
-                break;
+            match unsafe { self.attach_run(slot, at, page, pages as u64 - done) } {
+                Ok(0) => break,
+                Ok(n) => done += n,
+                // Nothing can be evicted just now, or a page can't be loaded: a copy gets on with less, and finds out which.
+                Err(Error::NoFrames) => break,
+                Err(_) if done > 0 => break,
+                Err(e) => return Err(e),
             }
-            done += n;
+        }
+        if done < pages as u64 {
+            self.detach(addr + done as usize * PAGE, (pages - done as usize) * PAGE)?;
         }
         open.last_addr.store(addr as u64, Relaxed);
         open.last_pages.store(done as u32, Relaxed);
@@ -327,7 +334,7 @@ impl Fs {
         if bytes > 0 {
             s.size.fetch_max(to_at + bytes, AcqRel);
             touch(&[&s.mtime, &s.ctime]);
-            s.flags.fetch_or(flag::DIRTY | flag::RECENT, AcqRel);
+            s.flags.fetch_or(flag::DIRTY, AcqRel);
             Stats::add(&self.stats.shared, bytes as usize);
             return Ok(bytes);
         }
@@ -348,6 +355,7 @@ impl Fs {
             return Err(Error::NoSpace);
         }
         self.frames.get(frame);
+        self.clock.used(frame, 1);
         if old.is_hole() {
             pages.fetch_add(1, Relaxed);
         }

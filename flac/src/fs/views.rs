@@ -15,7 +15,10 @@ impl Fs {
     pub(super) fn pin_view(&self, view: &View) {
         match view.pool {
             true => self.space.pin_run(view.pool_first(), view.pages),
-            false => self.frames.get_run(view.first, view.pages),
+            false => {
+                self.frames.get_run(view.first, view.pages);
+                self.clock.used(view.first, view.pages);
+            }
         }
     }
 
@@ -36,9 +39,10 @@ impl Fs {
         self.dram_view_of(slot, addr, page, most)
     }
 
-    /// As [`Fs::view_of`], of DRAM frames only.
+    /// As [`Fs::view_of`], of DRAM frames only, and only as many as views may show.
     pub(super) fn dram_view_of(&self, slot: SlotNo, addr: usize, page: PageNo, most: u64) -> Result<Option<View>> {
-        let run = self.resident_run(slot, page, most)?;
+        let run = self.resident_run(slot, page, most)?.map(|(first, pages)| (first, self.frames.viewable(pages)));
+        let run = run.filter(|(_, pages)| *pages > 0);
         Ok(run.map(|(first, pages)| View { addr, first, pool: false, pages, inode: 0, page: 0 }))
     }
 

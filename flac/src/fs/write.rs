@@ -111,8 +111,8 @@ impl Fs {
             }
             touch(&[&s.mtime, &s.ctime]);
             let flags = s.flags.load(Relaxed);
-            if flags & (flag::DIRTY | flag::RECENT) != flag::DIRTY | flag::RECENT {
-                s.flags.fetch_or(flag::DIRTY | flag::RECENT, AcqRel);
+            if flags & flag::DIRTY == 0 {
+                s.flags.fetch_or(flag::DIRTY, AcqRel);
             }
         }
         drop(write);
@@ -177,6 +177,7 @@ impl Fs {
                 && self.writable_in_place(slot, frame)
             {
                 self.region.dram.warm_up(frame, 1);
+                self.clock.used(frame, 1);
                 Stats::add(&self.stats.copied_in, len);
                 // SAFETY: the target lies in the frame, which only this inode's lock holder writes; the source is the program's.
                 let left = unsafe { copy::copy(self.region.dram.at(frame).add(within), from, len) };
@@ -184,6 +185,8 @@ impl Fs {
             }
         }
         let plan = self.plan_write(slot, offset, len)?;
+        // Fewer pages than asked for if there were no more frames: the rest gets its turn after some were freed.
+        let len = len.min(plan.pages * PAGE - within);
         // SAFETY: the program's buffer.
         let copied = unsafe { self.copy_in(&plan, from, within, len)? };
         // A page whose copy stopped in the middle of a fresh, unfilled frame counts as not reached.
@@ -200,7 +203,8 @@ impl Fs {
         self.frames.is_exclusive(frame) || self.inodes.slot(slot).shared_maps.load(Relaxed) != 0
     }
 
-    /// Decides the frame of each page, takes fresh ones, fills those parts of them that the write does not cover, and reserves pool space.
+    /// Decides the frame of each page, takes fresh ones, fills those parts of them that the write does not cover, and reserves pool space. If frames run short,
+    /// for the first pages only, at least one.
     fn plan_write(&self, slot: SlotNo, offset: u64, len: usize) -> Result<Plan> {
         let s = self.inodes.slot(slot);
         let first = PageNo::of(offset);
@@ -213,7 +217,7 @@ impl Fs {
             let page = first.plus(i as u64);
             let step = (|| {
                 let entry = Entry::from_raw(self.cell(slot, page)?.load(Relaxed));
-                plan.reserved += !(entry.is_dirty() && entry.dram().is_some()) as u64;
+                let promise = !(entry.is_dirty() && entry.dram().is_some()) as u64;
                 match entry.dram() {
                     Some(frame) if self.writable_in_place(slot, frame) => plan.frames[i] = frame.get(),
                     _ => {
@@ -225,12 +229,25 @@ impl Fs {
                 }
                 let start = page.start();
                 let covered = offset <= start && offset + len as u64 >= start + PAGE as u64;
-                if plan.is_fresh(i) && !covered { self.fill_old(slot, page, plan.frame(i)) } else { Ok(()) }
+                if plan.is_fresh(i) && !covered {
+                    self.fill_old(slot, page, plan.frame(i))?;
+                }
+                Ok(promise)
             })();
-            if step.is_err() {
-                plan.pages = i + 1;
-                result = step;
-                break;
+            match step {
+                Ok(promise) => plan.reserved += promise,
+                Err(Error::NoFrames) if i > 0 => {
+                    if plan.is_fresh(i) {
+                        self.frames.put(plan.frame(i));
+                    }
+                    plan.pages = i;
+                    break;
+                }
+                Err(e) => {
+                    plan.pages = i + 1;
+                    result = Err(e);
+                    break;
+                }
             }
         }
         if result.is_ok() && plan.reserved > 0 && !self.reserve(plan.reserved) {
@@ -324,8 +341,10 @@ impl Fs {
             }
             if plan.is_fresh(i) {
                 made += old.is_hole() as u64;
+                self.clock.filled(plan.frame(i), 1);
                 self.replace(cell, old, Entry::written(plan.frame(i)));
             } else {
+                self.clock.used(plan.frame(i), 1);
                 cell.store(old.dirtied().raw(), Release);
             }
         }

@@ -26,8 +26,6 @@ pub mod flag {
     pub const UNLINKED: u32 = 4;
     /// Times changed since the last flush, nothing else.
     pub const TIMES: u32 = 8;
-    /// Used since the clock hand last passed.
-    pub const RECENT: u32 = 16;
     /// Some page that only the pool has was read often.
     pub const HOT: u32 = 32;
 }
@@ -122,7 +120,13 @@ impl Inodes {
         s.shared_maps.store(0, Relaxed);
         store_attr(s, attr);
         if has_pool {
-            self.table(slot).plant(PageNo::of(attr.size.max(1) - 1)).then_some(())?;
+            let planted = self.table(slot).plant(PageNo::of(attr.size.max(1) - 1));
+            if !planted {
+                let c = self.control.counters();
+                s.next.store(c.free_inodes.load(Relaxed), Relaxed);
+                c.free_inodes.store(slot + 1, Release);
+                return None;
+            }
         }
         let bucket = self.bucket(attr.ino);
         s.next.store(bucket.load(Relaxed), Relaxed);
@@ -206,18 +210,21 @@ impl Inodes {
         WriteGuard::lock(self.slot(slot), &*self.procs)
     }
 
-    /// Gives back the frames of the current block that no page uses.
-    pub fn release_block(&self, slot: SlotNo) {
+    /// Gives back the frames of the current block that no page uses; returns how many.
+    pub fn release_block(&self, slot: SlotNo) -> u32 {
         let s = self.slot(slot);
-        let Some(block) = s.cur_block.swap(0, AcqRel).checked_sub(1) else { return };
+        let Some(block) = s.cur_block.swap(0, AcqRel).checked_sub(1) else { return 0 };
+        let mut freed = 0;
         for (w, spare) in s.spare.iter().enumerate() {
             let mut bits = spare.swap(0, AcqRel);
             while bits != 0 {
                 let i = w as u32 * 64 + bits.trailing_zeros();
                 self.frames.put(FrameNo::new(block * BLOCK_FRAMES as u32 + i));
                 bits &= bits - 1;
+                freed += 1;
             }
         }
+        freed
     }
 
     /// The attributes of `ino` if it is cached: a consistent snapshot.

@@ -74,8 +74,10 @@ pub struct Counters {
     pub pool_lock: RobustLock,
     /// Processes that died without releasing what they held, since the last rebuild.
     pub unclean: AtomicU32,
-    /// Where the clock hand of eviction stands (inode slot).
-    pub clock: AtomicU32,
+    /// Where the clock hand of eviction stands: inode slot (high half), leaf of its table (low half).
+    pub clock: AtomicU64,
+    /// Frames that some view shows (a hint for `Frames::viewable`).
+    pub viewed: AtomicU32,
     /// Bumped whenever a name may have come to mean something else.
     pub names_generation: AtomicU64,
     /// Pool frames that nothing refers to any more, but that some view may still show.
@@ -274,6 +276,9 @@ struct Offsets {
     refs: usize,
     frame_bits: usize,
     pins: usize,
+    views: usize,
+    hot: usize,
+    fresh: usize,
     pool_bits: usize,
     limbo: usize,
     pool_pins: usize,
@@ -304,6 +309,9 @@ impl Offsets {
             refs: take(frames * 4),
             frame_bits: take(frames / 8),
             pins: take(frames / BLOCK_FRAMES * 8),
+            views: take(frames * 8),
+            hot: take(frames / 8),
+            fresh: take(frames / 8),
             pool_bits: take(pool_blocks(g) * BLOCK_FRAMES / 8),
             limbo: take(pool_blocks(g) * BLOCK_FRAMES / 8),
             pool_pins: take(pool_blocks(g) * 4),
@@ -448,10 +456,25 @@ impl Control {
     pub fn frame_bits(&self) -> &'static [AtomicU64] {
         self.array(self.at.frame_bits, self.geometry.frames as usize / 64)
     }
-    /// For each block, how many attached views touch it (see `frame`).
+    /// For each frame, how many views show it without showing its whole block (see `frame`).
+    #[inline]
+    pub fn views(&self) -> &'static [AtomicU64] {
+        self.array(self.at.views, self.geometry.frames as usize)
+    }
+    /// For each block, how many views show all of it (see `frame`).
     #[inline]
     pub fn pins(&self) -> &'static [AtomicU64] {
         self.array(self.at.pins, self.geometry.frames as usize / BLOCK_FRAMES)
+    }
+    /// One bit for each frame: used more than once since the clock hand passed (see `clock`).
+    #[inline]
+    pub fn hot(&self) -> &'static [AtomicU64] {
+        self.array(self.at.hot, self.geometry.frames as usize / 64)
+    }
+    /// One bit for each frame: filled, and not used since.
+    #[inline]
+    pub fn fresh(&self) -> &'static [AtomicU64] {
+        self.array(self.at.fresh, self.geometry.frames as usize / 64)
     }
     /// One bit for each pool frame: set while an extent or a flush uses it.
     pub fn pool_bits(&self) -> &'static [AtomicU64] {
