@@ -13,4 +13,5 @@ for ((round = 1; round <= ${ROUNDS:-20}; round++)); do
 done
 ci/exercisers.sh
 ci/vm.sh
+FLAC_SEED=$RANDOM FLAC_LEDGER_OPERATIONS=${OPERATIONS:-1000000} cargo test --quiet --release --test ledger process
 ci/bench.sh

@@ -37,8 +37,8 @@ fn attached(space: &Space, id: OpenId, data: &[u8]) -> Fresh {
 }
 
 fn exact(space: &Space) {
-    assert_eq!(space.fs.check_counts(), Vec::<String>::new());
-    assert_eq!(space.fs.check(true).expect("it can be checked"), Vec::<String>::new());
+    assert_eq!(space.fs.check_counts(), []);
+    assert_eq!(space.fs.check(true).expect("it can be checked"), []);
 }
 
 fn unlink(space: &Space, name: &str) {
@@ -222,7 +222,7 @@ fn a_damaged_page_is_not_made_to_look_sound() {
         let _ = space.read(id, 100, 40960);
     }
     assert!(space.read(id, 100, 40960).is_err());
-    assert_eq!(space.fs.check_counts(), Vec::<String>::new());
+    assert_eq!(space.fs.check_counts(), []);
     assert_eq!(space.fs.check(true).expect("it can be checked").len(), 1);
 }
 
@@ -282,7 +282,7 @@ fn random_work_keeps_every_view_and_every_count() {
             _ => {}
         }
         if step % 100 == 0 {
-            assert_eq!(space.fs.check_counts(), Vec::<String>::new(), "step {step}");
+            assert_eq!(space.fs.check_counts(), [], "step {step}");
             assert!(views.iter_mut().all(|(fresh, expected)| fresh.bytes() == *expected), "step {step}");
         }
     }
