@@ -193,12 +193,13 @@ impl Fs {
 /// Counts a view of the DRAM tier as `Frames::get_run` does.
 fn count_view(view: View, pins: &mut [u32], views: &mut [u32]) {
     let (first, end) = (view.first.get() as usize, view.first.get() as usize + view.pages as usize);
-    for block in first / BLOCK_FRAMES..end.div_ceil(BLOCK_FRAMES) {
-        let start = block * BLOCK_FRAMES;
-        if first <= start && end >= start + BLOCK_FRAMES {
-            pins[block] += 1;
-        } else {
-            views[first.max(start)..end.min(start + BLOCK_FRAMES)].iter_mut().for_each(|n| *n += 1);
+    let mut at = first;
+    while at < end {
+        let next = ((at / BLOCK_FRAMES + 1) * BLOCK_FRAMES).min(end);
+        match next - at {
+            BLOCK_FRAMES => pins[at / BLOCK_FRAMES] += 1,
+            _ => views[at..next].iter_mut().for_each(|n| *n += 1),
         }
+        at = next;
     }
 }
