@@ -373,7 +373,7 @@ fn random_operations_match_a_model() {
             }
         }
     }
-    assert_eq!(site.space().fs.check_counts(), Vec::<String>::new());
+    assert_eq!(site.space().fs.check_counts(), []);
     site.reboot();
     let used = committed.iter().enumerate().filter(|(i, _)| site.read(*i as u64 * 100 * P, 1)[0] != 0).count() as u64;
     let (all, free) = site.space().pages();
