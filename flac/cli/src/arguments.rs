@@ -89,6 +89,9 @@ pub struct Info {
     /// For programs
     #[arg(long)]
     pub json: bool,
+    /// Show where the pages of a file lie instead: a path in the pool
+    #[arg(long, value_name = "FILE")]
+    pub map: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]

@@ -238,3 +238,23 @@ fn stop_works_on_damaged_volatile_state() {
     assert!(!run.exists());
     place.succeeds(&["info"]);
 }
+
+#[test]
+fn the_map_of_a_file_shows_where_its_pages_lie() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("in")).expect("a directory");
+    let file = std::fs::File::create(place.path("in/f")).expect("a file");
+    std::os::unix::fs::FileExt::write_all_at(&file, &[7; 5 * 4096], 0).expect("it writes");
+    std::os::unix::fs::FileExt::write_all_at(&file, &[8; 100], 3 << 20).expect("it writes");
+    place.succeeds(&["import", "in"]);
+    // Everything was written back and the volatile state removed: the pool has it, and the hole is a hole.
+    let map = place.succeeds(&["info", "--map", "/f", "--json"]);
+    let run = |first: u64, pages: u64, pool: bool| {
+        format!("{{\"first\": {first}, \"pages\": {pages}, \"dram\": false, \"huge\": false, \"pool\": {pool}, \"dirty\": false}}")
+    };
+    assert_eq!(map, format!("[\n  {},\n  {},\n  {}\n]\n", run(0, 5, true), run(5, 763, false), run(768, 1, true)));
+    let text = place.succeeds(&["info", "--map", "/f"]);
+    assert!(text.lines().any(|line| line.starts_with("0-4 ") && line.ends_with("pool")), "{text}");
+    place.fails(&["info", "--map", "/"], 1);
+    place.fails(&["info", "--map", "/none"], 1);
+}

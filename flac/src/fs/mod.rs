@@ -18,6 +18,7 @@ mod map;
 pub mod names;
 pub mod open;
 mod pages;
+pub mod places;
 mod pristine;
 mod process;
 mod read;

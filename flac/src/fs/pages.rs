@@ -31,7 +31,7 @@ impl Fs {
     }
 
     /// Fills a new leaf from the KV's extents.
-    fn load_leaf(&self, s: &InodeSlot, first: PageNo, node: &Node) -> Result<()> {
+    pub(super) fn load_leaf(&self, s: &InodeSlot, first: PageNo, node: &Node) -> Result<()> {
         // What was cut off since the last flush is still in the KV, but not in the file.
         let cut = [&s.cut, &s.flush_cut].map(|c| c.load(Relaxed).wrapping_sub(1)).into_iter().min().unwrap_or(u64::MAX);
         let ino = Ino::new(s.ino.load(Relaxed));

@@ -37,6 +37,9 @@ struct Cache {
 }
 
 pub fn run(pool: &Path, wanted: &Info) -> Outcome {
+    if let Some(file) = &wanted.map {
+        return super::map::run(pool, file, wanted.json);
+    }
     let facts = collect(pool)?;
     human::to_stdout(&if wanted.json { as_json(&facts) } else { as_text(&facts) });
     Ok(ExitCode::SUCCESS)

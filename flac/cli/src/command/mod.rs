@@ -5,6 +5,7 @@ pub mod export;
 pub mod fsck;
 pub mod import;
 pub mod info;
+pub mod map;
 pub mod mkfs;
 pub mod mount;
 pub mod run;
