@@ -51,8 +51,15 @@ on_flac() {
     timeout --kill-after=5 "$limit" "$flac" run -- bash -c 'rm -rf /flac/d; mkdir /flac/d && cd /flac/d && DIR=$PWD TMPDIR=$PWD exec "$@"' bash "$@" </dev/null >"$work/flac.out" 2>&1 || status=$?
     return $status
 }
-# differs PART NAME: the reason why FLAC is known to differ there, if it is.
-differs() { awk -F'\t' -v p="$1" -v n="$2" '$1 == p && $2 == n { print $3; found = 1 } END { exit !found }' "$lists/differs.txt"; }
+# differs PART NAME: the reason why FLAC is known to differ there, if it is. Names in the list may be patterns of the shell.
+differs() {
+    local part name reason
+    while IFS=$'\t' read -r part name reason; do
+        # shellcheck disable=SC2053
+        if [ "$part" = "$1" ] && [[ $2 == $name ]]; then echo "$reason"; return; fi
+    done <"$lists/differs.txt"
+    return 1
+}
 # judge PART NAME TMPFS_STATUS FLAC_STATUS
 judge() {
     local reason
