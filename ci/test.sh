@@ -5,3 +5,4 @@ set -euo pipefail
 
 cargo test --quiet -p flac -p flac-shim -p flac-cli -p flac-capi
 cargo test --quiet --test api
+cargo test --quiet --release -p flac-loom

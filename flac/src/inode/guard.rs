@@ -1,7 +1,7 @@
 //! The inode's lock with its sequence counter: writers make it odd, readers retry when it moved.
 
 use crate::region::InodeSlot;
-use crate::sync::{Guard, Liveness, Ordering::*, fence};
+use crate::sync::{Guard, LOOKS, Liveness, Ordering::*, fence, spin_loop};
 
 /// Serialises writers of an inode; the sequence counter is odd while this lives.
 pub struct WriteGuard<'a> {
@@ -51,8 +51,8 @@ impl<'a> ReadGuard<'a> {
     pub fn begin(slot: &'a InodeSlot) -> Self {
         let mut version = slot.version.load(Acquire);
         let mut spins = 0;
-        while version & 1 == 1 && spins < 100 {
-            std::hint::spin_loop();
+        while version & 1 == 1 && spins < LOOKS {
+            spin_loop();
             version = slot.version.load(Acquire);
             spins += 1;
         }
