@@ -18,8 +18,8 @@ if ! grep -q '^test mount::' "$work/out"; then
     exit 0
 fi
 sed -n 's/^test mount::\([^ ]*\) .*FAILED.*/\1/p' "$work/out" | sort >"$work/failed"
-grep -v '^#' ci/mount-differs.txt | sort >"$work/known"
-comm -23 "$work/failed" "$work/known" >"$work/new"
+grep -v '^#' ci/mount-differs.txt | sed 's/^/^/; s/[*]$/.*/; s/$/$/' >"$work/known"
+grep -v -f "$work/known" "$work/failed" >"$work/new" || true
 if [ -s "$work/new" ]; then
     cat "$work/out"
     echo "fail on a mounted pool, and are not in ci/mount-differs.txt:" $(tr '\n' ' ' <"$work/new")
