@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Processes killed at random moments, with and without loss of everything volatile; random operations, after which all counts are exact; power cuts on a simulated medium. FLAC_SEED=N repeats a run.
+# Processes killed at random moments, with and without loss of everything volatile; random operations, after which all counts are exact; power cuts on a simulated medium; damaged pools. FLAC_SEED=N repeats a run.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -12,3 +12,4 @@ for name in crash kill logstore ledger; do
 done
 [ $found = 1 ] || echo "skipped: there are no kill tests in tests/ yet"
 FLAC_CUTS=${FLAC_CUTS:-3000} ci/power-cuts.sh
+FLAC_FUZZ=${FLAC_FUZZ:-3000} ci/fuzz.sh

@@ -7,11 +7,12 @@ ci/all.sh
 for ((round = 1; round <= ${ROUNDS:-20}; round++)); do
     seed=$RANDOM$RANDOM
     echo "==> round $round, FLAC_SEED=$seed"
-    FLAC_SEED=$seed FLAC_CUTS=10000 ci/crash.sh
+    FLAC_SEED=$seed FLAC_CUTS=10000 FLAC_FUZZ=10000 ci/crash.sh
     FLAC_SEED=$seed PROPTEST_CASES=${PROPTEST_CASES:-2000} cargo test --quiet --release -p flac
     FLAC_TEST_REPEAT=2 ci/programs.sh 06-
 done
 ci/exercisers.sh
 ci/vm.sh
 FLAC_SEED=$RANDOM FLAC_LEDGER_OPERATIONS=${OPERATIONS:-1000000} cargo test --quiet --release --test ledger process
+ci/fuzz.sh
 ci/bench.sh

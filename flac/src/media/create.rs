@@ -46,7 +46,7 @@ impl Pool {
     pub(crate) fn create_with(dir: &Path, geometry: &Geometry) -> Result<()> {
         let frames = u32::try_from(geometry.size / PAGE as u64)
             .map_err(|_| Error::Unusable("a pool holds less than 16 TiB: choose a smaller --size".into()))?;
-        if frames < 16 {
+        if frames < layout::MIN_FRAMES {
             return Err(Error::Unusable("a pool holds at least 64 KiB: choose a larger --size".into()));
         }
         make_dirs(dir).map_err(|e| file::unusable(dir, e))?;

@@ -13,6 +13,8 @@ pub(crate) const SUPERBLOCK_COPY: u64 = 4096;
 pub(crate) const GROWN_AT: u64 = 8192;
 /// Offset of the durable hint in the superblock file.
 pub(crate) const HINT_AT: u64 = 12288;
+/// No pool has fewer frames.
+pub(crate) const MIN_FRAMES: u32 = 16;
 /// Size of the superblock file.
 pub(crate) const SUPERBLOCK_FILE: u64 = 16384;
 /// Offset of the second copy of a log's header: written when the first is durable, so that one of them is whole whenever power fails.
@@ -121,6 +123,11 @@ impl Superblock {
         let mut r = Reader::new(bytes, Self::MAGIC)?;
         let (version, features, uuid, frames, medium) = (r.u32(), r.u32(), r.take(), r.u32(), r.u32());
         Some(Self { version, features, uuid, frames, medium, log_bytes: r.u64(), grow_bytes: r.u64(), model: r.u32() })
+    }
+    /// Whether a pool can be like that: numbers that nobody wrote, but whose checksum is right, must not be worked with.
+    pub(crate) fn makes_sense(&self) -> bool {
+        let sizes = 2 * LOG_START..=1 << 40;
+        self.frames >= MIN_FRAMES && sizes.contains(&self.log_bytes) && self.grow_bytes <= *sizes.end()
     }
     /// Whether `bytes` begin like a superblock, damaged or not.
     pub(crate) fn resembles(bytes: &[u8]) -> bool {

@@ -304,6 +304,9 @@ pub(crate) fn read_superblock(dir: &Path, file: &File) -> Result<(Superblock, bo
             layout::VERSION
         )));
     }
+    if !superblock.makes_sense() {
+        return Err(Error::Corrupt(format!("{} makes no sense: restore the file from a copy of the pool", path.display())));
+    }
     Ok((superblock, sound.len() < 2 || sound[0] != sound[1]))
 }
 

@@ -31,7 +31,7 @@ pub fn look(fs: &Fs) -> Result<Sight> {
     let mut dirs = vec![(Ino::ROOT, String::new())];
     while let Some((dir, path)) = dirs.pop() {
         // A circle of directories would go on for ever.
-        if path.len() > 200 {
+        if path.len() > 200 || sight.len() > 5000 {
             return Err(Error::Corrupt("a circle of directories".into()));
         }
         for (ino, _, name) in fs.list_dir(dir)?.iter().skip(2) {

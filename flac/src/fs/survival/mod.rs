@@ -5,6 +5,7 @@
 
 mod crowd;
 mod cuts;
+mod fuzz;
 mod look;
 mod model;
 mod regression;

@@ -71,6 +71,23 @@ fn a_pool_of_another_version_is_refused() {
 }
 
 #[test]
+fn a_superblock_whose_numbers_no_pool_has_is_refused() {
+    // Frames; bytes in each log (fewer than its first record's place); growth.
+    for (at, bytes) in [(32, &[0u8, 0, 0, 0][..]), (40, &[0, 1, 0, 0, 0, 0, 0, 0]), (48, &[0xff; 8])] {
+        let place = used_pool();
+        for copy in [0, 4096] {
+            change(&place.pool.join("superblock"), |file| {
+                file[copy + at..copy + at + bytes.len()].copy_from_slice(bytes);
+                let crc = crc32c::crc32c(&file[copy..copy + 60]);
+                file[copy + 60..copy + 64].copy_from_slice(&crc.to_le_bytes());
+            });
+        }
+        place.reboot();
+        refused(&place, &["makes no sense", "copy"]);
+    }
+}
+
+#[test]
 fn one_damaged_superblock_is_found_and_two_are_refused() {
     let place = used_pool();
     let path = place.pool.join("superblock");
