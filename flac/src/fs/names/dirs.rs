@@ -63,7 +63,8 @@ impl Fs {
         let inode = Inode::load(&txn, dir)?.ok_or(Error::Os(libc::ENOENT))?;
         is_live_dir(&inode)?;
         let entries = (inode.attr.size / super::DIRENT_SIZE) as usize;
-        let mut list = DirList { bytes: Vec::with_capacity(entries * (HEAD + 16)), len: 0 };
+        // A guess; a damaged size must not ask for all the memory there is.
+        let mut list = DirList { bytes: Vec::with_capacity(entries.min(1 << 16) * (HEAD + 16)), len: 0 };
         list.push(dir, libc::DT_DIR, b".");
         list.push(place(&txn, dir)?.map_or(dir, |(parent, _)| parent), libc::DT_DIR, b"..");
         let prefix = dirent_prefix(dir);
