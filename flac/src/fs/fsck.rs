@@ -23,6 +23,7 @@ pub fn check(fs: &Fs, data: bool) -> Result<Vec<String>> {
         inodes: HashMap::new(),
         used: vec![0; (fs.pool.frames() as usize).div_ceil(64)],
         page: vec![0; PAGE],
+        named: None,
         findings: Vec::new(),
     };
     check.inodes()?;
@@ -59,6 +60,8 @@ struct Check<'t, V> {
     /// One bit for each frame of the pool.
     used: Vec<u64>,
     page: Vec<u8>,
+    /// The file that was last named in a finding.
+    named: Option<(Ino, String)>,
     findings: Vec<String>,
 }
 
@@ -223,12 +226,45 @@ impl<V: View> Check<'_, V> {
             self.find(format!("inode {ino}: page {} lies in frame {frame}, which another page uses too", page.get()));
         }
         if self.data {
-            self.pool.read(PoolFrame::new(frame), &mut self.page)?;
-            if crc32c::crc32c(&self.page) != extent.crc {
-                self.find(format!("inode {ino}: page {} in frame {frame} fails its checksum", page.get()));
-            }
+            let wrong = match self.pool.read(PoolFrame::new(frame), &mut self.page) {
+                Ok(()) if crc32c::crc32c(&self.page) == extent.crc => return Ok(()),
+                Ok(()) => "fails its checksum".to_owned(),
+                Err(e) => format!("can't be read: {e}"),
+            };
+            let name = self.name_of(Ino::new(ino))?;
+            self.find(format!("{name}: page {} (inode {ino}, frame {frame}) {wrong}", page.get()));
         }
         Ok(())
+    }
+
+    /// A path of the file, for people; what can be said of it if there is none.
+    fn name_of(&mut self, ino: Ino) -> Result<String> {
+        if let Some((last, name)) = &self.named
+            && *last == ino
+        {
+            return Ok(name.clone());
+        }
+        let mut name = format!("inode {} (without a name)", ino.get());
+        for pair in self.view.scan(b"D", b"D")? {
+            let pair = pair?;
+            if Dirent::decode(pair.1)?.ino == ino {
+                name = self.path_of(key_ino(pair.0)?, key_name(&pair))?;
+                break;
+            }
+        }
+        self.named = Some((ino, name.clone()));
+        Ok(name)
+    }
+
+    fn path_of(&self, mut dir: Ino, name: &[u8]) -> Result<String> {
+        let mut path = format!("/{}", name.escape_ascii());
+        // No tree that could be made is deeper.
+        for _ in 0..libc::PATH_MAX {
+            let Some((parent, name)) = record::place(self.view, dir)? else { break };
+            path = format!("/{}{path}", name.escape_ascii());
+            dir = parent;
+        }
+        Ok(path)
     }
 
     /// Compares what inodes say of themselves with what was seen.

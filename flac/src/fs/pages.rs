@@ -78,7 +78,14 @@ impl Fs {
             }
             count += 1;
         }
-        self.load_pages(slot, page, pool, count)
+        match self.load_pages(slot, page, pool, count) {
+            // Damage further on is the affair of whoever reads there.
+            Err(Error::Corrupt(_)) if count > 1 => match Entry::from_raw(self.cell(slot, page)?.load(Relaxed)).dram() {
+                Some(_) => Ok(()),
+                None => self.load_pages(slot, page, pool, 1),
+            },
+            other => other,
+        }
     }
 
     /// Loads `count` pages of one leaf that lie in the pool from frame `pool` on and have no DRAM half. Needs the inode's lock.

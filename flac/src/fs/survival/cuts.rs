@@ -145,12 +145,13 @@ fn run(seed: u64) {
     let mut random = Random(seed);
     let dir = place();
     let pool = dir.path().join("pool");
-    let lower = *random.pick(&[Lower::Ext4, Lower::Ext4, Lower::Dax, Lower::Other]);
-    let tight = random.once_in(2);
+    // By turns, so that a short run has them all.
+    let lower = [Lower::Ext4, Lower::Dax, Lower::Other][(seed % 3) as usize];
+    let tight = seed / 3 % 2 == 1;
     let frames = if tight { 16 + random.below(40) as u64 } else { 4096 };
     let geometry = Geometry {
         size: frames * 4096,
-        log_bytes: *random.pick(&[24 << 10, 64 << 10, 256 << 10]),
+        log_bytes: *random.pick(&[16 << 10, 24 << 10, 64 << 10, 256 << 10]),
         grow_bytes: 64 << 10,
         ..geometry_on(lower)
     };

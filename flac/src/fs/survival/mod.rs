@@ -5,6 +5,7 @@
 
 mod crowd;
 mod cuts;
+mod full;
 mod fuzz;
 mod look;
 mod model;

@@ -40,3 +40,46 @@ fn regression_frames_of_an_orphan_that_recovery_deletes_are_freed_once() {
     }
     drop(fs);
 }
+
+/// Damage within what is read ahead made the sound pages before it unreadable, too.
+#[test]
+fn a_damaged_page_is_an_error_where_it_is_read_and_nowhere_else_and_fsck_names_the_file() {
+    let dir = place();
+    let pool = dir.path().join("pool");
+    make_pool(&pool, &geometry_on(Lower::Ext4), Lower::Ext4);
+    let _seems_a_disk = Tape::start(&pool, Lower::Ext4);
+    let fs = open(&pool).expect("the pool opens");
+    let sub = fs.mkdir(Ino::ROOT, &name("sub"), 0o755, &WHO).expect("a directory");
+    let ino = fs.create(sub, &name("file"), libc::S_IFREG | 0o644, 0, &WHO).expect("a file");
+    let id = fs.open_file(ino, libc::O_RDWR, 1).expect("it opens");
+    let pages: Vec<u8> = (0..20 * PAGE).map(|i| (i / PAGE) as u8).collect();
+    fs.write_bytes(id, &pages, 0).expect("a write");
+    fs.sync_all().expect("a flush");
+    drop(fs);
+    let frames = pool.join("frames");
+    let mut bytes = std::fs::read(&frames).expect("the frames");
+    let at = bytes.chunks(PAGE).position(|page| page == [7; PAGE]).expect("page 7") * PAGE;
+    bytes[at + 100] ^= 1;
+    std::fs::write(&frames, bytes).expect("the frames");
+    let fs = open(&pool).expect("the pool opens");
+    let id = fs.open_file(ino, libc::O_RDWR, 1).expect("it opens");
+    for round in 0..2 {
+        for page in 0..20 {
+            let mut to = vec![0; PAGE];
+            let read = fs.read_bytes(id, &mut to, (page * PAGE) as u64);
+            match page {
+                7 => assert_eq!(read.expect_err("damaged").errno(), libc::EIO, "round {round}"),
+                _ => assert!(read == Ok(PAGE) && to == pages[page * PAGE..][..PAGE], "round {round}, page {page}: {read:?}"),
+            }
+        }
+    }
+    // Up to the damage, and not beyond.
+    let mut to = vec![0; 20 * PAGE];
+    assert_eq!(fs.read_bytes(id, &mut to, 5 * PAGE as u64).map_err(|e| e.errno()), Err(libc::EIO));
+    let findings = fs.check(true).expect("a check");
+    assert!(findings.len() == 1 && findings[0].starts_with("/sub/file: page 7 ") && findings[0].contains("checksum"), "{findings:?}");
+    // The page can be replaced, and all is well again.
+    fs.write_bytes(id, &[9; PAGE], 7 * PAGE as u64).expect("a write");
+    fs.sync_all().expect("a flush");
+    assert_eq!(fs.check(true).expect("a check"), Vec::<String>::new());
+}

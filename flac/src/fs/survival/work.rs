@@ -28,6 +28,8 @@ pub struct Work {
     pub floor: usize,
     /// Whether running out of space is expected.
     pub tight: bool,
+    /// Whether nobody dies.
+    pub calm: bool,
     /// How often there was no space.
     pub full: usize,
     /// What was done, for whoever reads of a failure.
@@ -90,6 +92,7 @@ impl Work {
             steps,
             floor: 0,
             tight: false,
+            calm: false,
             full: 0,
             story: Vec::new(),
             held: [None; 3],
@@ -178,7 +181,7 @@ impl Work {
     }
 
     fn do_one(&mut self) {
-        match self.random.below(34) {
+        match self.random.below(38) {
             0..=3 => self.create(),
             4..=8 => self.write(false),
             9..=11 => self.write(true),
@@ -189,13 +192,14 @@ impl Work {
             18 | 19 => self.unlink(),
             20 => self.copy(),
             21 => self.attributes(),
-            22 => self.hold(),
+            22 | 36 => self.hold(),
+            34 | 35 | 37 => self.write_back(),
             23..=27 => self.fsync(),
             28 | 29 => self.sync_all(),
             30 => self.checkpoint(),
             31 => self.settle(),
-            32 if self.random.once_in(3) => self.restart(false),
-            33 if self.random.once_in(3) => self.restart(true),
+            32 if !self.calm && self.random.once_in(3) => self.restart(false),
+            33 if !self.calm && self.random.once_in(3) => self.restart(true),
             _ => self.fsync_held(),
         }
     }
@@ -353,7 +357,7 @@ impl Work {
         self.step();
     }
 
-    fn unlink(&mut self) {
+    pub fn unlink(&mut self) {
         let names: Vec<String> = self.tree.names.keys().cloned().collect();
         if names.is_empty() {
             return;
@@ -446,6 +450,17 @@ impl Work {
         self.synced("fsync", synced, &[id]);
     }
 
+    /// Flushes a file and makes nothing durable, as a process does that wants its frames.
+    fn write_back(&mut self) {
+        let Some(path) = self.file() else { return };
+        let Node::File(id) = self.tree.names[&path] else { return };
+        self.tell(format!("write back {path}"));
+        let flushed = self.fs().flush(self.ino(&path));
+        let surely = self.done("a flush", flushed).is_some();
+        self.tree.flushed(id, surely);
+        self.step();
+    }
+
     fn fsync_held(&mut self) {
         let at = self.random.below(3);
         let (Some(open), Some(id)) = (self.fs().held(LONGER + at), self.held[at]) else { return };
@@ -453,7 +468,7 @@ impl Work {
         self.synced("fsync", synced, &[id]);
     }
 
-    fn sync_all(&mut self) {
+    pub fn sync_all(&mut self) {
         self.steps.push(self.tree.step(true));
         let synced = self.fs().sync_all();
         let all: Vec<usize> = self.tree.files.keys().copied().collect();
@@ -476,7 +491,7 @@ impl Work {
     }
 
     /// All processes die; with `reboot` what was in memory goes, too, but not what the kernel has of the pool's files.
-    fn restart(&mut self, reboot: bool) {
+    pub fn restart(&mut self, reboot: bool) {
         self.tell(format!("restart, reboot: {reboot}"));
         let fs = self.fs.take().expect("open");
         self.held = [None; 3];
