@@ -202,7 +202,7 @@ fn outcome(dir: &Path, steps: &[Step], sealed: bool) -> std::result::Result<Opti
 fn run(seed: u64) {
     let mut random = Random(seed ^ 0xF022);
     let dir = place();
-    let lower = if seed % 4 == 0 { Lower::Dax } else { Lower::Ext4 };
+    let lower = if seed.is_multiple_of(4) { Lower::Dax } else { Lower::Ext4 };
     let (image, earlier, steps, story) = used_pool(dir.path(), lower, &mut random);
     let copy = dir.path().join("copy");
     std::fs::create_dir(&copy).expect("a directory");
