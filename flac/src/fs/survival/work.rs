@@ -490,7 +490,7 @@ impl Work {
         self.fs().space.settle(&self.fs().meta, &self.fs().procs);
     }
 
-    /// All processes die; with `reboot` what was in memory goes, too, but not what the kernel has of the pool's files.
+    /// All processes die; with `reboot` what was in memory goes, too, as if power had failed after the kernel wrote back what it had.
     pub fn restart(&mut self, reboot: bool) {
         self.tell(format!("restart, reboot: {reboot}"));
         let fs = self.fs.take().expect("open");
@@ -506,7 +506,10 @@ impl Work {
         self.step();
         if reboot {
             let sight = look(self.fs()).expect("a tree");
-            super::look::fits(&sight, self.steps.last().expect("a step"), false).unwrap_or_else(|why| panic!("after a restart: {why}"));
+            let last = self.steps.len() - 1;
+            let found = (self.floor..=last).rev().any(|step| super::look::fits(&sight, &self.steps[step], false).is_ok());
+            let story = || self.story[self.story.len().saturating_sub(40)..].join("\n");
+            assert!(found, "{}\nafter a reboot: {:?}", story(), super::look::fits(&sight, &self.steps[last], false));
             self.tree = super::look::adopt(&sight);
             self.step();
             self.floor = self.steps.len() - 1;
