@@ -223,10 +223,14 @@ impl Fs {
     fn set_cached_times(&self, ino: Ino, change: &SetAttr, who: &Creds<'_>) -> Result<bool> {
         let mut done = Ok(false);
         self.inodes.change_times(ino, &mut |attr| {
+            // The slot of a directory is not the truth.
+            if !attr.is_file() {
+                return false;
+            }
             let mut new = *attr;
             done = change.check(attr, who).map(|()| {
                 change.apply(&mut new, who, Time::now());
-                attr.is_file() && (new.mode, new.uid, new.gid) == (attr.mode, attr.uid, attr.gid)
+                (new.mode, new.uid, new.gid) == (attr.mode, attr.uid, attr.gid)
             });
             let changes = matches!(done, Ok(true)) && *change != SetAttr::default();
             if changes {
