@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# What takes too long for every change: all of ci/all.sh, then the random tests with ROUNDS (default 20) new seeds each, the exercisers, power cuts in a virtual machine, and the full benchmark.
+# What takes too long for every change: all of ci/all.sh, the GNU programs' own test suites, then the random tests with ROUNDS (default 20) new seeds each, the exercisers, power cuts in a virtual machine, and the full benchmark.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 ci/all.sh
+ci/suites.sh
 for ((round = 1; round <= ${ROUNDS:-20}; round++)); do
     seed=$RANDOM$RANDOM
     echo "==> round $round, FLAC_SEED=$seed"

@@ -7,7 +7,7 @@ set -euo pipefail
 
 user=${SUITES_USER:-normal}
 suites=("$@")
-[ $# -gt 0 ] || suites=(coreutils grep sed diffutils findutils tar gzip gawk bash)
+[ $# -gt 0 ] || suites=(coreutils grep sed diffutils findutils tar gzip)
 cache=$PWD/target/suites
 mkdir -p "$cache"
 
@@ -16,8 +16,6 @@ kind_of() {
     coreutils | grep | sed | diffutils | gzip) echo automake ;;
     findutils) echo dejagnu ;;
     tar) echo autotest ;;
-    bash) echo bash_tests ;;
-    gawk) echo gawk_tests ;;
     *) echo "no such suite: $1" >&2 && exit 2 ;;
     esac
 }
@@ -86,18 +84,22 @@ build() {
     [ -e "$cache/$1.built.tar" ] && return
     fetch "$1"
     echo "building $1"
+    command -v runtest >/dev/null || apt_install dejagnu || true
     mkdir -p "$tree/$1"
     tar -xf "$cache/$1"_*.orig.tar.?z -C "$tree/$1" --strip-components=1
     chown -R "$(stat -c %u:%g "$tree")" "$tree/$1"
     # shellcheck disable=SC2016
-    as_user sh -ec 'cd "$1" && ./configure -q --disable-nls --disable-dependency-tracking CFLAGS="-O0 -w" && make -s -j2
-        if [ "$2" != bash_tests ]; then make -k -s -j2 check TESTS= TESTSUITEFLAGS=--version || true; fi' sh "$tree/$1" "$(kind_of "$1")" \
+    as_user mkdir -p "$tree/tmp"
+    as_user sh -ec 'cd "$1"
+        ./configure -q --disable-nls --disable-dependency-tracking CFLAGS="-O0 -w"
+        make -s -j2
+        make -k -s -j2 check TESTS= TESTSUITEFLAGS=--version || true' sh "$tree/$1" \
         >"$cache/$1.build.log" 2>&1 || { tail "$cache/$1.build.log"; echo "can't build $1"; return 1; }
     tar -cf "$cache/$1.built.tar" -C "$tree" "$1"
     rm -rf "${tree:?}/$1"
 }
 
-# A fresh tree at the same path: first in the kernel's tmpfs, then in a fresh pool, where the kernel's is out of the way.
+# A fresh tree at the same path: first in the kernel's tmpfs, then in a fresh pool, which an empty directory is the mount point of.
 place() {
     rm -rf "$tree" "$base/w.tmpfs"
     as_user mkdir -p "$tree/tmp"
@@ -109,6 +111,7 @@ into_flac() {
     place "$1"
     as_user FLAC_DRAM=3G "$base/bin/flac" import --pool "$pools/pool" "$tree" / >/dev/null
     mv "$tree" "$base/w.tmpfs"
+    as_user mkdir "$tree"
 }
 
 # Runs a suite, or the named tests of it: SIDE SUITE RESULTS [TEST]...
@@ -139,9 +142,11 @@ compare() {
         run flac "$suite" "$flac.again" "${differs[@]}"
         mapfile -t again < <(differing <(printf 'PASS %s\n' "${differs[@]}") "$flac.again")
         if [ ${#again[@]} -gt 0 ]; then
+            rmdir "$tree"
             mv "$base/w.tmpfs" "$tree"
             run tmpfs "$suite" "$tmpfs.again" "${again[@]}"
             mv "$tree" "$base/w.tmpfs"
+            as_user mkdir "$tree"
             mapfile -t again < <(differing "$tmpfs.again" "$flac.again")
         fi
     fi

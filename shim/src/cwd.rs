@@ -75,8 +75,11 @@ pub fn enter(fs: &Fs, ino: Ino) -> Answer<()> {
     let stub = stub_path(fs, ino);
     match rustix::process::chdir(&stub) {
         Err(rustix::io::Errno::NOENT) => {
-            match rustix::fs::mkdir(&stub, rustix::fs::Mode::from_raw_mode(0o755)) {
-                Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+            let mode = rustix::fs::Mode::from_raw_mode(0o755);
+            match rustix::fs::mkdir(&stub, mode) {
+                // The program's umask is for its own files.
+                Ok(()) => drop(rustix::fs::chmod(&stub, mode)),
+                Err(rustix::io::Errno::EXIST) => {}
                 Err(e) => return Err(e.into()),
             }
             rustix::process::chdir(&stub)?;

@@ -78,35 +78,7 @@ autotest() {
     [ $# -eq 0 ] || cat tests/testsuite.dir/*/testsuite.log
 }
 
-# bash: tests/run-NAME compare an output with the right one.
-bash_tests() {
-    cd tests || exit 1
-    local names=("$@") out=$top/out.$$
-    [ $# -gt 0 ] || names=(run-[a-z]*)
-    export THIS_SH=$top/bash PATH=.:$PATH
-    for name in "${names[@]}"; do
-        case $name in run-all | run-minimal | run-gprof | *~ | *.orig) continue ;; esac
-        BASH_TSTOUT=$out timeout -k 5 "$limit" sh "./$name" </dev/null >"$name.log" 2>&1 && result=PASS || result=FAIL
-        echo "$result: $name"
-        cat "$name.log"
-        echo "$result $name" >>"$results"
-        rm -f "$out"
-    done
-}
-
-# gawk: a test leaves _NAME if its output was not the right one.
-gawk_tests() {
-    cd test || exit 1
-    local names=("$@")
-    [ $# -gt 0 ] || mapfile -t names < <(for ok in *.ok; do grep -q "^${ok%.ok}:" Makefile && echo "${ok%.ok}"; done)
-    for name in "${names[@]}"; do
-        rm -f "_$name"
-        timeout -k 5 "$limit" make -s "$name" </dev/null && [ ! -e "_$name" ] && result=PASS || result=FAIL
-        echo "$result $name" >>"$results"
-    done
-}
-
 case $kind in
-automake | dejagnu | autotest | bash_tests | gawk_tests) : >"$results" && "$kind" "$@" ;;
+automake | dejagnu | autotest) : >"$results" && "$kind" "$@" ;;
 *) echo "$0: no such kind of suite: $kind" >&2 && exit 2 ;;
 esac

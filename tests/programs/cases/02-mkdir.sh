@@ -37,3 +37,4 @@ mkdir big
 (cd big; seq -f 'file%04g' 1500 | xargs touch; ls | wc -l; ls | tail -1)
 rm -r big
 ls -d big
+(umask 160; mkdir -p masked/sub; stat -c %A masked masked/sub; cd masked && pwd | sed "s|$ROOT||"); chmod -R u+rwx masked; rm -r masked

@@ -80,6 +80,7 @@ pub fn ready(path: &[u8], needed: &Needed, more: &[u8], preloaded: &[u8]) -> Opt
         rustix::fs::chmod(&parent, Mode::from_raw_mode(0o1777)).ok()?;
     }
     rustix::fs::mkdir(&dir, Mode::RWXU).ok()?;
+    rustix::fs::chmod(&dir, Mode::RWXU).ok()?;
     let mut ready = Ready { dir, memfds: Vec::new(), preloaded };
     for (fs, ino, name) in &search.found {
         let memfd = image::library(fs, *ino, name).ok()?;
