@@ -199,7 +199,8 @@ fn a_damaged_pool_is_refused_and_left_alone() {
         ("short log", |p| {
             std::fs::File::options().write(true).open(p.pool().join("log.1")).and_then(|f| f.set_len(4000)).expect("a shorter log")
         }),
-        ("log header", |p| ["log.0", "log.1"].into_iter().for_each(|log| p.flip(log, 30))),
+        // Each log has two copies of it.
+        ("log header", |p| ["log.0", "log.1"].into_iter().for_each(|log| [30, 1024 + 30].into_iter().for_each(|at| p.flip(log, at)))),
         ("no frames", |p| std::fs::remove_file(p.pool().join("frames")).expect("it goes")),
     ];
     for (what, damage) in damages {
