@@ -30,7 +30,7 @@ pub struct Program {
 }
 
 /// What helps a program that the preload library can't serve.
-const INSTEAD: &str = "`flac export` its files to a directory, run it there, and `flac import` what it made";
+const INSTEAD: &str = "show it the pool as a directory with `flac mount DIR`";
 
 fn base(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
