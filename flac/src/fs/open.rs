@@ -36,7 +36,7 @@ impl Fs {
 
     fn join(config: &Config, token: Option<u32>) -> Result<Fs> {
         let pool = Pool::open(&config.pool)?;
-        let (run, _lock) = RunDir::open(&pool)?;
+        let (run, mut lock) = RunDir::open(&pool)?;
         let region = Region::open(config, &pool, run)?;
         let control = region.control;
         let procs = Arc::new(match token {
@@ -72,6 +72,7 @@ impl Fs {
             fs.ledger.forget_all();
         }
         fs.settle_in()?;
+        lock.keep();
         Ok(fs)
     }
 

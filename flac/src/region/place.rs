@@ -22,14 +22,34 @@ pub enum Place {
 }
 
 /// The run directory of a pool, locked while it is being opened.
+#[derive(Clone)]
 pub struct RunDir {
     dir: PathBuf,
     mode: u32,
     uuid: String,
 }
 
-/// While this lives no other process opens or removes the run directory.
-pub struct RunLock(#[expect(dead_code, reason = "held for its lock")] OwnedFd);
+/// While this lives no other process opens or removes the run directory. One that was made just now goes with it, unless [`RunLock::keep`] is called: a pool that
+/// can't be opened leaves nothing behind.
+pub struct RunLock {
+    _file: OwnedFd,
+    made: Option<RunDir>,
+}
+
+impl RunLock {
+    /// The pool is open: the run directory stays.
+    pub fn keep(&mut self) {
+        self.made = None;
+    }
+}
+
+impl Drop for RunLock {
+    fn drop(&mut self) {
+        if let Some(run) = self.made.take() {
+            let _ = run.remove();
+        }
+    }
+}
 
 impl RunDir {
     /// The run directory of `pool`, made if missing, and its lock.
@@ -39,10 +59,14 @@ impl RunDir {
         // Whoever may write the pool may use its shared memory.
         let mode = shared_mode(pool.dir())?;
         let run = RunDir { dir, mode, uuid };
+        let mut made = false;
         loop {
             let dir_mode = Mode::from_raw_mode(mode | (mode & 0o444) >> 2);
             match rustix::fs::mkdir(&run.dir, dir_mode) {
-                Ok(()) => rustix::fs::chmod(&run.dir, dir_mode).map_err(Error::io("chmod the run directory"))?,
+                Ok(()) => {
+                    made = true;
+                    rustix::fs::chmod(&run.dir, dir_mode).map_err(Error::io("chmod the run directory"))?;
+                }
                 Err(rustix::io::Errno::EXIST) => {}
                 Err(e) => return Err(Error::Io("make the run directory in /dev/shm", e.raw_os_error())),
             }
@@ -50,7 +74,9 @@ impl RunDir {
             rustix::fs::flock(&lock, FlockOperation::LockExclusive).map_err(Error::io("lock the run directory"))?;
             // `flac stop` may have removed it while we waited.
             if rustix::fs::fstat(&lock).map_err(Error::io("look at the run lock"))?.st_nlink > 0 {
-                return Ok((run, RunLock(lock)));
+                // Another process may have been faster, and found it empty.
+                let made = (made && !run.dir.join("control").exists()).then(|| run.clone());
+                return Ok((run, RunLock { _file: lock, made }));
             }
         }
     }

@@ -11,6 +11,7 @@ use super::model::{Step, Tree};
 use super::work::{Work, open};
 use crate::error::{Error, Result};
 use crate::fs::names::Name;
+use crate::media::Pool;
 use crate::media::create::Geometry;
 use crate::media::layout::{self, BLOCK_HEADER, HEADER, LOG_HEADER_COPY, LOG_START, RecordHeader, SUPERBLOCK_COPY};
 use crate::media::sim::Random;
@@ -172,7 +173,10 @@ fn outcome(dir: &Path, steps: &[Step], sealed: bool) -> std::result::Result<Opti
     let _ = crate::metalog::Meta::verify(dir);
     let fs = match open(dir) {
         Ok(fs) => fs,
-        Err(e) => return line(e),
+        Err(e) => {
+            let run = Pool::open(dir).map(|pool| Path::new("/dev/shm").join(format!("flac-{}", pool.uuid_hex())));
+            return if run.is_ok_and(|run| run.exists()) { Err("a refused pool leaves a run directory".into()) } else { line(e) };
+        }
     };
     let sight = match look(&fs) {
         Ok(sight) => sight,
