@@ -47,6 +47,11 @@ impl Logs {
         if pool.medium() != Medium::Block {
             return Self::open(pool, kv_dir);
         }
+        if end.tail > pool.log_bytes() {
+            return Err(Error::Corrupt(
+                "the pool's checkpoint is damaged (it names a place outside the log): restore the pool from a copy".into(),
+            ));
+        }
         for slot in 0..2 {
             LogMap::make_image(&log_path(kv_dir, slot), pool.log_bytes())?;
         }
