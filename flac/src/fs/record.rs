@@ -19,7 +19,7 @@ use super::attr::{Attr, Time};
 use crate::error::{Error, Result};
 use crate::kv::{Pair, ReadTxn, Scan};
 use crate::metalog::MetaTxn;
-use crate::units::{Ino, PageNo, PoolFrame};
+use crate::units::{Ino, PAGE, PageNo, PoolFrame};
 
 /// Bytes of an inode record.
 pub const INODE_LEN: usize = 96;
@@ -28,6 +28,8 @@ pub const EXTENT_PAGES: usize = 64;
 /// Bytes of one page in an extent record.
 const ENTRY: usize = 8;
 const VERSION: u8 = 1;
+/// The largest size a file can have, as on every file system of Linux.
+const SIZE_MAX: u64 = i64::MAX as u64;
 /// The longest file name, as `NAME_MAX`.
 pub const NAME_MAX: usize = 255;
 
@@ -102,10 +104,11 @@ pub fn extent_key(ino: Ino, page: PageNo) -> [u8; 17] {
     key[9..].copy_from_slice(&(page.get() / EXTENT_PAGES as u64).to_be_bytes());
     key
 }
-/// The first page of the chunk whose extents have the key `key`.
+/// The first page of the chunk whose extents have the key `key`. Every byte of the chunk has an offset that a file can have.
 pub fn extent_start(key: &[u8]) -> Result<PageNo> {
-    match key.last_chunk() {
-        Some(chunk) if key.len() == 17 => Ok(PageNo::new(u64::from_be_bytes(*chunk) * EXTENT_PAGES as u64)),
+    let chunk = key.last_chunk().filter(|_| key.len() == 17).map(|chunk| u64::from_be_bytes(*chunk));
+    match chunk {
+        Some(chunk) if chunk <= (SIZE_MAX / PAGE as u64) / EXTENT_PAGES as u64 => Ok(PageNo::new(chunk * EXTENT_PAGES as u64)),
         _ => Err(bad("the key of an extent record")),
     }
 }
@@ -238,6 +241,9 @@ impl Inode {
             ctime: time(68),
             btime: time(80),
         };
+        if attr.size > SIZE_MAX {
+            return Err(bad("the size in an inode record"));
+        }
         Ok(Self { attr, flags: v[1] })
     }
 
@@ -309,7 +315,7 @@ pub fn key_name<'k>((key, _): &Pair<'k>) -> &'k [u8] {
 }
 
 fn bad(what: &str) -> Error {
-    Error::Corrupt(format!("{what} of the metadata has a wrong length or version: run `flac fsck`"))
+    Error::Corrupt(format!("{what} of the metadata has a wrong length, version or number: run `flac fsck`"))
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
@@ -324,26 +330,41 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 mod tests {
     use super::*;
 
-    #[test]
-    fn an_inode_record_decodes_to_what_was_encoded() {
+    fn attr() -> Attr {
         let time = |sec| Time { sec, nsec: 999_999_999 };
-        let attr = Attr {
+        Attr {
             ino: Ino::new(7),
             mode: libc::S_IFREG | 0o4755,
             uid: 1,
             gid: u32::MAX - 1,
             nlink: 3,
-            size: u64::MAX - 5,
+            size: i64::MAX as u64,
             pages: 1 << 40,
             rdev: 0x0103,
             atime: time(-1),
             mtime: time(i64::MAX),
             ctime: time(0),
             btime: time(i64::MIN),
-        };
-        let inode = Inode { attr, flags: XATTRS };
-        assert_eq!(Inode::decode(attr.ino, &inode.encode()), Ok(inode));
-        assert!(Inode::decode(attr.ino, &inode.encode()[1..]).is_err());
+        }
+    }
+
+    #[test]
+    fn an_inode_record_decodes_to_what_was_encoded() {
+        let inode = Inode { attr: attr(), flags: XATTRS };
+        assert_eq!(Inode::decode(inode.attr.ino, &inode.encode()), Ok(inode));
+        assert!(Inode::decode(inode.attr.ino, &inode.encode()[1..]).is_err());
+    }
+
+    #[test]
+    fn numbers_that_no_file_has_are_damage() {
+        let attr = Attr { size: 1 << 63, ..attr() };
+        assert!(Inode::decode(attr.ino, &Inode { attr, flags: 0 }.encode()).is_err());
+        let mut key = extent_key(Ino::new(1), PageNo::of(i64::MAX as u64));
+        assert!(extent_start(&key).is_ok());
+        key[9] = 0x80;
+        assert!(extent_start(&key).is_err());
+        key[9] = 0x01;
+        assert!(extent_start(&key).is_err());
     }
 
     #[test]
