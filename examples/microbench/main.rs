@@ -1,6 +1,6 @@
 //! FLAC against tmpfs and disk, one operation at a time, in interleaved rounds.
 //!
-//! `cargo run --release --example microbench -- --preset issue2 --out results`
+//! `cargo run --release --example microbench -- --preset targets --out target/bench`
 //! `cargo run --release --example microbench -- --io read --sizes 4K,2M --touch none,page,all`
 //! `cargo run --release --example microbench -- --test`
 
@@ -9,10 +9,10 @@ mod options;
 mod preset;
 mod report;
 mod row;
-mod system;
 mod worker;
 
 use clap::Parser;
+use flac_harness::{Arena, Results, commit, today};
 use options::{Command, Options};
 use std::process::ExitCode;
 
@@ -32,24 +32,30 @@ fn main() -> ExitCode {
     }
 }
 
-/// Measures what was asked for; false where a target was missed or a result was wrong.
+/// Measures what was asked for; false where a result was wrong.
 fn drive(options: &Options) -> Result<bool, String> {
     let plan = preset::plan(options);
-    let bench = system::Bench::prepare(options)?;
-    let mut results = Vec::new();
-    println!("{}", report::heading());
-    for (row, target) in plan {
-        let result = measure::measure(&bench, options, row, target);
-        print!("{}", report::line(&result));
-        results.push(result);
+    let arena = Arena::prepare(&options.arena, if options.test { 512 << 20 } else { 8 << 30 })?;
+    let mut results = options.out.as_deref().map_or(Ok(Results::default()), Results::open)?;
+    let (date, commit) = (today(), commit());
+    let (mut met, mut missed, mut errors) = (0, 0, 0);
+    println!("{}", report::heading(arena.frames()));
+    for (row, targets) in plan {
+        let mut entry = measure::measure(&arena, options, &row, targets);
+        (entry.date, entry.commit) = (date.clone(), commit.clone());
+        print!("{}", report::line(&entry));
+        entry.errors.iter().for_each(|error| println!("    error: {error}"));
+        errors += entry.errors.len();
+        match entry.passed() {
+            Some(true) => met += 1,
+            Some(false) => missed += 1,
+            None => {}
+        }
+        results.add(entry);
+        if let Some(directory) = &options.out {
+            results.write(directory)?;
+        }
     }
-    if let Some(directory) = &options.out {
-        report::write(directory, &results).map_err(|error| format!("{}: {error}", directory.display()))?;
-    }
-    let passed = results.iter().filter(|result| result.passed() == Some(true)).count();
-    let failed = results.iter().filter(|result| result.passed() == Some(false)).count();
-    let broken: Vec<&String> = results.iter().flat_map(|result| &result.errors).collect();
-    broken.iter().for_each(|error| println!("error: {error}"));
-    println!("{passed} targets met, {failed} missed, {} errors", broken.len());
-    Ok(failed == 0 && broken.is_empty())
+    println!("{met} rows met their targets, {missed} missed one, {errors} errors");
+    Ok(errors == 0)
 }

@@ -1,96 +1,140 @@
-//! One row on all its systems: a worker process each, a round each in turn.
+//! One row on all its systems: worker processes each, a round each in turn.
 
 use crate::options::Options;
-use crate::preset::Target;
-use crate::row::Row;
-use crate::system::{Bench, System};
+use crate::row::{Io, Row, Source};
+use flac_harness::{Arena, Entry, Limit, Sample, System, Target};
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What came out for one row.
-pub struct Outcome {
-    pub row: Row,
-    pub target: Option<Target>,
-    /// Nanoseconds per operation, round by round.
-    pub times: Vec<(System, Vec<f64>)>,
-    /// Workers that failed or computed something wrong.
-    pub errors: Vec<String>,
+/// How a worker does its row.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Way {
+    /// By system calls on this system.
+    Files(System),
+    /// No file system: copying between the buffer and a warm mapping.
+    Copy,
+    /// No file system: mapping over the buffer.
+    Show,
 }
 
-impl Outcome {
-    /// The median of a system, in nanoseconds per operation.
-    pub fn median(&self, system: System) -> Option<f64> {
-        let (_, rounds) = self.times.iter().find(|(known, _)| *known == system)?;
-        let mut sorted = rounds.clone();
-        sorted.sort_by(f64::total_cmp);
-        match sorted.len() {
-            0 => None,
-            odd if odd % 2 == 1 => Some(sorted[odd / 2]),
-            even => Some(f64::midpoint(sorted[even / 2 - 1], sorted[even / 2])),
+impl Way {
+    fn name(self) -> &'static str {
+        match self {
+            Way::Files(system) => system.name(),
+            Way::Copy => "copy",
+            Way::Show => "show",
         }
     }
-
-    /// How many times faster FLAC is than `system`.
-    pub fn speedup(&self, system: System) -> Option<f64> {
-        Some(self.median(system)? / self.median(System::Flac)?)
-    }
-
-    /// Whether the target is met; `None` where there is none. A row without a FLAC time misses its target.
-    pub fn passed(&self) -> Option<bool> {
-        self.target.map(|target| target.is_met_by(self).unwrap_or(false))
-    }
 }
 
-struct Worker {
-    system: System,
-    child: Child,
-    orders: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
+/// The workers of a row on one system, one for each process.
+struct Lane {
+    way: Way,
+    workers: Vec<Worker>,
     rounds: Vec<f64>,
 }
 
+struct Worker {
+    child: Child,
+    orders: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+}
+
 /// Measures one row.
-pub fn measure(bench: &Bench, options: &Options, row: Row, target: Option<Target>) -> Outcome {
-    let mut outcome = Outcome { row, target, times: Vec::new(), errors: Vec::new() };
-    let mut workers = Vec::new();
-    for system in bench.systems(&outcome.row) {
-        match start(bench, options, &outcome.row, system) {
-            Ok(worker) => workers.push(worker),
-            Err(message) => outcome.errors.push(fault(&outcome.row, system, &message)),
+pub fn measure(arena: &Arena, options: &Options, row: &Row, targets: Vec<Target>) -> Entry {
+    let mut entry = empty(arena, row, targets);
+    let mut lanes = Vec::new();
+    for way in ways(arena, row, &mut entry) {
+        let started: Result<Vec<Worker>, String> = (0..row.processes.max(1)).map(|_| start(arena, options, row, way)).collect();
+        match started {
+            Ok(workers) => lanes.push(Lane { way, workers, rounds: Vec::new() }),
+            Err(message) => entry.errors.push(fault(row, way, &message)),
         }
     }
     let rounds = if options.test { 1 } else { options.rounds.max(1) };
     for _ in 0..rounds {
-        workers.retain_mut(|worker| match worker.round() {
+        lanes.retain_mut(|lane| match lane.round() {
             Ok(()) => true,
             Err(message) => {
-                outcome.errors.push(fault(&outcome.row, worker.system, &message));
-                worker.end();
+                entry.errors.push(fault(row, lane.way, &message));
+                lane.workers.iter_mut().for_each(|worker| drop(worker.end()));
                 false
             }
         });
     }
-    for mut worker in workers {
-        match worker.finish() {
-            Ok(()) => outcome.times.push((worker.system, worker.rounds)),
-            Err(message) => outcome.errors.push(fault(&outcome.row, worker.system, &message)),
+    let mut limits = Vec::new();
+    for mut lane in lanes {
+        match lane.workers.iter_mut().try_for_each(Worker::finish) {
+            Ok(()) => match lane.way {
+                Way::Files(system) => drop(entry.systems.insert(system, Sample::of(lane.rounds))),
+                way => limits.push((Sample::of(lane.rounds).median, way)),
+            },
+            Err(message) => entry.errors.push(fault(row, lane.way, &message)),
         }
     }
-    outcome
+    limits.sort_by(|one, other| one.0.total_cmp(&other.0));
+    entry.limit = limits.first().map(|(value, way)| limit(*value, *way));
+    entry
 }
 
-fn fault(row: &Row, system: System, message: &str) -> String {
-    format!("{} on {}: {message}", row.name(), system.name())
+fn empty(arena: &Arena, row: &Row, targets: Vec<Target>) -> Entry {
+    Entry {
+        group: "micro".to_owned(),
+        row: row.name(),
+        frames: arena.frames().name().to_owned(),
+        unit: "ns".to_owned(),
+        bytes: row.moves_bytes().then_some(row.size as u64),
+        parameters: row.parameters(),
+        date: String::new(),
+        commit: String::new(),
+        systems: BTreeMap::new(),
+        targets,
+        limit: None,
+        skipped: BTreeMap::new(),
+        errors: Vec::new(),
+    }
+}
+
+fn limit(value: f64, way: Way) -> Limit {
+    let why = match way {
+        Way::Show => "mapping the pages over the buffer and touching them, with no file system around it",
+        _ => "copying between the buffer and a warm mapping of 2 MiB pages, with no file system around it",
+    };
+    Limit { value, why: why.to_owned() }
+}
+
+/// What takes part in a row, FLAC first.
+fn ways(arena: &Arena, row: &Row, entry: &mut Entry) -> Vec<Way> {
+    if row.io == Io::True {
+        return [System::Flac, System::Preload, System::Tmpfs].map(Way::Files).to_vec();
+    }
+    let mut ways = Vec::new();
+    for system in [System::Flac, System::Tmpfs, System::Huge, System::Disk] {
+        match arena.directory(system) {
+            Ok(_) => ways.push(Way::Files(system)),
+            Err(why) => drop(entry.skipped.insert(system, why)),
+        }
+    }
+    // A mapping of another kind of pages would not be the limit of this machine.
+    if row.is_transfer() && !row.fsync && arena.directory(System::Huge).is_ok() {
+        ways.push(Way::Copy);
+        if row.io == Io::Read && row.size.is_multiple_of(4096) && row.buffer != Source::Cold {
+            ways.push(Way::Show);
+        }
+    }
+    ways
+}
+
+fn fault(row: &Row, way: Way, message: &str) -> String {
+    format!("{} on {}: {message}", row.name(), way.name())
 }
 
 /// Starts a worker and waits until it has made and verified its files.
-fn start(bench: &Bench, options: &Options, row: &Row, system: System) -> Result<Worker, String> {
-    static STARTED: AtomicUsize = AtomicUsize::new(0);
-    let number = STARTED.fetch_add(1, Ordering::Relaxed);
-    let mut command = bench.worker(system, row, number);
-    let budget = if options.test { 2 } else { options.budget };
-    command.arg(format!("--budget={budget}"));
+fn start(arena: &Arena, options: &Options, row: &Row, way: Way) -> Result<Worker, String> {
+    let mut command = command(arena, row, way)?;
+    command.arg(format!("--budget={}", if options.test { 2 } else { options.budget }));
     if options.test {
         command.arg("--small");
     }
@@ -98,7 +142,7 @@ fn start(bench: &Bench, options: &Options, row: &Row, system: System) -> Result<
     let mut child = command.spawn().map_err(|error| error.to_string())?;
     let orders = child.stdin.take();
     let answers = BufReader::new(child.stdout.take().ok_or("no output")?);
-    let mut worker = Worker { system, child, orders, answers, rounds: Vec::new() };
+    let mut worker = Worker { child, orders, answers };
     match worker.answer() {
         Ok(line) if line == "ready" => Ok(worker),
         Ok(line) => {
@@ -109,13 +153,51 @@ fn start(bench: &Bench, options: &Options, row: &Row, system: System) -> Result<
     }
 }
 
-impl Worker {
+fn command(arena: &Arena, row: &Row, way: Way) -> Result<Command, String> {
+    static STARTED: AtomicUsize = AtomicUsize::new(0);
+    let number = STARTED.fetch_add(1, Ordering::Relaxed);
+    let mut command = Command::new(std::env::current_exe().expect("the path of this program"));
+    command.arg("worker").args(row.arguments());
+    let system = match way {
+        Way::Files(system) => system,
+        Way::Copy | Way::Show => {
+            command.arg(format!("--limit={}", way.name()));
+            System::Huge
+        }
+    };
+    let variables = arena.variables(system);
+    let mut parent = arena.directory(system)?;
+    if row.io == Io::True {
+        parent = arena.directory(System::Tmpfs)?;
+        command.args(variables.iter().map(|(name, value)| format!("--child-env={name}={value}")));
+    } else {
+        command.envs(variables);
+        if system.is_flac() {
+            command.arg("--kernel").arg(arena.kernel_root());
+        }
+    }
+    command.arg("--dir").arg(parent.join(format!("row-{number}-{}", way.name())));
+    Ok(command)
+}
+
+impl Lane {
+    /// A round of all processes at once: their rates add up.
     fn round(&mut self) -> Result<(), String> {
-        let orders = self.orders.as_mut().ok_or("no input")?;
-        orders.write_all(b"go\n").map_err(|error| error.to_string())?;
-        let line = self.answer()?;
-        self.rounds.push(line.parse().map_err(|_| line)?);
+        self.workers.iter_mut().try_for_each(Worker::go)?;
+        let mut rate = 0.0;
+        for worker in &mut self.workers {
+            let line = worker.answer()?;
+            rate += 1.0 / line.parse::<f64>().map_err(|_| line)?;
+        }
+        self.rounds.push(1.0 / rate);
         Ok(())
+    }
+}
+
+impl Worker {
+    fn go(&mut self) -> Result<(), String> {
+        let orders = self.orders.as_mut().ok_or("no input")?;
+        orders.write_all(b"go\n").map_err(|error| error.to_string())
     }
 
     /// The next line of the worker; its end is an error.

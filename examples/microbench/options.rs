@@ -2,6 +2,7 @@
 
 use crate::row::{Io, Pattern, Row, Source, Touch};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use flac_harness::ArenaOptions;
 use std::path::PathBuf;
 
 /// Times file operations on FLAC, tmpfs and a disk, in interleaved rounds, and prints medians and ratios.
@@ -13,6 +14,9 @@ pub struct Options {
     /// Measure a fixed set of rows with their targets instead of the product of the options below.
     #[arg(long)]
     pub preset: Option<Preset>,
+    /// Only rows whose name contains one of these.
+    #[arg(long, value_delimiter = ',')]
+    pub only: Vec<String>,
     /// Operations to measure.
     #[arg(long, value_delimiter = ',', default_value = "read")]
     pub io: Vec<Io>,
@@ -22,7 +26,7 @@ pub struct Options {
     /// The order of the offsets.
     #[arg(long, value_delimiter = ',', default_value = "sequential")]
     pub pattern: Vec<Pattern>,
-    /// Whether the program uses one warm buffer, or new memory each time.
+    /// Whether the program uses one warm buffer, new memory each time, or many buffers in turn.
     #[arg(long, value_delimiter = ',', default_value = "warm")]
     pub buffer: Vec<Source>,
     /// What the program looks at after a read, or changes before a write.
@@ -31,6 +35,12 @@ pub struct Options {
     /// Threads, each on a file of its own.
     #[arg(long, value_delimiter = ',', default_value = "1")]
     pub threads: Vec<usize>,
+    /// Processes, each with so many threads.
+    #[arg(long, value_delimiter = ',', default_value = "1")]
+    pub processes: Vec<usize>,
+    /// Let another thread of the process compute all the time.
+    #[arg(long)]
+    pub busy: bool,
     /// Call fsync after each write.
     #[arg(long)]
     pub fsync: bool,
@@ -43,28 +53,29 @@ pub struct Options {
     /// Verify every kind of row with short runs, in less than 10 s.
     #[arg(long)]
     pub test: bool,
-    /// Write results.json and results.csv here.
+    /// Add the rows to results.json and results.csv in this directory.
     #[arg(long)]
     pub out: Option<PathBuf>,
-    /// A directory on the disk to compare with; the pool is made here too. Default: the target directory.
-    #[arg(long)]
-    pub disk: Option<PathBuf>,
-    /// A directory on a tmpfs with huge pages to compare with. Default: as root, one is mounted privately.
-    #[arg(long)]
-    pub huge: Option<PathBuf>,
-    /// Leave the tmpfs with huge pages out.
-    #[arg(long)]
-    pub no_huge: bool,
-    /// The preload library. Default: build the one of this profile.
-    #[arg(long)]
-    pub shim: Option<PathBuf>,
+    #[command(flatten)]
+    pub arena: ArenaOptions,
 }
 
 /// Fixed sets of rows.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Preset {
-    /// The speed targets of the first milestone.
-    Issue2,
+    /// What FLAC promises.
+    Targets,
+    /// Sizes, patterns, buffers and threads, for the charts.
+    Matrix,
+}
+
+/// Ways to move bytes without a file system.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Without {
+    /// Copy between the buffer and a warm mapping.
+    Copy,
+    /// Map over the buffer.
+    Show,
 }
 
 /// What this program does when it executes itself.
@@ -89,9 +100,9 @@ pub struct Task {
     /// Keep files small, because only the results matter.
     #[arg(long)]
     pub small: bool,
-    /// Mount a private tmpfs with huge pages over the directory first.
+    /// Move the bytes without a file system, to see what that must cost.
     #[arg(long)]
-    pub mount_huge: bool,
+    pub limit: Option<Without>,
     /// Device and inode of the directory as the kernel sees it; refuse to work where they are what we see.
     #[arg(long)]
     pub kernel: Option<String>,

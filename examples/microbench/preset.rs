@@ -1,77 +1,101 @@
 //! Which rows to measure, and the targets that go with them.
 
-use crate::measure::Outcome;
 use crate::options::{Options, Preset};
 use crate::row::{Io, Pattern, Row, Source, Touch};
-use crate::system::System;
+use flac_harness::{System, Target};
 
-/// What a row must reach.
-#[derive(Clone, Copy)]
-pub enum Target {
-    /// FLAC is so many times as fast as the other one.
-    Times(f64, System),
-    /// Starting a program costs at most so many nanoseconds more on FLAC than without it.
-    AddsAtMost(f64),
-    /// The preload library alone makes starting a program at most so many times as long.
-    PreloadWithin(f64),
-}
-
-impl Target {
-    /// Whether it is met; `None` where something was not measured.
-    pub fn is_met_by(self, outcome: &Outcome) -> Option<bool> {
-        Some(match self {
-            Target::Times(factor, other) => outcome.speedup(other)? >= factor,
-            Target::AddsAtMost(nanoseconds) => outcome.median(System::Flac)? - outcome.median(System::Tmpfs)? <= nanoseconds,
-            Target::PreloadWithin(factor) => outcome.median(System::Preload)? <= factor * outcome.median(System::Tmpfs)?,
-        })
-    }
-
-    /// Its text in tables.
-    pub fn name(self) -> String {
-        match self {
-            Target::Times(factor, other) => format!(">= {factor}x {}", other.name()),
-            Target::AddsAtMost(nanoseconds) => format!("adds <= {} ms", nanoseconds / 1e6),
-            Target::PreloadWithin(factor) => format!("preload <= {factor}x"),
-        }
-    }
-}
-
-type Plan = Vec<(Row, Option<Target>)>;
+type Plan = Vec<(Row, Vec<Target>)>;
 
 /// The rows of this run.
 pub fn plan(options: &Options) -> Plan {
-    match options.preset {
+    let mut rows = match options.preset {
         _ if options.test => trial(),
-        Some(Preset::Issue2) => issue2(),
+        Some(Preset::Targets) => targets(),
+        Some(Preset::Matrix) => matrix(),
         None => product(options),
-    }
+    };
+    rows.retain(|(row, _)| options.only.is_empty() || options.only.iter().any(|part| row.name().contains(part.as_str())));
+    rows
 }
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
+const SIZES: [usize; 9] = [64, KIB, 4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB, 2 * MIB, 8 * MIB, 64 * MIB];
 
-fn issue2() -> Plan {
-    let tmpfs = |factor| Some(Target::Times(factor, System::Tmpfs));
-    let touching = |touch| Row { touch, ..Row::new(Io::Read, 2 * MIB) };
+/// So many times as fast as tmpfs, and never slower than either.
+fn tmpfs(times: f64) -> Vec<Target> {
+    vec![Target { times, system: System::Tmpfs }, Target { times: 0.95, system: System::Huge }]
+}
+
+fn huge(mut targets: Vec<Target>, times: f64) -> Vec<Target> {
+    targets[1].times = times;
+    targets
+}
+
+/// What FLAC promises.
+fn targets() -> Plan {
+    let read = |size, touch| Row { touch, ..Row::new(Io::Read, size) };
     let mut rows = vec![
-        (Row::new(Io::Read, 64), tmpfs(5.0)),
-        (Row::new(Io::Read, 4 * KIB), tmpfs(2.0)),
-        (touching(Touch::None), tmpfs(0.95)),
-        (touching(Touch::Page), tmpfs(4.0)),
-        (touching(Touch::All), tmpfs(0.95)),
-        (Row::new(Io::Cp, 500 * MIB), tmpfs(20.0)),
+        (read(64, Touch::None), tmpfs(10.0)),
+        (read(4 * KIB, Touch::None), tmpfs(2.5)),
+        (read(64 * KIB, Touch::None), tmpfs(1.4)),
+        (read(64 * KIB, Touch::All), tmpfs(0.95)),
+        (read(96 * KIB, Touch::All), tmpfs(0.95)),
+        (read(2 * MIB, Touch::None), tmpfs(20.0)),
+        (read(2 * MIB, Touch::Page), huge(tmpfs(6.0), 4.0)),
+        (read(2 * MIB, Touch::All), tmpfs(1.3)),
+        (Row { buffer: Source::Fresh, ..read(1024 * MIB, Touch::All) }, huge(tmpfs(10.0), 8.0)),
+        (Row::new(Io::Overwrite, 64), tmpfs(10.0)),
+        (Row::new(Io::Overwrite, 4 * KIB), tmpfs(2.5)),
+        (Row::new(Io::Overwrite, 64 * KIB), tmpfs(1.4)),
+        (Row::new(Io::Overwrite, 2 * MIB), tmpfs(1.8)),
+        (Row::new(Io::Pristine, 2 * MIB), tmpfs(20.0)),
     ];
-    for io in [Io::Overwrite, Io::Append] {
-        rows.push((Row::new(io, 64), None));
-        rows.push((Row::new(io, 4 * KIB), tmpfs(1.5)));
-        rows.push((Row::new(io, 2 * MIB), tmpfs(1.5)));
-    }
-    rows.push((Row::new(Io::True, 1), Some(Target::PreloadWithin(1.02))));
-    rows.push((Row::new(Io::True, 1), Some(Target::AddsAtMost(300_000.0))));
+    rows.extend([64, 4 * KIB, 64 * KIB, 2 * MIB].map(|size| (Row::new(Io::Append, size), tmpfs(0.95))));
+    rows.extend([4 * KIB, 2 * MIB].map(|size| (Row { touch: Touch::Page, ..Row::new(Io::Rw, size) }, tmpfs(0.95))));
+    rows.extend(beside_others());
     let durable = Row { fsync: true, ..Row::new(Io::Append, 4 * KIB) };
-    rows.push((durable, Some(Target::Times(1.0, System::Disk))));
-    rows.extend([Io::Open, Io::Stat, Io::Create, Io::Unlink].map(|io| (Row::new(io, 1), None)));
+    rows.push((durable, vec![Target { times: 10.0, system: System::Disk }]));
+    rows.extend([Io::Create, Io::Stat, Io::Unlink].map(|io| (Row::new(io, 1), tmpfs(2.0))));
+    let others = [Io::Open, Io::Rename, Io::Readdir, Io::StatTree, Io::RemoveTree];
+    rows.extend(others.map(|io| (Row::new(io, 1), tmpfs(1.0))));
+    rows.push((Row::new(Io::True, 1), Vec::new()));
     rows
+}
+
+/// Threads, processes, and a second busy thread: an attach must then tell the other core.
+fn beside_others() -> Plan {
+    let mut rows = Vec::new();
+    for (io, touch) in [(Io::Read, Touch::None), (Io::Read, Touch::Page), (Io::Overwrite, Touch::None)] {
+        let row = |size| Row { touch, ..Row::new(io, size) };
+        rows.push(Row { busy: true, ..row(2 * MIB) });
+        rows.push(Row { threads: 2, ..row(2 * MIB) });
+        rows.push(Row { processes: 2, ..row(2 * MIB) });
+    }
+    rows.push(Row { busy: true, ..Row::new(Io::Read, 64 * KIB) });
+    rows.push(Row { processes: 2, ..Row::new(Io::Read, 4 * KIB) });
+    rows.push(Row { processes: 2, ..Row::new(Io::Overwrite, 4 * KIB) });
+    rows.into_iter().map(|row| (row, tmpfs(0.95))).collect()
+}
+
+/// What the charts show: sizes and threads.
+fn matrix() -> Plan {
+    let mut rows = Vec::new();
+    for size in SIZES {
+        rows.extend([Touch::None, Touch::Page, Touch::All].map(|touch| Row { touch, ..Row::new(Io::Read, size) }));
+        rows.extend([Io::Overwrite, Io::Append].map(|io| Row::new(io, size)));
+        rows.push(Row { pattern: Pattern::Random, ..Row::new(Io::Read, size) });
+        rows.push(Row { pattern: Pattern::Random, ..Row::new(Io::Overwrite, size) });
+        rows.extend([Source::Fresh, Source::Cold].map(|buffer| Row { buffer, touch: Touch::All, ..Row::new(Io::Read, size) }));
+        rows.push(Row { buffer: Source::Cold, ..Row::new(Io::Overwrite, size) });
+        rows.push(Row { touch: Touch::Page, ..Row::new(Io::Rw, size) });
+    }
+    for io in [Io::Read, Io::Overwrite] {
+        rows.extend([2, 4, 8].map(|threads| Row { threads, ..Row::new(io, 4 * KIB) }));
+        rows.extend([2, 4].map(|threads| Row { threads, touch: Touch::Page, ..Row::new(io, 2 * MIB) }));
+        rows.extend([2, 4].map(|processes| Row { processes, ..Row::new(io, 4 * KIB) }));
+    }
+    rows.into_iter().map(|row| (row, tmpfs(0.95))).collect()
 }
 
 /// Each kind of operation once, and each parameter off its usual value once.
@@ -82,13 +106,15 @@ fn trial() -> Plan {
         let page = Touch::Page;
         rows.push(Row { pattern: Pattern::Random, touch: page, ..Row::new(io, 64 * KIB) });
         rows.push(Row { buffer: Source::Fresh, touch: Touch::All, ..Row::new(io, 2 * MIB) });
-        rows.push(Row { threads: 2, ..Row::new(io, 4 * KIB) });
+        rows.push(Row { buffer: Source::Cold, busy: true, ..Row::new(io, 256 * KIB) });
+        rows.push(Row { threads: 2, processes: 2, ..Row::new(io, 4 * KIB) });
     }
+    rows.push(Row::new(Io::Pristine, 2 * MIB));
     rows.push(Row { fsync: true, ..Row::new(Io::Append, 4 * KIB) });
-    let others = [Io::Open, Io::Stat, Io::Create, Io::Unlink, Io::True];
+    let others = [Io::Open, Io::Stat, Io::Create, Io::Unlink, Io::Rename, Io::Readdir, Io::StatTree, Io::RemoveTree, Io::True];
     rows.extend(others.map(|io| Row::new(io, 1)));
     rows.push(Row::new(Io::Cp, 4 * MIB));
-    rows.into_iter().map(|row| (row, None)).collect()
+    rows.into_iter().map(|row| (row, Vec::new())).collect()
 }
 
 fn product(options: &Options) -> Plan {
@@ -98,14 +124,14 @@ fn product(options: &Options) -> Plan {
             for &pattern in &options.pattern {
                 for &buffer in &options.buffer {
                     for &touch in &options.touch {
-                        for &threads in &options.threads {
-                            let fsync = options.fsync;
-                            rows.push(Row { io, size, pattern, buffer, touch, threads, fsync });
+                        for (&threads, &processes) in options.threads.iter().flat_map(|t| options.processes.iter().map(move |p| (t, p))) {
+                            let (fsync, busy) = (options.fsync, options.busy);
+                            rows.push(Row { io, size, pattern, buffer, touch, threads, processes, busy, fsync });
                         }
                     }
                 }
             }
         }
     }
-    rows.into_iter().map(|row| (row, None)).collect()
+    rows.into_iter().map(|row| (row, Vec::new())).collect()
 }

@@ -1,6 +1,7 @@
 //! What is measured: one kind of operation with its parameters.
 
 use clap::{Args, ValueEnum};
+use std::collections::BTreeMap;
 
 /// A kind of operation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -9,6 +10,8 @@ pub enum Io {
     Read,
     /// Write over what is there.
     Overwrite,
+    /// Write a buffer that a read filled and nobody changed over what is there.
+    Pristine,
     /// Write at the end, with O_APPEND.
     Append,
     /// Read, then write the same place.
@@ -21,6 +24,14 @@ pub enum Io {
     Create,
     /// Remove an empty file.
     Unlink,
+    /// Give a file another name in its directory.
+    Rename,
+    /// List a directory of 10,000 names.
+    Readdir,
+    /// Look up all files of a tree of 10,000.
+    StatTree,
+    /// Remove a tree of 1,000 empty files.
+    RemoveTree,
     /// Copy a file with the real cp.
     Cp,
     /// Start `true` and wait for its end.
@@ -43,6 +54,8 @@ pub enum Source {
     Warm,
     /// New memory for every operation.
     Fresh,
+    /// In turn buffers of 256 MiB in all, touched before, but no longer in the processor's caches.
+    Cold,
 }
 
 /// What the program does with the bytes.
@@ -72,6 +85,11 @@ pub struct Row {
     pub touch: Touch,
     #[arg(long, default_value_t = 1)]
     pub threads: usize,
+    #[arg(long, default_value_t = 1)]
+    pub processes: usize,
+    /// Another thread of the process computes all the time.
+    #[arg(long)]
+    pub busy: bool,
     #[arg(long)]
     pub fsync: bool,
 }
@@ -84,7 +102,7 @@ impl Row {
     /// A row with the usual parameters.
     pub fn new(io: Io, size: usize) -> Row {
         let (pattern, buffer, touch) = (Pattern::Sequential, Source::Warm, Touch::None);
-        Row { io, size, pattern, buffer, touch, threads: 1, fsync: false }
+        Row { io, size, pattern, buffer, touch, threads: 1, processes: 1, busy: false, fsync: false }
     }
 
     /// The options that make a worker measure this row.
@@ -97,15 +115,35 @@ impl Row {
             format!("--touch={}", word(self.touch)),
             format!("--threads={}", self.threads),
         ];
-        if self.fsync {
-            arguments.push("--fsync".to_owned());
-        }
+        arguments.extend(self.busy.then(|| "--busy".to_owned()));
+        arguments.extend(self.fsync.then(|| "--fsync".to_owned()));
         arguments
+    }
+
+    /// The same for charts, by name.
+    pub fn parameters(&self) -> BTreeMap<String, String> {
+        let pairs = [
+            ("io", word(self.io)),
+            ("bytes", self.size.to_string()),
+            ("pattern", word(self.pattern)),
+            ("buffer", word(self.buffer)),
+            ("touch", word(self.touch)),
+            ("threads", self.threads.to_string()),
+            ("processes", self.processes.to_string()),
+            ("busy", self.busy.to_string()),
+            ("fsync", self.fsync.to_string()),
+        ];
+        pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    /// Whether it is one operation on bytes of a file, in the worker itself.
+    pub fn is_transfer(&self) -> bool {
+        matches!(self.io, Io::Read | Io::Overwrite | Io::Pristine | Io::Append | Io::Rw)
     }
 
     /// Whether bytes are moved, so that a rate makes sense.
     pub fn moves_bytes(&self) -> bool {
-        matches!(self.io, Io::Read | Io::Overwrite | Io::Append | Io::Rw | Io::Cp)
+        self.is_transfer() || self.io == Io::Cp
     }
 
     /// Its name in tables.
@@ -114,12 +152,12 @@ impl Row {
         if self.moves_bytes() {
             name += &format!(" {}", human(self.size));
         }
-        if self.moves_bytes() && self.io != Io::Cp {
+        if self.is_transfer() {
             if self.pattern == Pattern::Random && self.io != Io::Append {
                 name += " random";
             }
-            if self.buffer == Source::Fresh {
-                name += " fresh";
+            if self.buffer != Source::Warm {
+                name += &format!(" {}", word(self.buffer));
             }
             if self.touch != Touch::None {
                 name += &format!(" touch-{}", word(self.touch));
@@ -129,7 +167,13 @@ impl Row {
             name += " fsync";
         }
         if self.threads > 1 {
-            name += &format!(" x{}", self.threads);
+            name += &format!(" x{} threads", self.threads);
+        }
+        if self.processes > 1 {
+            name += &format!(" x{} processes", self.processes);
+        }
+        if self.busy {
+            name += " beside a busy thread";
         }
         name
     }

@@ -1,7 +1,7 @@
 #![expect(unsafe_code, reason = "page-aligned memory straight from the kernel")]
 //! The program's buffers.
 
-use crate::row::Touch;
+use crate::row::{Source, Touch};
 use std::ops::{Deref, DerefMut};
 
 const HUGE: usize = 2 << 20;
@@ -39,28 +39,76 @@ impl Buffer {
         buffer.fill(1);
         buffer
     }
+}
 
-    /// Reads what `touch` says.
-    pub fn look(&self, touch: Touch) {
-        let sum = match touch {
-            Touch::None => 0,
-            Touch::Page => self.iter().step_by(PAGE).fold(0_u64, |sum, byte| sum.wrapping_add(u64::from(*byte))),
-            Touch::All => {
-                let word = |bytes: &[u8]| u64::from_ne_bytes(bytes.try_into().expect("8 bytes"));
-                self.chunks_exact(8).fold(0_u64, |sum, bytes| sum.wrapping_add(word(bytes)))
-            }
-        };
-        std::hint::black_box(sum);
+/// Reads what `touch` says.
+pub fn look(bytes: &[u8], touch: Touch) {
+    let sum = match touch {
+        Touch::None => 0,
+        Touch::Page => bytes.iter().step_by(PAGE).fold(0_u64, |sum, byte| sum.wrapping_add(u64::from(*byte))),
+        Touch::All => {
+            let word = |bytes: &[u8]| u64::from_ne_bytes(bytes.try_into().expect("8 bytes"));
+            bytes.chunks_exact(8).fold(0_u64, |sum, bytes| sum.wrapping_add(word(bytes)))
+        }
+    };
+    std::hint::black_box(sum);
+}
+
+/// Changes what `touch` says.
+pub fn change(bytes: &mut [u8], touch: Touch, value: u8) {
+    match touch {
+        Touch::None => {}
+        Touch::Page => bytes.iter_mut().step_by(PAGE).for_each(|byte| *byte = value),
+        Touch::All => bytes.fill(value),
+    }
+    std::hint::black_box(bytes);
+}
+
+/// The buffers of one thread, used in turn.
+pub struct Memory {
+    source: Source,
+    size: usize,
+    all: Buffer,
+    stride: usize,
+    slots: usize,
+    slot: usize,
+}
+
+/// What cold buffers are in all: more than a processor's caches hold.
+const COLD: usize = 256 << 20;
+
+impl Memory {
+    /// Buffers of `size` bytes.
+    pub fn new(source: Source, size: usize, small: bool) -> Memory {
+        let stride = size.next_multiple_of(if size < HUGE { PAGE } else { HUGE });
+        let slots = if source == Source::Cold { (if small { 4 } else { COLD / stride }).max(2) } else { 1 };
+        Memory { source, size, all: Buffer::warm(stride * slots), stride, slots, slot: 0 }
     }
 
-    /// Changes what `touch` says.
-    pub fn change(&mut self, touch: Touch, value: u8) {
-        match touch {
-            Touch::None => {}
-            Touch::Page => self.iter_mut().step_by(PAGE).for_each(|byte| *byte = value),
-            Touch::All => self.fill(value),
+    /// Before an operation: new memory, or the next buffer.
+    pub fn turn(&mut self) {
+        match self.source {
+            Source::Warm => {}
+            Source::Fresh => self.all = Buffer::fresh(self.size),
+            Source::Cold => self.slot = (self.slot + 1) % self.slots,
         }
-        std::hint::black_box(&mut **self);
+    }
+
+    /// Gives back what the next operation would not use.
+    pub fn rest(&mut self) {
+        if self.source == Source::Fresh {
+            self.all = Buffer::fresh(self.size);
+        }
+    }
+
+    /// The buffer.
+    pub fn now(&self) -> &[u8] {
+        &self.all[self.slot * self.stride..][..self.size]
+    }
+
+    /// The buffer, to be filled.
+    pub fn now_mut(&mut self) -> &mut [u8] {
+        &mut self.all[self.slot * self.stride..][..self.size]
     }
 }
 

@@ -4,7 +4,7 @@ use super::Work;
 use crate::options::Task;
 use crate::row::Io;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Names in one directory.
@@ -40,6 +40,7 @@ impl Names {
             Io::Open => self.names.iter().try_for_each(|name| File::open(name).map(drop)).map_err(text),
             Io::Stat => self.names.iter().try_for_each(|name| name.metadata().map(drop)).map_err(text),
             Io::Unlink => self.remove_all(),
+            Io::Rename => self.names.iter().try_for_each(|name| std::fs::rename(name, renamed(name))).map_err(text),
             _ => self.create_all(),
         }
     }
@@ -49,6 +50,7 @@ impl Names {
         match self.io {
             Io::Create => self.remove_all(),
             Io::Unlink => self.create_all(),
+            Io::Rename => self.names.iter().try_for_each(|name| std::fs::rename(renamed(name), name)).map_err(|error| error.to_string()),
             _ => Ok(()),
         }
     }
@@ -56,6 +58,10 @@ impl Names {
     fn present(&self) -> Result<usize, String> {
         std::fs::read_dir(&self.dir).map(Iterator::count).map_err(|error| error.to_string())
     }
+}
+
+fn renamed(name: &Path) -> PathBuf {
+    name.with_extension("renamed")
 }
 
 impl Work for Names {
@@ -75,6 +81,9 @@ impl Work for Names {
         self.all()?;
         let expected = if self.io == Io::Unlink { 0 } else { self.names.len() };
         let present = self.present()?;
+        if self.io == Io::Rename && !self.names.iter().all(|name| renamed(name).exists() && !name.exists()) {
+            return Err("a name is not the new one".to_owned());
+        }
         self.undo()?;
         if present == expected { Ok(()) } else { Err(format!("{present} names instead of {expected}")) }
     }

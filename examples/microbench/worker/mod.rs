@@ -1,13 +1,13 @@
 //! The process that times one row on one system.
 
 mod buffer;
+mod busy;
 mod data;
+mod limit;
 mod metadata;
-mod mount;
 mod programs;
 mod transfer;
-
-pub use mount::may_mount;
+mod tree;
 
 use crate::options::Task;
 use crate::row::Io;
@@ -38,30 +38,34 @@ pub fn run(task: &Task) -> Result<(), String> {
 }
 
 fn serve(task: &Task) -> Result<(), String> {
-    let seen = task.dir.parent().map(crate::system::identity);
+    let seen = task.dir.parent().map(flac_harness::identity);
     if task.kernel.is_some() && task.kernel == seen {
         return Err("the shim does not serve FLAC_ROOT".to_owned());
     }
     std::fs::create_dir(&task.dir).map_err(|error| format!("mkdir: {error}"))?;
-    if task.mount_huge {
-        mount::huge_tmpfs(&task.dir)?;
-    }
-    let mut work: Box<dyn Work> = match task.row.io {
-        Io::Read | Io::Overwrite | Io::Append | Io::Rw => Box::new(transfer::Transfers::new(task)?),
-        Io::Open | Io::Stat | Io::Create | Io::Unlink => Box::new(metadata::Names::new(task)?),
-        Io::Cp | Io::True => Box::new(programs::Programs::new(task)?),
-    };
+    let mut work = work(task)?;
     work.verify()?;
     say("ready")?;
     for line in std::io::stdin().lock().lines() {
         line.map_err(|error| error.to_string())?;
-        let time = work.round(Duration::from_millis(task.budget))?;
+        let budget = Duration::from_millis(task.budget);
+        let time = if task.row.busy { busy::beside(|| work.round(budget))? } else { work.round(budget)? };
         say(&format!("{time}"))?;
     }
     work.verify()?;
     drop(work);
     let _ = std::fs::remove_dir_all(&task.dir);
     say("verified")
+}
+
+fn work(task: &Task) -> Result<Box<dyn Work>, String> {
+    Ok(match task.row.io {
+        _ if task.limit.is_some() => Box::new(limit::Moves::new(task)?),
+        Io::Read | Io::Overwrite | Io::Pristine | Io::Append | Io::Rw => Box::new(transfer::Transfers::new(task)?),
+        Io::Open | Io::Stat | Io::Create | Io::Unlink | Io::Rename => Box::new(metadata::Names::new(task)?),
+        Io::Readdir | Io::StatTree | Io::RemoveTree => Box::new(tree::Tree::new(task)?),
+        Io::Cp | Io::True => Box::new(programs::Programs::new(task)?),
+    })
 }
 
 fn say(line: &str) -> Result<(), String> {

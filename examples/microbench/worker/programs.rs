@@ -65,7 +65,7 @@ impl Programs {
         let mut command = Command::new("stat");
         command.args(["-c", "%d:%i", root]).envs(self.variables.iter().cloned()).stdin(Stdio::null());
         let output = command.output().map_err(|error| error.to_string())?;
-        let kernel = crate::system::identity(root.as_ref());
+        let kernel = flac_harness::identity(root.as_ref());
         if String::from_utf8_lossy(&output.stdout).trim() == kernel {
             return Err("the shim does not serve FLAC_ROOT".to_owned());
         }

@@ -1,14 +1,14 @@
 //! Reads and writes.
 
 use super::Work;
-use super::buffer::Buffer;
+use super::buffer::{Memory, change, look};
 use super::data;
 use crate::options::Task;
-use crate::row::{Io, Pattern, Row, Source};
+use crate::row::{Io, Pattern, Row};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// One thread's file and buffer.
@@ -20,7 +20,7 @@ struct Lane {
     length: u64,
     /// Where the next operation goes.
     next: u64,
-    buffer: Buffer,
+    memory: Memory,
     state: u64,
 }
 
@@ -77,8 +77,12 @@ impl Lane {
             .create(true)
             .open(&path)
             .map_err(text)?;
-        let mut lane = Lane { buffer: Buffer::warm(row.size), row, path, file, length, next: 0, state: 88_172_645_463_325_252 };
+        let mut lane =
+            Lane { memory: Memory::new(row.buffer, row.size, task.small), row, path, file, length, next: 0, state: 88_172_645_463_325_252 };
         lane.write_content().map_err(text)?;
+        if lane.row.io == Io::Pristine {
+            lane.borrow(&task.dir.join(format!("source-{number}"))).map_err(text)?;
+        }
         lane.pass().map_err(text)?;
         Ok(lane)
     }
@@ -93,6 +97,13 @@ impl Lane {
             offset += length as u64;
         }
         Ok(())
+    }
+
+    /// Fills the buffer by a read from another file.
+    fn borrow(&mut self, path: &Path) -> std::io::Result<()> {
+        data::fill(self.memory.now_mut(), 0, 2);
+        std::fs::write(path, self.memory.now())?;
+        File::open(path)?.read_exact_at(self.memory.now_mut(), 0)
     }
 
     /// One untimed operation on each part of the file, at most 64, so that nothing is done for the first time later.
@@ -128,6 +139,7 @@ impl Lane {
             }
             let elapsed = start.elapsed();
             if elapsed - excluded >= budget {
+                self.memory.rest();
                 return Ok((operations, elapsed - excluded));
             }
         }
@@ -142,22 +154,21 @@ impl Lane {
     }
 
     fn operate(&mut self, value: u8) -> std::io::Result<()> {
-        if self.row.buffer == Source::Fresh {
-            self.buffer = Buffer::fresh(self.row.size);
-        }
+        self.memory.turn();
         let touch = self.row.touch;
         match self.row.io {
             Io::Read => {
                 self.read()?;
-                self.buffer.look(touch);
+                look(self.memory.now(), touch);
             }
             Io::Rw => {
                 let place = self.read()?;
-                self.buffer.change(touch, value);
-                self.file.write_all_at(&self.buffer, place)?;
+                change(self.memory.now_mut(), touch, value);
+                self.file.write_all_at(self.memory.now(), place)?;
             }
+            Io::Pristine => self.write()?,
             _ => {
-                self.buffer.change(touch, value);
+                change(self.memory.now_mut(), touch, value);
                 self.write()?;
             }
         }
@@ -169,13 +180,13 @@ impl Lane {
         match self.row.pattern {
             Pattern::Sequential => {
                 let place = self.next;
-                self.file.read_exact(&mut self.buffer)?;
+                self.file.read_exact(self.memory.now_mut())?;
                 self.next += self.row.size as u64;
                 Ok(place)
             }
             Pattern::Random => {
                 let place = self.anywhere();
-                self.file.read_exact_at(&mut self.buffer, place)?;
+                self.file.read_exact_at(self.memory.now_mut(), place)?;
                 Ok(place)
             }
         }
@@ -185,10 +196,10 @@ impl Lane {
         match self.row.pattern {
             Pattern::Random if self.row.io != Io::Append => {
                 let place = self.anywhere();
-                self.file.write_all_at(&self.buffer, place)
+                self.file.write_all_at(self.memory.now(), place)
             }
             _ => {
-                self.file.write_all(&self.buffer)?;
+                self.file.write_all(self.memory.now())?;
                 self.next += self.row.size as u64;
                 Ok(())
             }
@@ -215,32 +226,37 @@ impl Lane {
     }
 
     fn verify_at(&mut self, place: u64, salt: u64) -> std::io::Result<Result<(), String>> {
-        if self.row.buffer == Source::Fresh {
-            self.buffer = Buffer::fresh(self.row.size);
-        }
+        self.memory.turn();
         let other = OpenOptions::new().read(true).write(true).open(&self.path)?;
         if self.row.io == Io::Read {
             let mut expected = vec![0; self.row.size];
             data::fill(&mut expected, place, 0);
             self.file.seek(SeekFrom::Start(place))?;
-            self.file.read_exact(&mut self.buffer)?;
+            self.file.read_exact(self.memory.now_mut())?;
             // The file must not change with the buffer, nor the buffer with the file.
-            let first = data::check(&self.buffer, place, 0);
-            self.buffer.fill(3);
-            self.file.read_exact_at(&mut self.buffer, place)?;
-            return Ok(first.and(data::check(&self.buffer, place, 0)));
+            let first = data::check(self.memory.now(), place, 0);
+            self.memory.now_mut().fill(3);
+            self.file.read_exact_at(self.memory.now_mut(), place)?;
+            return Ok(first.and(data::check(self.memory.now(), place, 0)));
         }
-        data::fill(&mut self.buffer, place, salt);
+        let pristine = self.row.io == Io::Pristine;
+        if !pristine {
+            data::fill(self.memory.now_mut(), place, salt);
+        }
         let at = if self.row.io == Io::Append {
-            self.file.write_all(&self.buffer)?;
+            self.file.write_all(self.memory.now())?;
             other.metadata()?.len() - self.row.size as u64
         } else {
             self.file.seek(SeekFrom::Start(place))?;
-            self.file.write_all(&self.buffer)?;
+            self.file.write_all(self.memory.now())?;
             place
         };
-        self.buffer.fill(5);
         let mut back = vec![0; self.row.size];
+        other.read_exact_at(&mut back, at)?;
+        if pristine {
+            return Ok(data::check(&back, 0, 2));
+        }
+        self.memory.now_mut().fill(5);
         other.read_exact_at(&mut back, at)?;
         Ok(data::check(&back, place, salt))
     }
