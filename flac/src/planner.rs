@@ -58,7 +58,45 @@ impl Habit {
     }
 }
 
-/// Whether to attach. Updates the open file's habit.
+/// Asking the kernel about a buffer costs 3 us, as much as copying 64 KiB: an answer counts for so many reads into the same buffer.
+const ASK_AGAIN: u64 = 31;
+
+/// Whether the read is to be copied without asking: the last one went to the same buffer, and was copied because its pages were in use.
+#[inline]
+pub fn is_known_warm(open: &OpenSlot, addr: usize) -> bool {
+    let word = open.copied_to.load(Relaxed);
+    let left = word % PAGE as u64;
+    let known = left > 0 && word - left == addr as u64;
+    if known {
+        open.copied_to.store(word - 1, Relaxed);
+    }
+    known
+}
+
+/// A read was copied to `addr` (0: it was not) because its pages were in use.
+#[inline]
+pub fn note_warm(open: &OpenSlot, addr: usize) {
+    open.copied_to.store(if addr == 0 { 0 } else { addr as u64 + ASK_AGAIN }, Relaxed);
+}
+
+/// Whether a bad habit says to copy, whatever the buffer is: counts this transfer as one of those to wait for.
+#[inline]
+pub fn waits(open: &OpenSlot) -> bool {
+    let mut habit = Habit::unpack(open.habit.load(Relaxed));
+    let waits = habit.wait > 0;
+    if waits {
+        habit.wait -= 1;
+        open.habit.store(habit.pack(), Relaxed);
+    }
+    waits
+}
+
+/// Whether the next transfers will have to wait.
+pub fn is_waiting(open: &OpenSlot) -> bool {
+    Habit::unpack(open.habit.load(Relaxed)).wait > 0
+}
+
+/// Whether to attach, where nothing says to wait. Updates the open file's habit.
 pub fn attach_pays(open: &OpenSlot, t: &Transfer) -> bool {
     let mut habit = Habit::unpack(open.habit.load(Relaxed));
     if let (true, Some(b)) = (t.again, t.buffer) {
@@ -68,10 +106,8 @@ pub fn attach_pays(open: &OpenSlot, t: &Transfer) -> bool {
             habit.went_well();
         }
     }
-    let waiting = habit.wait > 0;
-    habit.wait = habit.wait.saturating_sub(1);
     open.habit.store(habit.pack(), Relaxed);
-    if waiting {
+    if habit.wait > 0 {
         return false;
     }
     if t.slow || t.huge && t.bytes >= BLOCK {
@@ -124,7 +160,7 @@ mod tests {
         for _ in 0..count {
             // The last transfer's buffer counts as attached until a copy replaced it.
             let t = Transfer { bytes: BLOCK, huge: true, slow: false, buffer: Some(after_attach), again: attached };
-            attached = attach_pays(open, &t);
+            attached = !waits(open) && attach_pays(open, &t);
             attaches += attached as usize;
         }
         attaches

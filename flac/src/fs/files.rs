@@ -114,6 +114,7 @@ impl Fs {
         open.habit.store(0, Relaxed);
         open.last_pages.store(0, Relaxed);
         open.read_end.store(0, Relaxed);
+        open.copied_to.store(0, Relaxed);
         let once = libc::O_CREAT | libc::O_EXCL | libc::O_NOCTTY | libc::O_TRUNC | libc::O_CLOEXEC;
         open.flags.store((flags & !once) as u32, Release);
         self.set_hold(hold, index as u32 + 1);

@@ -2,10 +2,12 @@
 //! Reading: frames to the program's memory, by copy or by attaching.
 
 use super::Fs;
+use super::share::Attached;
 use super::stats::Stats;
 use crate::error::{Error, Result};
 use crate::inode::{ReadGuard, SlotNo, flag};
-use crate::region::{OpenSlot, copy};
+use crate::region::OpenSlot;
+use crate::region::copy::{self, Way};
 use crate::sync::Ordering::*;
 use crate::table::{Entry, Lookup};
 use crate::units::{BLOCK_FRAMES, FrameNo, PAGE, PageNo};
@@ -14,6 +16,19 @@ use crate::units::{BLOCK_FRAMES, FrameNo, PAGE, PageNo};
 const PIECE: usize = 1 << 20;
 /// From this many cold pages on, one system call on the tier's file is cheaper than the faults of a first touch.
 const COLD_PAGES: usize = 4;
+
+/// Copies of this size learn how to copy. Not past the cache: the program will look at what it reads.
+const LARGE_OUT: usize = 32 << 10;
+pub(super) const WAYS_OUT: [Way; 2] = [Way::Usual, Way::Wide];
+
+/// Who copies.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mover {
+    /// Whoever is faster, by how warm our own mapping is.
+    Best,
+    /// The kernel, because the program's memory has no pages yet.
+    Kernel,
+}
 
 /// How a piece of a copy went.
 enum Piece {
@@ -32,6 +47,7 @@ impl Fs {
     /// [`to`, `to + len`) is the program's buffer: it may be written, or faults.
     pub(super) unsafe fn read_at(&self, slot: SlotNo, open: Option<&OpenSlot>, to: *mut u8, len: usize, offset: u64) -> Result<usize> {
         let mut done = 0;
+        let mut mover = Mover::Best;
         while done < len {
             // SAFETY: done < len, so the rest lies in the program's buffer.
             let (to, rest, at) = (unsafe { to.add(done) }, len - done, offset + done as u64);
@@ -39,15 +55,18 @@ impl Fs {
                 && let Some(open) = open
             {
                 // SAFETY: the rest of the program's buffer.
-                let n = unsafe { self.try_attach(slot, open, to, rest, at)? };
-                if n > 0 {
-                    done += n;
-                    continue;
-                }
+                mover = match unsafe { self.try_attach(slot, open, to, rest, at)? } {
+                    Attached::Done(n) => {
+                        done += n;
+                        continue;
+                    }
+                    Attached::Copy => Mover::Best,
+                    Attached::CopyToFresh => Mover::Kernel,
+                };
             }
             let want = rest.min(PIECE);
             // SAFETY: the rest of the program's buffer.
-            match unsafe { self.read_piece(slot, to, want, at) } {
+            match unsafe { self.read_piece(slot, to, want, at, mover) } {
                 Ok(n) => done += n,
                 Err(_) if done > 0 => return Ok(done),
                 Err(e) => return Err(e),
@@ -74,7 +93,7 @@ impl Fs {
     }
 
     /// Up to `len` bytes; fewer only at the end of the file, where memory ends, or in front of what can't be loaded.
-    unsafe fn read_piece(&self, slot: SlotNo, to: *mut u8, len: usize, offset: u64) -> Result<usize> {
+    unsafe fn read_piece(&self, slot: SlotNo, to: *mut u8, len: usize, offset: u64, mover: Mover) -> Result<usize> {
         let s = self.inodes.slot(slot);
         let mut done = 0;
         let mut loaded = false;
@@ -82,7 +101,7 @@ impl Fs {
         while tries < 4 {
             let look = ReadGuard::begin(s);
             // SAFETY: done <= len: the rest of the caller's buffer.
-            let piece = unsafe { self.copy_out(slot, to.add(done), len - done, offset + done as u64, !loaded)? };
+            let piece = unsafe { self.copy_out(slot, to.add(done), len - done, offset + done as u64, (!loaded, mover))? };
             let valid = look.is_valid();
             match piece {
                 Piece::Load(page, n) => {
@@ -110,7 +129,7 @@ impl Fs {
             let _write = self.inodes.lock(slot);
             loop {
                 // SAFETY: done <= len: the rest of the caller's buffer.
-                match unsafe { self.copy_out(slot, to.add(done), len - done, offset + done as u64, false)? } {
+                match unsafe { self.copy_out(slot, to.add(done), len - done, offset + done as u64, (false, mover))? } {
                     Piece::Load(page, n) => {
                         done += n;
                         self.bring(slot, page)?;
@@ -126,7 +145,7 @@ impl Fs {
     /// Copies without a lock; the caller checks afterwards whether what was seen holds together. `hit`: what is resident counts as used (not if it was loaded for this very
     /// read).
     #[inline]
-    unsafe fn copy_out(&self, slot: SlotNo, to: *mut u8, len: usize, offset: u64, hit: bool) -> Result<Piece> {
+    unsafe fn copy_out(&self, slot: SlotNo, to: *mut u8, len: usize, offset: u64, (hit, mover): (bool, Mover)) -> Result<Piece> {
         let s = self.inodes.slot(slot);
         let size = s.size.load(Acquire);
         if offset >= size {
@@ -150,7 +169,7 @@ impl Fs {
                         self.clock.used(frame, (within + n).div_ceil(PAGE) as u32);
                     }
                     // SAFETY: `done + n` <= `len`, the program's buffer; the run lies in the tier.
-                    (n, unsafe { self.copy_run_out(to.add(done), frame, within, n)? })
+                    (n, unsafe { self.copy_run_out(to.add(done), frame, within, n, mover)? })
                 }
                 // SAFETY: as above.
                 (None, Some(_)) => match unsafe { self.copy_from_pool(slot, page, within, to.add(done), len - done) } {
@@ -194,17 +213,24 @@ impl Fs {
 
     /// Copies `n` bytes from `within` frame `frame` on; returns what is left when the program's memory faults.
     #[inline]
-    unsafe fn copy_run_out(&self, to: *mut u8, frame: FrameNo, within: usize, n: usize) -> Result<usize> {
+    unsafe fn copy_run_out(&self, to: *mut u8, frame: FrameNo, within: usize, n: usize, mover: Mover) -> Result<usize> {
         let dram = &self.region.dram;
-        if n >= COLD_PAGES * PAGE && !self.is_warm(frame, n / PAGE) {
+        if n >= COLD_PAGES * PAGE && (mover == Mover::Kernel || !self.is_warm(frame, n / PAGE)) {
             // SAFETY: the kernel checks the program's buffer.
             let done = unsafe { crate::region::read_frames(dram, to, n, frame.get() as u64 * PAGE as u64 + within as u64)? };
             Stats::add(&self.stats.kernel_copied, done);
             return Ok(n - done);
         }
         Stats::add(&self.stats.copied_out, n);
-        // SAFETY: the source lies in the tier (`run_len` keeps it inside); the target is the program's.
-        Ok(unsafe { copy::copy(to, dram.at(frame).add(within), n) })
+        // SAFETY: the run begins in the tier.
+        let from = unsafe { dram.at(frame).add(within) };
+        if n < LARGE_OUT {
+            // SAFETY: the source lies in the tier (`run_len` keeps it inside); the target is the program's.
+            return Ok(unsafe { copy::copy(to, from, n) });
+        }
+        let rivals = &self.region.control.counters().copies_out;
+        // SAFETY: as above.
+        Ok(rivals.race(WAYS_OUT, n, |way| unsafe { copy::copy_by(way, to, from, n) }))
     }
 
     /// Whether touching the frames through the linear mapping costs no faults worth a system call; notes the touch.

@@ -6,7 +6,7 @@ use super::pristine::{Ahead, SHARE_MIN, Search};
 use super::stats::Stats;
 use crate::error::{Error, Result};
 use crate::inode::{SlotNo, flag, touch};
-use crate::region::copy;
+use crate::region::copy::{self, Way};
 use crate::sync::{AtomicU64, Ordering::*};
 use crate::table::Entry;
 use crate::units::{BLOCK, BLOCK_FRAMES, FrameNo, PAGE, PageNo};
@@ -14,6 +14,11 @@ use crate::units::{BLOCK, BLOCK_FRAMES, FrameNo, PAGE, PageNo};
 /// From this size on (of the file, or of one write) frames are taken in whole blocks.
 const BLOCK_FROM: u64 = 1 << 20;
 const BLOCK_WRITE: usize = 256 << 10;
+/// Copies from this size on learn how to copy.
+const LARGE_IN: usize = 64 << 10;
+/// These learn apart: they push everything else out of the cache.
+const HUGE_IN: usize = 512 << 10;
+pub(super) const WAYS_IN: [Way; 2] = [Way::Past, Way::Usual];
 /// The largest offset that a file can have.
 pub(super) const MAX_SIZE: u64 = i64::MAX as u64;
 
@@ -311,8 +316,16 @@ impl Fs {
             } else {
                 dram.warm_up(frame, run as u32);
                 Stats::add(&self.stats.copied_in, n);
-                // SAFETY: the target lies in the run of frames that this write owns; the source is the program's.
-                n - unsafe { copy::copy(dram.at(frame).add(start), from, n) }
+                // SAFETY: the run begins in the tier.
+                let to = unsafe { dram.at(frame).add(start) };
+                if n < LARGE_IN {
+                    // SAFETY: the target lies in the run of frames that this write owns; the source is the program's.
+                    n - unsafe { copy::copy(to, from, n) }
+                } else {
+                    let rivals = &self.region.control.counters().copies_in[(n >= HUGE_IN) as usize];
+                    // SAFETY: as above.
+                    n - rivals.race(WAYS_IN, n, |way| unsafe { copy::copy_by(way, to, from, n) })
+                }
             };
             done += copied;
             if copied < n {

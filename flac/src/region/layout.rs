@@ -1,6 +1,7 @@
 #![expect(unsafe_code, reason = "hands out references into the mapped control segment")]
 //! The layout of the control segment: which arrays it holds and where. Every type here is made of atomics, valid when zero.
 
+use super::copy::Rivals;
 use super::map::{self, Mapping};
 use super::place::RunDir;
 use crate::error::{Error, Result};
@@ -25,7 +26,7 @@ const NODES: usize = 1 << 19;
 /// Pages whose entries lie in the inode slot itself.
 pub const INLINE: usize = 8;
 
-const MAGIC: u64 = u64::from_le_bytes(*b"FLACctl\x07");
+const MAGIC: u64 = u64::from_le_bytes(*b"FLACctl\x08");
 
 /// Sizes chosen when the region is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +89,12 @@ pub struct Counters {
     pub reap_hint: AtomicU32,
     /// 1 once the first opener has recovered what the region needs.
     pub recovered: AtomicU32,
+    /// What the processor has for copying, as `copy::detect` says; 0 until somebody has asked it.
+    pub features: AtomicU32,
+    /// How to copy much to a program.
+    pub copies_out: Rivals,
+    /// How to copy much from a program: from 64 KiB on, from 512 KiB on.
+    pub copies_in: [Rivals; 2],
 }
 
 /// One freed run of pool frames: reusable once the log is durable up to `seq`.
@@ -164,6 +171,8 @@ pub struct OpenSlot {
     pub last_pages: AtomicU32,
     /// End of the last read, to see a sequential reader.
     pub read_end: AtomicU64,
+    /// Where the last read was copied to because that memory was in use; low bits: how many more may be without asking again (see `planner`).
+    pub copied_to: AtomicU64,
 }
 
 /// A time in shared memory; written under the inode's lock.

@@ -33,7 +33,17 @@ impl Region {
     /// Joins the pool's region, creating it if there is none. The caller holds the run directory's lock.
     pub fn open(config: &Config, pool: &Pool, run: RunDir) -> Result<Region> {
         let control = Control::open(&run, pool, config.dram)?;
+        learn_features(control.counters());
         let dram = Dram::open(&run, control.geometry().frames)?;
         Ok(Region { control, dram, run })
     }
+}
+
+/// What the processor has for copying: asked by the first process of a boot, known to the others.
+fn learn_features(counters: &Counters) {
+    use crate::sync::Ordering::Relaxed;
+    if counters.features.load(Relaxed) == 0 {
+        counters.features.store(copy::detect(), Relaxed);
+    }
+    copy::set_features(counters.features.load(Relaxed));
 }
