@@ -5,10 +5,10 @@
 //! * A panic does not unwind into C: the call fails with EIO, and a line on stderr says so.
 //! * No guard is held while libc's function runs, so a thread may be cancelled in it and its signal handlers may call us.
 //!
-//! Measured: a thread-local access in a preloaded library is one call of `__tls_get_addr` (~1.5 ns), which is why hot hooks
-//! decide by `when` before they come here.
+//! Hot hooks decide by `when` before they come here whether the call is about FLAC.
 #![expect(unsafe_code, reason = "errno")]
 
+use crate::thread;
 use libc::{c_int, c_void};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -83,8 +83,10 @@ const INSIDE: u8 = 1;
 const BY_HAND: u8 = 2;
 const ASKED: u8 = 4;
 
-thread_local! {
-    static STATE: Cell<u8> = const { Cell::new(0) };
+/// This thread's state.
+#[inline(always)]
+fn state() -> &'static Cell<u8> {
+    &thread::flags().state
 }
 
 /// Held while our code runs on this thread.
@@ -94,11 +96,10 @@ impl Inside {
     /// Enters; `None` if this thread is inside already.
     #[inline]
     pub fn enter() -> Option<Inside> {
-        STATE.with(|s| {
-            (s.get() & INSIDE == 0).then(|| {
-                s.set(INSIDE);
-                Inside(())
-            })
+        let state = state();
+        (state.get() & INSIDE == 0).then(|| {
+            state.set(INSIDE);
+            Inside(())
         })
     }
 }
@@ -106,7 +107,7 @@ impl Inside {
 impl Drop for Inside {
     #[inline]
     fn drop(&mut self) {
-        STATE.with(|s| s.set(0));
+        state().set(0);
         // A signal after this finds us outside; one before it is waiting.
         std::sync::atomic::compiler_fence(std::sync::atomic::Ordering::SeqCst);
         crate::signals::deliver();
@@ -115,25 +116,25 @@ impl Drop for Inside {
 
 /// Calls back into the program from a hook's body: what it calls of libc may be a hook again.
 pub fn call_out<R>(f: impl FnOnce() -> R) -> R {
-    let state = STATE.with(|s| s.replace(0));
+    let before = state().replace(0);
     let result = f();
-    STATE.with(|s| s.set(state));
+    state().set(before);
     result
 }
 
 /// Whether this thread is inside our code.
 pub fn inside() -> bool {
-    STATE.with(|s| s.get() & INSIDE != 0)
+    state().get() & INSIDE != 0
 }
 
 /// Whether symbolic links outside are to be walked by hand, because the kernel did not find the path. See [`crate::paths`].
 pub fn by_hand() -> bool {
-    STATE.with(|s| s.get() & BY_HAND != 0)
+    state().get() & BY_HAND != 0
 }
 
 /// Notes that a path was given to the kernel which might lead into FLAC by ways that only the kernel's answer shows.
 pub fn asked_kernel() {
-    STATE.with(|s| s.set(s.get() | ASKED));
+    state().set(state().get() | ASKED);
 }
 
 /// The errno of this thread.
@@ -173,7 +174,7 @@ pub fn cross<R: CReturn>(body: impl Fn() -> Answer<R>, real: impl Fn() -> R) -> 
     let Some(guard) = Inside::enter() else { return real() };
     let before = errno();
     let answer = run(&body);
-    let asked = STATE.with(|s| s.get() & ASKED != 0);
+    let asked = state().get() & ASKED != 0;
     drop(guard);
     match answer {
         Ok(r) => {
@@ -197,7 +198,7 @@ fn second_try<R: CReturn>(body: &impl Fn() -> Answer<R>, before: i32) -> Option<
         return None;
     }
     let _guard = Inside::enter()?;
-    STATE.with(|s| s.set(INSIDE | BY_HAND));
+    state().set(INSIDE | BY_HAND);
     let (errno, result) = match run(body) {
         Ok(r) => (before, Some(r)),
         Err(Escape::Fail(e)) => (e, Some(R::FAILED)),

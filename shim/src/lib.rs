@@ -4,7 +4,7 @@
 //! everything else, and stores no file data. In the order of dependence:
 //!
 //! * [`real`]: the functions of libc behind ours. [`log`]: lines for people. [`config`]: the environment, read once.
-//! * [`boundary`]: the one way from C into our code and back; [`hook`]: the one macro that exports a symbol.
+//! * [`thread`]: what each thread has of ours. [`boundary`]: the one way from C into our code and back; [`hook`]: the one macro that exports a symbol.
 //! * [`abi`]: what C hands us, in types that only C can make.
 //! * [`space`]: the process's one `flac::Fs`. [`fds`], [`stubs`]: kernel descriptors that stand for open files. [`cwd`], [`paths`]: names.
 //! * [`hooks`]: the calls, one file a family. `HOOKS.txt` lists every symbol.
@@ -44,6 +44,7 @@ mod stats;
 mod stdio;
 mod streams;
 mod stubs;
+mod thread;
 mod transfer;
 #[cfg(test)]
 mod unhooked;

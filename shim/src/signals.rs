@@ -83,9 +83,14 @@ pub fn catch_faults() {
 }
 
 thread_local! {
-    /// The signal that was put off, and the mask to return to.
-    static PENDING: Cell<bool> = const { Cell::new(false) };
+    /// The signal that was put off (if [`pending`] says so), and the mask to return to.
     static SAVED: UnsafeCell<MaybeUninit<(c_int, siginfo_t, u64)>> = const { UnsafeCell::new(MaybeUninit::uninit()) };
+}
+
+/// Whether a signal was put off.
+#[inline(always)]
+fn pending() -> &'static Cell<bool> {
+    &crate::thread::flags().pending
 }
 
 /// What the kernel calls.
@@ -143,26 +148,26 @@ unsafe fn put_off(signal: c_int, info: *const siginfo_t, context: *mut c_void) {
         let faults = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP];
         *mask = faults.iter().fold(!0u64, |mask, s| mask & !(1 << (s - 1)));
     }
-    PENDING.with(|p| p.set(true));
+    pending().set(true);
 }
 
 /// When a thread has left our code: lets a signal arrive that came meanwhile.
 #[inline]
 pub fn deliver() {
-    if PENDING.with(Cell::get) {
+    if pending().get() {
         send_again();
     }
 }
 
 /// Whether a signal was put off until this thread leaves our code.
 pub fn is_waiting() -> bool {
-    PENDING.with(Cell::get)
+    pending().get()
 }
 
 /// After a wait was interrupted: whether the signal's action says that the call goes on, as the kernel does for locks. Its handler has run then.
 pub fn restarts() -> bool {
-    let restarts = PENDING.with(Cell::get) && {
-        // SAFETY: PENDING was set after SAVED was written.
+    let restarts = pending().get() && {
+        // SAFETY: `pending` was set after SAVED was written.
         let (signal, ..) = unsafe { SAVED.with(|s| (*s.get()).assume_init()) };
         get(signal).is_some_and(|action| action.sa_flags & libc::SA_RESTART != 0)
     };
@@ -174,8 +179,8 @@ pub fn restarts() -> bool {
 
 #[cold]
 fn send_again() {
-    PENDING.with(|p| p.set(false));
-    // SAFETY: PENDING was set after SAVED was written; every signal is blocked, so nothing writes it now.
+    pending().set(false);
+    // SAFETY: `pending` was set after SAVED was written; every signal is blocked, so nothing writes it now.
     let (signal, info, mask) = unsafe { SAVED.with(|s| (*s.get()).assume_init()) };
     let errno = boundary::errno();
     // SAFETY: sends this thread the very signal that it got, then returns to its mask: the signal arrives here.
