@@ -50,6 +50,24 @@ pub fn check_regular(fs: &Fs, id: OpenId) -> Answer<()> {
     }
 }
 
+/// Whether `copy_file_range` may use this end: a regular file (`EISDIR`, `EINVAL`), open for it and not for appending (`EBADF`).
+pub fn check_range_end(end: End, wants_write: bool) -> Answer<()> {
+    use rustix::fs::{FileType, OFlags};
+    match end {
+        End::Flac(fs, id) => {
+            check_regular(fs, id)?;
+            check(fs, id, wants_write)?;
+            if wants_write && fs.open_flags(id) & libc::O_APPEND != 0 { fail(libc::EBADF) } else { Ok(()) }
+        }
+        End::Kernel(fd) => match FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode) {
+            FileType::RegularFile if wants_write && rustix::fs::fcntl_getfl(fd)?.contains(OFlags::APPEND) => fail(libc::EBADF),
+            FileType::RegularFile => Ok(()),
+            FileType::Directory => fail(libc::EISDIR),
+            _ => fail(libc::EINVAL),
+        },
+    }
+}
+
 /// A position of a copy: the caller's variable, or the open file's offset.
 #[derive(Clone, Copy)]
 pub struct Position {

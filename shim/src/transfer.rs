@@ -9,6 +9,7 @@ use crate::{creds, limits};
 use flac::Fs;
 use flac::fs::io::IoVec;
 use flac::fs::open::OpenId;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// The most that one call moves, as in the kernel.
 pub const MOST: usize = 0x7fff_f000;
@@ -143,7 +144,7 @@ fn cut(vectors: &[IoVec], mut room: usize) -> Vec<IoVec> {
 }
 
 /// Memory of our own to pass data through, whose addresses never agree with file offsets within a page, so that it is copied
-/// into and never attached: its pages may be given away.
+/// into and never attached: its pages may be given away. One that is done with is kept for the next (a copy of many small files would spend more on fresh memory than on copying).
 pub struct Bounce {
     start: *mut libc::c_void,
     skip: usize,
@@ -154,11 +155,14 @@ impl Bounce {
     pub const SIZE: usize = 256 << 10;
     const MAPPED: usize = Self::SIZE + 2 * flac::units::PAGE;
 
-    /// Fresh memory for transfers that begin at file offset `at`.
+    /// Memory for transfers that begin at file offset `at`.
     pub fn new(at: u64) -> Answer<Self> {
         use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
-        // SAFETY: a new mapping anywhere.
-        let start = unsafe { mmap_anonymous(std::ptr::null_mut(), Self::MAPPED, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE) }?;
+        let mut start = SPARE.swap(std::ptr::null_mut(), Ordering::Acquire);
+        if start.is_null() {
+            // SAFETY: a new mapping anywhere.
+            start = unsafe { mmap_anonymous(std::ptr::null_mut(), Self::MAPPED, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE) }?;
+        }
         Ok(Self { start, skip: (at as usize + 64) % flac::units::PAGE })
     }
     /// Its first `len` bytes, at most [`Bounce::SIZE`].
@@ -181,14 +185,25 @@ impl Bounce {
             // SAFETY: inside the mapping, which stays until the call returns.
             unsafe { std::slice::from_raw_parts(v.iov_base.cast::<u8>(), len) },
         );
-        // SAFETY: the pages are never written again: `self` ends here.
-        Ok(crate::boundary::call_out(|| unsafe { rustix::pipe::vmsplice(pipe, &[range], flags) })?)
+        // SAFETY: the pages are never written again: `self` ends here, and its memory with it.
+        let put = crate::boundary::call_out(|| unsafe { rustix::pipe::vmsplice(pipe, &[range], flags) });
+        self.unmap();
+        std::mem::forget(self);
+        Ok(put?)
+    }
+    fn unmap(&self) {
+        // SAFETY: our own mapping, which nobody uses any more.
+        let _ = unsafe { rustix::mm::munmap(self.start, Self::MAPPED) };
     }
 }
 
+/// What is kept for the next [`Bounce`].
+static SPARE: AtomicPtr<libc::c_void> = AtomicPtr::new(std::ptr::null_mut());
+
 impl Drop for Bounce {
     fn drop(&mut self) {
-        // SAFETY: our own mapping, which nobody uses any more.
-        let _ = unsafe { rustix::mm::munmap(self.start, Self::MAPPED) };
+        if SPARE.compare_exchange(std::ptr::null_mut(), self.start, Ordering::Release, Ordering::Relaxed).is_err() {
+            self.unmap();
+        }
     }
 }

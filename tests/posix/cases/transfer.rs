@@ -16,6 +16,7 @@ cases![
     copy_file_range_errors,
     copies_are_independent,
     copy_across_the_border,
+    copy_file_range_across_the_border,
     splice_from_file_to_pipe_and_back,
     ficlone_shares_and_separates,
     std_copy_copies,
@@ -214,6 +215,49 @@ fn copy_across_the_border(d: &Dir) -> Outcome {
         300_000
     );
     assert!(content(d.at("back")) == bytes);
+    Ok(())
+}
+
+fn copy_file_range_across_the_border(d: &Dir) -> Outcome {
+    let bytes = pattern(700_000, 16);
+    let flags = libc::O_RDWR | libc::O_CREAT;
+    let outside = sys::open(d.outside().join("source"), flags, 0o600)?;
+    sys::pwrite(&outside, &bytes, 0)?;
+    let inside = d.open("in", b"");
+    match sys::copy_file_range(&outside, &mut None, &inside, &mut None, 500_000) {
+        Err(sys::EXDEV) => return skip("not between these two file systems"),
+        done => assert_eq!(done?, 500_000),
+    }
+    assert_eq!(sys::lseek(&outside, 0, libc::SEEK_CUR)?, 500_000);
+    assert_eq!(sys::lseek(&inside, 0, libc::SEEK_CUR)?, 500_000);
+    let (mut from, mut to) = (Some(500_000), Some(500_000));
+    assert_eq!(
+        sys::copy_file_range(&outside, &mut from, &inside, &mut to, 1 << 20)?,
+        200_000
+    );
+    assert_eq!((from, to), (Some(700_000), Some(700_000)));
+    assert!(content(d.at("in")) == bytes);
+    let back = sys::open(d.outside().join("back"), flags, 0o600)?;
+    assert_eq!(
+        sys::copy_file_range(&inside, &mut Some(7), &back, &mut Some(3), 100_000)?,
+        100_000
+    );
+    assert!(content(d.outside().join("back"))[3..] == bytes[7..100_007]);
+    let append = sys::open(d.outside().join("back"), libc::O_WRONLY | libc::O_APPEND, 0)?;
+    fails!(
+        EBADF,
+        sys::copy_file_range(&inside, &mut Some(0), &append, &mut None, 3)
+    );
+    let reader = sys::open(d.outside().join("back"), libc::O_RDONLY, 0)?;
+    fails!(
+        EBADF,
+        sys::copy_file_range(&inside, &mut Some(0), &reader, &mut None, 3)
+    );
+    let (out, _into) = sys::pipe(0)?;
+    fails!(
+        EINVAL,
+        sys::copy_file_range(&out, &mut None, &inside, &mut None, 3)
+    );
     Ok(())
 }
 
