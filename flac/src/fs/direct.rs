@@ -52,7 +52,9 @@ impl Fs {
         let wanted = (within + len).div_ceil(PAGE);
         let readable = |(i, cell): (usize, &&AtomicU64)| self.is_read_in_place(cell, pool.get() as u64 + i as u64);
         let run = cells.iter().take(wanted).enumerate().take_while(|(i, cell)| readable((*i, cell))).count();
-        let from = self.pool.mapped(pool, run.max(1)).filter(|_| run > 0)?;
+        // A damaged table may name frames behind the end of the pool: what is before them can be read, and the first of them is an error for `bring`.
+        let (run, from) =
+            [run, run.min(1)].into_iter().filter(|run| *run > 0).find_map(|run| self.pool.mapped(pool, run).map(|from| (run, from)))?;
         let n = (run * PAGE - within).min(len);
         // SAFETY: the frames are mapped, `within + n` bytes of them at least; the target is the program's.
         let left = self.pool.charged(Model::charge_read, n, || unsafe { copy::copy(to, from.add(within), n) });

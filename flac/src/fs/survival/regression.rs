@@ -5,8 +5,10 @@ use super::look::WHO;
 use super::work::open;
 use crate::fs::Fs;
 use crate::fs::names::Name;
+use crate::fs::record::{Extent, encode_extents, extent_key};
+use crate::media::create::Geometry;
 use crate::media::sim::tape::{Lower, Tape};
-use crate::units::{Ino, PAGE};
+use crate::units::{Ino, PAGE, PageNo, PoolFrame};
 
 fn name(name: &str) -> Name {
     Name::new(name.as_bytes()).expect("a short name")
@@ -82,4 +84,30 @@ fn a_damaged_page_is_an_error_where_it_is_read_and_nowhere_else_and_fsck_names_t
     fs.write_bytes(id, &[9; PAGE], 7 * PAGE as u64).expect("a write");
     fs.sync_all().expect("a flush");
     assert_eq!(fs.check(true).expect("a check"), Vec::<String>::new());
+}
+
+/// On a mapped medium a read over several frames of which only the first are there went round for ever: together they could not be read, and nothing was wrong with the first.
+#[test]
+fn regression_a_read_that_runs_over_the_end_of_the_pool_is_an_error() {
+    let dir = place();
+    let pool = dir.path().join("pool");
+    let geometry = Geometry { size: 200 << 12, log_bytes: 24 << 10, grow_bytes: 64 << 10, ..geometry_on(Lower::Dax) };
+    make_pool(&pool, &geometry, Lower::Dax);
+    let _seems_a_disk = Tape::start(&pool, Lower::Dax);
+    let fs = open(&pool).expect("the pool opens");
+    let ino = file(&fs, "file", 4, 1);
+    let mut txn = fs.meta.begin().expect("a transaction");
+    // The pool may grow beyond these, but has not.
+    let there = std::fs::metadata(pool.join("frames")).expect("the frames").len() / PAGE as u64;
+    assert!(there + 2 <= fs.pool.frames() as u64);
+    let last = there as u32 - 2;
+    let over: Vec<_> = (last..last + 4).map(|frame| Some(Extent { frame: PoolFrame::new(frame), crc: 0 })).collect();
+    txn.put(&extent_key(ino, PageNo::new(0)), &encode_extents(&over)).expect("a change");
+    txn.commit().expect("a record");
+    drop(fs);
+    let fs = open(&pool).expect("the pool opens");
+    let id = fs.open_file(ino, libc::O_RDWR, 1).expect("it opens");
+    let mut to = vec![0; 4 * PAGE];
+    assert_eq!(fs.read_bytes(id, &mut to[..2 * PAGE], 0), Ok(2 * PAGE));
+    assert_eq!(fs.read_bytes(id, &mut to, 0).map_err(|e| e.errno()), Err(libc::EIO));
 }
