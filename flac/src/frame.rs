@@ -209,7 +209,29 @@ impl Frames {
     /// How many pages of a run views may show before they show more than half of all frames. Such frames can't be evicted: the other half is what keeps
     /// reads and writes possible, however many views there are. A hint: who asks at the same time may get the same answer.
     pub fn viewable(&self, pages: u32) -> u32 {
-        pages.min((self.total() / 2).saturating_sub(self.0.counters().viewed.load(Relaxed)))
+        let c = self.0.counters();
+        pages.min((self.total().saturating_sub(c.aside.load(Relaxed)) / 2).saturating_sub(c.viewed.load(Relaxed)))
+    }
+
+    /// Takes the free frames of which `lacks` says that they have no memory out of circulation, until all is counted anew. How many.
+    #[cold]
+    pub fn set_aside(&self, lacks: impl Fn(FrameNo) -> bool) -> u32 {
+        let mut count = 0;
+        for (w, word) in self.0.frame_bits().iter().enumerate() {
+            let mut free = !word.load(Relaxed);
+            while free != 0 {
+                let bit = free.trailing_zeros();
+                free &= free - 1;
+                let frame = FrameNo::new(w as u32 * 64 + bit);
+                if lacks(frame) && word.fetch_or(1 << bit, AcqRel) >> bit & 1 == 0 {
+                    count += 1;
+                }
+            }
+        }
+        let c = self.0.counters();
+        c.dram_free.fetch_sub(count as u64, Relaxed);
+        c.aside.fetch_add(count, Relaxed);
+        count
     }
 
     /// Counts a view of a run. So a view can be split into parts that each count for themselves, also when the file has long given up the frames.

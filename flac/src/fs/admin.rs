@@ -200,7 +200,8 @@ impl Volatile {
     /// Removes it. What was not made durable is lost.
     pub fn remove(&self, _lock: Option<VolatileLock>) -> Result<()> {
         let gone = |e: std::io::Error| match e.raw_os_error() {
-            Some(libc::ENOENT) => Ok(()),
+            // Where nothing can be written, nothing of ours is.
+            Some(libc::ENOENT | libc::EROFS) => Ok(()),
             e => Err(Error::Io("remove the volatile state", e.unwrap_or(libc::EIO))),
         };
         // The link may have been made by somebody else than us: only a file of the right name is ours.

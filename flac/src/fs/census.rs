@@ -183,6 +183,7 @@ impl Fs {
         let c = control.counters();
         control.views().iter().filter(|v| v.load(Relaxed) != 0).for_each(|v| v.store(0, Release));
         c.viewed.store(0, Release);
+        c.aside.store(0, Release);
         c.dram_free.store(census.refs.iter().filter(|n| **n == 0).count() as u64, Release);
         c.pool_reserved.store(census.reserved, Release);
         c.block_hint.store(0, Release);

@@ -315,6 +315,10 @@ impl Fs {
             return Err(Error::NoSpace);
         }
         let frame = self.frame_for(slot, page, true).inspect_err(|_| self.space.unreserve(!was_dirty as u64))?;
+        self.ready(frame, 1).inspect_err(|_| {
+            self.frames.put(frame);
+            self.space.unreserve(!was_dirty as u64);
+        })?;
         let to = self.region.dram.at(frame);
         match entry.dram() {
             // SAFETY: both frames lie in the tier; the fresh one is ours alone.

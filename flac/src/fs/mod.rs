@@ -15,6 +15,7 @@ pub mod fsck;
 pub mod io;
 pub mod locks;
 mod map;
+mod memory;
 pub mod names;
 pub mod open;
 mod pages;

@@ -133,7 +133,7 @@ impl Fs {
 
     /// Fills fresh frames from the pool and compares them with their checksums.
     pub(super) fn load_frames(&self, slot: SlotNo, page: PageNo, pool: PoolFrame, first: FrameNo, count: u64) -> Result<()> {
-        let bytes = self.fresh_bytes(first, count as usize);
+        let bytes = self.fresh_bytes(first, count as usize)?;
         self.pool.read(pool, bytes)?;
         Stats::add(&self.stats.loaded, bytes.len());
         let ino = Ino::new(self.inodes.slot(slot).ino.load(Relaxed));

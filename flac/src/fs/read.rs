@@ -79,11 +79,15 @@ impl Fs {
     }
 
     /// The bytes of frames that were just taken for pages not yet in any table: nobody else knows them.
+    ///
+    /// # Errors
+    /// `NoFrames` if there is no memory behind them and none to be had.
     #[allow(clippy::mut_from_ref, reason = "the bytes are the frames', not a part of `self`")]
-    pub(super) fn fresh_bytes(&self, first: FrameNo, count: usize) -> &mut [u8] {
+    pub(super) fn fresh_bytes(&self, first: FrameNo, count: usize) -> Result<&mut [u8]> {
         debug_assert!(first.get() as usize + count <= self.frames.total() as usize);
+        self.ready(first, count as u32)?;
         // SAFETY: the frames lie in the tier and were handed out by the allocator to this caller alone.
-        unsafe { std::slice::from_raw_parts_mut(self.region.dram.at(first), count * PAGE) }
+        Ok(unsafe { std::slice::from_raw_parts_mut(self.region.dram.at(first), count * PAGE) })
     }
 
     /// The bytes of a frame on which the caller has a reference of its own: nobody writes it, unless a shared mapping shows it.
@@ -244,8 +248,7 @@ impl Fs {
         if self.has_huge_frames() {
             // One fault maps 2 MiB.
             let start = FrameNo::new(first.block() * BLOCK_FRAMES as u32);
-            dram.warm_up(start, ((last.block() + 1) * BLOCK_FRAMES as u32).min(self.frames.total()) - start.get());
-            return true;
+            return dram.warm_up(start, ((last.block() + 1) * BLOCK_FRAMES as u32).min(self.frames.total()) - start.get()).is_ok();
         }
         // The second time it is touched it pays to have it mapped.
         dram.second_touch(first, pages as u32)

@@ -137,6 +137,12 @@ impl Fs {
             true => old,
             false => self.frame_for(slot, page, false).inspect_err(|_| *promised += need)?,
         };
+        if frame != old {
+            self.ready(frame, 1).inspect_err(|_| {
+                *promised += need;
+                self.frames.put(frame);
+            })?;
+        }
         let bytes = self.region.dram.at(frame);
         // SAFETY: the frame lies in the tier and only this lock's holder writes it; the old one is not written meanwhile.
         unsafe {
@@ -203,6 +209,7 @@ impl Fs {
             return Err(Error::NoSpace);
         }
         let zeros = self.frames.alloc().ok_or(Error::NoFrames)?;
+        self.ready(zeros, 1).inspect_err(|_| _ = self.frames.put(zeros))?;
         // SAFETY: a fresh frame, ours alone.
         unsafe { std::ptr::write_bytes(self.region.dram.at(zeros), 0, PAGE) };
         let result = self.fill_with(slot, from, to, zeros);

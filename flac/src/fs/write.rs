@@ -181,7 +181,7 @@ impl Fs {
                 && entry.is_dirty()
                 && self.writable_in_place(slot, frame)
             {
-                self.region.dram.warm_up(frame, 1);
+                self.ready(frame, 1)?;
                 self.clock.used(frame, 1);
                 Stats::add(&self.stats.copied_in, len);
                 // SAFETY: the target lies in the frame, which only this inode's lock holder writes; the source is the program's.
@@ -272,6 +272,12 @@ impl Fs {
         }
     }
 
+    /// Gives frames and space of a plan back that comes to nothing.
+    fn give_up(&self, plan: &Plan) {
+        self.abandon(plan);
+        self.space.unreserve(plan.reserved);
+    }
+
     /// Fills a fresh frame with the page's old content.
     fn fill_old(&self, slot: SlotNo, page: PageNo, frame: FrameNo) -> Result<()> {
         let old = Entry::from_raw(self.cell(slot, page)?.load(Relaxed));
@@ -279,7 +285,7 @@ impl Fs {
             return self.load_frames(slot, page, pool, frame, 1);
         }
         let old = self.resident(slot, page)?;
-        self.region.dram.warm_up(frame, 1);
+        self.ready(frame, 1)?;
         let to = self.region.dram.at(frame);
         match old.dram() {
             // SAFETY: both frames lie in the tier; the fresh one is ours alone, the old one is not written while we hold the lock.
@@ -308,13 +314,18 @@ impl Fs {
             // SAFETY: done < len: the rest of the program's buffer.
             let from = unsafe { from.add(done) };
             let copied = if run >= 4 && !self.is_warm(frame, run) {
+                if !dram.has_room(frame, run as u32) {
+                    let error = self.out_of_memory(frame, run as u32);
+                    self.give_up(plan);
+                    return Err(error);
+                }
                 Stats::add(&self.stats.kernel_copied, n);
                 // SAFETY: the program's buffer; the target frames are planned for this write alone.
                 unsafe { crate::region::write_frames(dram, from, n, frame.get() as u64 * PAGE as u64 + start as u64) }
-                    .inspect_err(|_| self.abandon(plan))
-                    .inspect_err(|_| self.space.unreserve(plan.reserved))?
+                    .map_err(|e| if e == Error::NoFrames { self.out_of_memory(frame, run as u32) } else { e })
+                    .inspect_err(|_| self.give_up(plan))?
             } else {
-                dram.warm_up(frame, run as u32);
+                self.ready(frame, run as u32).inspect_err(|_| self.give_up(plan))?;
                 Stats::add(&self.stats.copied_in, n);
                 // SAFETY: the run begins in the tier.
                 let to = unsafe { dram.at(frame).add(start) };

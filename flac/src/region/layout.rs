@@ -6,7 +6,7 @@ use super::map::{self, Mapping};
 use super::place::RunDir;
 use crate::error::{Error, Result};
 use crate::fs::locks::LocksShared;
-use crate::media::Pool;
+use crate::media::{Medium, Pool};
 use crate::metalog::LogShared;
 use crate::sync::{AtomicI64, AtomicU32, AtomicU64, Ordering, RobustLock};
 use crate::units::{BLOCK_FRAMES, PAGE};
@@ -81,6 +81,8 @@ pub struct Counters {
     pub viewed: AtomicU32,
     /// Bumped whenever a name may have come to mean something else.
     pub names_generation: AtomicU64,
+    /// Frames taken out of circulation because the tmpfs was full.
+    pub aside: AtomicU32,
     /// Pool frames that nothing refers to any more, but that some view may still show.
     pub pool_limbo: AtomicU64,
     /// Freed pool frames that wait for the log: how many entries of `pending` are used.
@@ -372,7 +374,7 @@ impl Control {
     }
 
     fn lay_out(c: &Counters, file: &rustix::fd::OwnedFd, run: &RunDir, pool: &Pool, dram: Option<u64>) -> Result<Geometry> {
-        let frames = run.dram_frames(dram)?;
+        let frames = run.dram_frames(dram, if pool.medium() == Medium::Block { pool.log_bytes() } else { 0 })?;
         let geometry = Geometry { frames, pool_frames: pool.frames(), huge: run.huge() };
         // A creator that died half-way leaves bytes behind: start from zeros.
         rustix::fs::ftruncate(file, 0).map_err(Error::io("shrink the control segment"))?;

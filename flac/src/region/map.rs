@@ -3,7 +3,7 @@
 
 use super::place::RunDir;
 use crate::error::{Error, Result};
-use crate::units::{BLOCK, FrameNo, PAGE};
+use crate::units::{BLOCK, BLOCK_FRAMES, FrameNo, PAGE};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::mm::{MapFlags, ProtFlags};
 
@@ -32,6 +32,12 @@ pub(super) fn unmap(mapping: Mapping) {
     let _ = unsafe { rustix::mm::munmap(mapping.base.cast_mut().cast(), mapping.len) };
 }
 
+/// Frames of 4 KiB that are given memory at a time: 64 KiB.
+const CHUNK: u32 = 16;
+
+/// So much of a tmpfs that the tier shares with the control segment, the index and the log is left to them. They take it in steps of at most 256 KiB.
+const MARGIN: u64 = 12 << 20;
+
 /// The DRAM tier: all frames in one linear mapping.
 pub struct Dram {
     base: *mut u8,
@@ -39,6 +45,7 @@ pub struct Dram {
     file: OwnedFd,
     inode: u64,
     dev: (u32, u32),
+    huge: bool,
     warm: Box<[crate::sync::AtomicU64]>,
     seen: Box<[crate::sync::AtomicU64]>,
 }
@@ -60,7 +67,7 @@ impl Dram {
         let base = aligned(&file, len)?;
         let stat = rustix::fs::fstat(&file).map_err(Error::io("look at the DRAM tier"))?;
         let dev = (rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
-        Ok(Dram { base, frames, file, inode: stat.st_ino, dev, warm: bits(frames), seen: bits(frames) })
+        Ok(Dram { base, frames, file, inode: stat.st_ino, dev, huge: run.huge(), warm: bits(frames), seen: bits(frames) })
     }
 
     /// Inode number of the tier's file, to tell its mappings from others.
@@ -105,21 +112,74 @@ impl Dram {
         let bit = 1 << (first.get() % 64);
         let again = self.seen[first.get() as usize / 64].load(Relaxed) & bit != 0;
         if again {
-            self.warm_up(first, pages);
+            return self.warm_up(first, pages).is_ok();
         } else {
             self.seen[first.get() as usize / 64].fetch_or(bit, Relaxed);
         }
         again
     }
 
-    /// Notes that this process is about to touch `pages` frames through the linear mapping.
+    /// From now on this process can write `pages` frames through the linear mapping, without a fault: memory is behind them, and mapped. It is taken and mapped in chunks,
+    /// which costs a fraction of the faults that it saves.
+    ///
+    /// # Errors
+    /// `NoFrames` if the tmpfs is full: a store to a frame that was never used would be a SIGBUS.
     #[inline]
-    pub fn warm_up(&self, first: FrameNo, pages: u32) {
-        for f in first.get()..(first.get() + pages).min(self.frames) {
-            let (word, bit) = (&self.warm[f as usize / 64], 1 << (f % 64));
-            if word.load(crate::sync::Ordering::Relaxed) & bit == 0 {
-                word.fetch_or(bit, crate::sync::Ordering::Relaxed);
+    pub fn warm_up(&self, first: FrameNo, pages: u32) -> Result<()> {
+        if (first.get()..first.get() + pages).all(|frame| self.is_warm(FrameNo::new(frame))) { Ok(()) } else { self.populate(first, pages) }
+    }
+
+    #[cold]
+    fn populate(&self, first: FrameNo, pages: u32) -> Result<()> {
+        let chunk = if self.huge { BLOCK_FRAMES as u32 } else { CHUNK };
+        let (from, to) = (first.get() / chunk * chunk, (first.get() + pages).next_multiple_of(chunk).min(self.frames));
+        // In a chunk that has no memory for all of its frames, these may have some.
+        for (from, to) in [(from, to), (first.get(), (first.get() + pages).min(self.frames))] {
+            if !self.has_room(FrameNo::new(from), to - from) {
+                continue;
             }
+            let (start, len) = (from as usize * PAGE, (to - from) as usize * PAGE);
+            // SAFETY: the range lies in the linear mapping; what is in it does not change.
+            match unsafe { rustix::mm::madvise(self.base.add(start).cast(), len, rustix::mm::Advice::LinuxPopulateWrite) } {
+                // Linux before 5.14 can't say: there, as ever, the first touch tells.
+                Ok(()) | Err(rustix::io::Errno::INVAL) => {
+                    self.note_warm(from, to);
+                    return Ok(());
+                }
+                Err(_) => {}
+            }
+        }
+        Err(Error::NoFrames)
+    }
+
+    /// Whether frames can get memory, or have it: what the other files of the run directory need to grow is not taken for frames.
+    pub fn has_room(&self, first: FrameNo, pages: u32) -> bool {
+        let room = || rustix::fs::fstatvfs(&self.file).map_or(u64::MAX, |fs| fs.f_bavail * fs.f_frsize);
+        if self.huge || room() >= MARGIN {
+            return true;
+        }
+        let mut has = vec![0; pages as usize];
+        self.residency(first, &mut has).is_ok_and(|()| has.iter().all(|has| has & 1 == 1))
+    }
+
+    fn note_warm(&self, from: u32, to: u32) {
+        for frame in from..to {
+            self.warm[frame as usize / 64].fetch_or(1 << (frame % 64), crate::sync::Ordering::Relaxed);
+        }
+    }
+
+    /// For each frame from `first` on, whether there is memory behind it (a hint: more may have some by now).
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn residency(&self, first: FrameNo, has: &mut [u8]) -> Result<()> {
+        let count = has.len().min(self.frames.saturating_sub(first.get()) as usize);
+        // SAFETY: the range lies in the linear mapping, and `has` has a byte for each of its pages.
+        let rc = unsafe { libc::mincore(self.base.add(first.get() as usize * PAGE).cast(), count * PAGE, has.as_mut_ptr()) };
+        if rc == 0 {
+            Ok(())
+        } else {
+            Err(Error::Io("look at the DRAM tier", std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)))
         }
     }
 }

@@ -12,6 +12,9 @@ pub const HUGE_DIR: &str = "/run/flac";
 /// Where every Linux has a tmpfs.
 pub const SHM_DIR: &str = "/dev/shm";
 
+/// What the control segment and the index of a small pool take, beside the images of the log: with less than this the cache would start and then fail at once.
+const OTHERS: u64 = 16 << 20;
+
 /// Which tmpfs the DRAM tier is on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
@@ -119,8 +122,21 @@ impl RunDir {
         std::fs::symlink_metadata(self.dir.join("dram")).is_ok_and(|m| m.file_type().is_symlink())
     }
 
-    /// Decides where the tier goes, and its size in frames: `wanted` bytes, or half the machine's memory, at most what the tmpfs can hold.
-    pub(super) fn dram_frames(&self, wanted: Option<u64>) -> Result<u32> {
+    /// Decides where the tier goes, and its size in frames: `wanted` bytes, or half the machine's memory, at most what the tmpfs can hold beside the images of two logs of
+    /// `log_bytes` and what else lies in the run directory.
+    pub(super) fn dram_frames(&self, wanted: Option<u64>, log_bytes: u64) -> Result<u32> {
+        let others = 2 * log_bytes + OTHERS;
+        let room = |dir: &Path| rustix::fs::statvfs(dir).map(|fs| fs.f_bavail * fs.f_frsize).map_err(Error::io("look at the tmpfs"));
+        let shm = room(&self.dir)?;
+        let smallest = 4 * BLOCK as u64;
+        if shm < others + smallest {
+            return Err(Error::Unusable(format!(
+                "{SHM_DIR} has only {} MiB free, and this pool needs {}: make room there, or make it larger (`mount -o remount,size=1G {SHM_DIR}`; for a container, its \
+                 option --shm-size)",
+                shm >> 20,
+                (others + smallest) >> 20
+            )));
+        }
         let _ = std::fs::remove_file(self.dir.join("dram"));
         let place = find_huge();
         let on = match &place {
@@ -132,13 +148,12 @@ impl RunDir {
             }
             Place::Plain => &self.dir,
         };
-        let fs = rustix::fs::statvfs(on).map_err(Error::io("look at the tmpfs"))?;
-        let room = fs.f_bavail * fs.f_frsize / 10 * 9;
+        let free = if place == Place::Plain { shm - others } else { room(on)? };
         let info = rustix::system::sysinfo();
         let memory = info.totalram as u64 * info.mem_unit as u64;
-        let bytes = wanted.unwrap_or(memory / 2).min(room.max(BLOCK as u64 * 8));
+        let bytes = wanted.unwrap_or(memory / 2).min((free / 10 * 9).max(smallest));
         let frames = bytes / PAGE as u64 / BLOCK_FRAMES as u64 * BLOCK_FRAMES as u64;
-        if frames < 4 * BLOCK_FRAMES as u64 {
+        if frames * (PAGE as u64) < smallest {
             return Err(Error::Unusable(format!(
                 "the DRAM cache would have only {bytes} bytes: set FLAC_DRAM to at least 8M and make room in /dev/shm"
             )));

@@ -13,6 +13,7 @@ pub struct Counters {
     pub block_hint: AtomicU32,
     pub page_hint: AtomicU32,
     pub viewed: AtomicU32,
+    pub aside: AtomicU32,
 }
 
 pub struct State {

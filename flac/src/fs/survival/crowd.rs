@@ -27,6 +27,14 @@ struct Run {
     since: Instant,
 }
 
+/// When one run fails, the others end.
+impl Drop for Run {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// Runs the test `name` with one seed after the other, from `FLAC_SEED` on, until they had `wanted` cases.
 pub fn gather(name: &str, wanted: usize) {
     let first = std::env::var("FLAC_SEED").map_or(1, |text| text.parse().expect("FLAC_SEED is a number"));

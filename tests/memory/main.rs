@@ -1,0 +1,82 @@
+//! A tmpfs that is too small, or that others fill: an error that says so, or slower, never a SIGBUS, and nothing that was written is lost.
+//!
+//! Each test has a mount namespace of its own with a small `/dev/shm`; where the machine forbids that, it says so.
+
+#[path = "../programs/shim.rs"]
+#[expect(dead_code, reason = "the pool is made in the namespace")]
+mod shim;
+
+use std::process::{Command, Output};
+
+/// Runs `script` with bash in a namespace whose `/dev/shm` has `size`; `None` where that can't be had. It finds `$FLAC` and `$LIBRARY`, and an empty directory `$DIR`.
+fn with_small_memory(size: &str, script: &str) -> Option<Output> {
+    let shim = shim::build();
+    let dir = tempfile::Builder::new().prefix("test-of-flac-").tempdir().expect("a temporary directory");
+    let mine = format!("mount -t tmpfs -o size={size},mode=1777 tmpfs /dev/shm && echo mounted >&2 || exit 99\n");
+    // A tmpfs with huge pages that happens to be mounted is out of this.
+    let hidden = "for at in $(awk '$4 ~ /huge=(always|within_size)/ {print $2}' /proc/mounts); do mount -t tmpfs -o ro tmpfs \"$at\" || exit 99; done\n";
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "bash", "-c", &format!("{mine}{hidden}{script}")]);
+    command
+        .env("FLAC", shim.flac.as_ref().expect("the command"))
+        .env("LIBRARY", &shim.library)
+        .env("DIR", dir.path())
+        .env("FLAC_POOL", dir.path().join("pool"));
+    command.env_remove("FLAC_ROOT").env_remove("FLAC_DRAM").env("RUST_BACKTRACE", "0");
+    let output = command.output().expect("unshare (package util-linux)");
+    let told = String::from_utf8_lossy(&output.stderr);
+    if output.status.code() == Some(99) || !told.contains("mounted") {
+        println!("skipped: no mount namespace can be had here: {told}");
+        return None;
+    }
+    Some(output)
+}
+
+fn text(output: &Output) -> (String, String) {
+    (String::from_utf8_lossy(&output.stdout).into(), String::from_utf8_lossy(&output.stderr).into())
+}
+
+#[test]
+fn a_tmpfs_that_is_too_small_is_one_line_that_says_what_to_do() {
+    let script = "$FLAC mkfs --size 1G >/dev/null && $FLAC import /etc/ssl /ssl; echo status $?; ls -A /dev/shm; LD_PRELOAD=$LIBRARY FLAC_ROOT=/flac ls /flac; echo status $?; ls -A /dev/shm";
+    let Some(output) = with_small_memory("64M", script) else { return };
+    let (out, err) = text(&output);
+    assert!(err.contains("/dev/shm has only") && err.contains("--shm-size"), "{err}");
+    let lines: Vec<&str> = out.lines().collect();
+    assert!(lines.len() == 2 && lines[0] == "status 1" && lines[1] == "status 2", "{out}{err}");
+}
+
+/// The program writes more than there is memory left, while others hold most of it.
+#[test]
+fn a_tmpfs_that_others_fill_makes_the_cache_smaller_and_loses_nothing() {
+    let script = r#"
+        set -e
+        $FLAC mkfs --size 2G >/dev/null
+        head -c 100M /dev/urandom > $DIR/data
+        run() { LD_PRELOAD=$LIBRARY FLAC_ROOT=/flac "$@"; }
+        run mkdir /flac/before
+        run cp $DIR/data /flac/before/a
+        # All that is left but what the control segment and the index need to grow.
+        left=$(df --output=avail -B1M /dev/shm | tail -1)
+        head -c $((left - 24))M /dev/zero > /dev/shm/others
+        # Small writes, large ones, a copy within, reads into fresh memory and into small buffers.
+        run dd if=$DIR/data of=/flac/small bs=3000 status=none
+        run dd if=$DIR/data of=/flac/large bs=4M status=none
+        run cp /flac/large /flac/copy
+        for i in $(seq 300); do echo "$i" > $DIR/n; run cp $DIR/n /flac/n$i; done
+        run cmp $DIR/data /flac/before/a
+        run cmp $DIR/data /flac/small
+        run cmp $DIR/data /flac/copy
+        [ "$(run sha256sum /flac/large | cut -c-64)" = "$(sha256sum $DIR/data | cut -c-64)" ]
+        [ "$(run cat /flac/n300)" = 300 ]
+        $FLAC fsck --data
+        rm /dev/shm/others
+        $FLAC stop
+        run cmp $DIR/data /flac/large
+        $FLAC stop
+        [ -z "$(ls -A /dev/shm)" ]
+    "#;
+    let Some(output) = with_small_memory("500M", script) else { return };
+    let (out, err) = text(&output);
+    assert!(output.status.success(), "{}: {out}{err}", output.status);
+}
