@@ -40,11 +40,13 @@ impl Procs {
         Procs { control, me: AtomicU32::new(me), token, namespace: AtomicU64::new(namespace) }
     }
 
-    /// Takes over slot `token` if it belongs to this process (same pid, before an exec), else joins afresh.
+    /// Takes over slot `token` if it belongs to this process (same pid, before an exec), else joins afresh. The threads of the old image are gone: locks that one of
+    /// them held are those of a dead owner.
     pub fn rejoin(control: Control, token: u32) -> Result<Procs> {
         let known = control.procs().get(token as usize);
         match known {
             Some(slot) if slot.state.load(Acquire) == USED && slot.pid.load(Relaxed) == my_pid() => {
+                slot.generation.fetch_add(1, AcqRel);
                 Ok(Self::at(control, token, pid_namespace()))
             }
             _ => Self::join(control),

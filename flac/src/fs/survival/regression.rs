@@ -6,8 +6,11 @@ use super::work::open;
 use crate::fs::Fs;
 use crate::fs::names::Name;
 use crate::fs::record::{Extent, encode_extents, extent_key};
+use crate::inode::WriteGuard;
 use crate::media::create::Geometry;
 use crate::media::sim::tape::{Lower, Tape};
+use crate::procs::Procs;
+use crate::sync::Liveness;
 use crate::units::{Ino, PAGE, PageNo, PoolFrame};
 
 fn name(name: &str) -> Name {
@@ -84,6 +87,22 @@ fn a_damaged_page_is_an_error_where_it_is_read_and_nowhere_else_and_fsck_names_t
     fs.write_bytes(id, &[9; PAGE], 7 * PAGE as u64).expect("a write");
     fs.sync_all().expect("a flush");
     assert_eq!(fs.check(true).expect("a check"), Vec::<String>::new());
+}
+
+/// An exec while another thread was in a write: the thread was gone, its lock that of a living process, and whoever came next waited for ever.
+#[test]
+fn regression_a_lock_that_a_thread_held_at_an_exec_is_a_dead_ones() {
+    let dir = place();
+    let pool = dir.path().join("pool");
+    make_pool(&pool, &geometry_on(Lower::Ext4), Lower::Ext4);
+    let _seems_a_disk = Tape::start(&pool, Lower::Ext4);
+    let fs = open(&pool).expect("the pool opens");
+    let ino = file(&fs, "file", 1, 1);
+    let slot = fs.inodes.hold(ino).expect("a slot");
+    std::mem::forget(fs.inodes.lock(slot));
+    assert!(WriteGuard::try_lock(fs.inodes.slot(slot), &*fs.procs).is_none());
+    let new_image = Procs::rejoin(fs.region.control, fs.procs.me()).expect("its slot");
+    assert!(WriteGuard::try_lock(fs.inodes.slot(slot), &new_image).is_some());
 }
 
 /// On a mapped medium a read over several frames of which only the first are there went round for ever: together they could not be read, and nothing was wrong with the first.
