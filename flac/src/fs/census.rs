@@ -150,6 +150,7 @@ impl Fs {
         for slot in self.inodes.all() {
             let (s, i) = (self.inodes.slot(slot), slot as usize);
             compare(&format!("holders of inode slot {i}"), s.opens.load(Relaxed) as u64, census.opens[i] as u64);
+            compare(&format!("dirty pages without a mark of inode slot {i}"), self.inodes.table(slot).count_unmarked(), 0);
             compare(&format!("shared mappings of inode slot {i}"), s.shared_maps.load(Relaxed) as u64, census.maps[i] as u64);
         }
         let mut holds = vec![0u32; control.opens().len()];

@@ -1,45 +1,19 @@
 //! Flush: dirty pages to newly allocated pool frames, then one record that points at them. Readers and writers of the file go on meanwhile.
 
 use super::Fs;
-use super::record::{EXTENT_PAGES, Extent, Inode, decode_extents, encode_extents, extent_key, extent_prefix, extent_start};
+use super::extents::{Runs, clear_extents, put_extents};
+use super::record::{Extent, Inode};
+use super::snapshot::{Page, Snapshot};
 use super::stats::Stats;
 use crate::error::{Error, Result};
 use crate::inode::{SlotNo, flag, load_attr};
 use crate::metalog::MetaTxn;
 use crate::region::InodeSlot;
 use crate::sync::Ordering::*;
-use crate::table::Entry;
-use crate::units::{FrameNo, Ino, PAGE, PageNo, PoolFrame, Seq};
+use crate::units::{Ino, PAGE, PageNo, Seq};
 
 /// Pages written to the pool in one go: 1 MiB.
 const BATCH: usize = 256;
-
-/// A page being flushed.
-pub(crate) struct Page {
-    pub(crate) no: PageNo,
-    /// What it shows; `None` is a punched hole.
-    pub(crate) frame: Option<FrameNo>,
-    /// Where it goes, once that is decided.
-    pub(crate) to: Option<Extent>,
-    /// The content as it was checksummed, where the frame may change.
-    pub(crate) copy: Option<Box<[u8]>>,
-}
-
-/// What a flush took from the inode under its lock.
-pub(crate) struct Snapshot {
-    pub(crate) pages: Vec<Page>,
-    pub(crate) size: u64,
-    pub(crate) count: u64,
-    /// Lowest page cut off since the last flush.
-    pub(crate) cut: Option<PageNo>,
-    /// The frames may change while they are written: a shared mapping shows them.
-    pub(crate) unstable: bool,
-    /// The content goes into the record ([`Fs::write_pages`] decides).
-    pub(crate) carried: bool,
-}
-
-/// Pool frames, as (first, count).
-pub(crate) type Runs = Vec<(PoolFrame, u32)>;
 
 impl Fs {
     /// Makes the inode's data and attributes durable.
@@ -57,7 +31,8 @@ impl Fs {
         let mut result = Ok(());
         for slot in self.inodes.all() {
             let s = self.inodes.slot(slot);
-            if s.flags.load(Acquire) & (flag::DIRTY | flag::TIMES) != 0 || s.shared_maps.load(Acquire) != 0 {
+            // What another flush has taken is not logged before that one is done.
+            if Self::has_changes(s) || s.flush_lock.is_locked() || s.shared_maps.load(Acquire) != 0 {
                 result = result.and(self.flush(Ino::new(s.ino.load(Acquire))));
             }
         }
@@ -83,9 +58,15 @@ impl Fs {
         Ok(())
     }
 
+    fn has_changes(s: &InodeSlot) -> bool {
+        s.flags.load(Acquire) & (flag::DIRTY | flag::TIMES) != 0
+    }
+
     /// Whether some inode has changes that the log does not know.
     pub fn is_dirty(&self) -> bool {
-        let dirty = |s: &InodeSlot| s.flags.load(Acquire) & flag::DIRTY != 0 && s.ino.load(Acquire) != Ino::SPACE.get();
+        let dirty = |s: &InodeSlot| {
+            (s.flags.load(Acquire) & flag::DIRTY != 0 || s.flush_lock.is_locked()) && s.ino.load(Acquire) != Ino::SPACE.get()
+        };
         self.inodes.all().any(|slot| dirty(self.inodes.slot(slot)))
     }
 
@@ -137,92 +118,6 @@ impl Fs {
                 self.finish(slot, &snapshot, false);
                 Err(e)
             }
-        }
-    }
-
-    /// A flusher died: what it was flushing is dirty again. Needs the flush lock.
-    fn take_back(&self, slot: SlotNo) {
-        let s = self.inodes.slot(slot);
-        let _write = self.inodes.lock(slot);
-        self.inodes.table(slot).for_each(PageNo::new(0), PageNo::new(u64::MAX), &mut |_, cell| {
-            let entry = Entry::from_raw(cell.load(Relaxed));
-            if entry.is_flushing() {
-                cell.store(entry.dirtied().raw(), Release);
-            }
-        });
-        self.merge_cut(slot);
-        s.flags.fetch_or(flag::DIRTY, AcqRel);
-    }
-
-    fn merge_cut(&self, slot: SlotNo) {
-        let s = self.inodes.slot(slot);
-        let taken = s.flush_cut.load(Relaxed);
-        let now = s.cut.load(Relaxed);
-        if taken != 0 && (now == 0 || taken < now) {
-            s.cut.store(taken, Relaxed);
-        }
-        s.flush_cut.store(0, Relaxed);
-    }
-
-    /// Under the inode's lock: marks the dirty pages as being flushed and counts a reference on each frame. `None`: nothing to do.
-    fn take_snapshot(&self, slot: SlotNo) -> Option<Snapshot> {
-        let s = self.inodes.slot(slot);
-        let _write = self.inodes.lock(slot);
-        let unstable = s.shared_maps.load(Acquire) != 0;
-        if unstable {
-            self.dirty_all(slot);
-        }
-        if s.flags.fetch_and(!(flag::DIRTY | flag::TIMES), AcqRel) & (flag::DIRTY | flag::TIMES) == 0 {
-            return None;
-        }
-        let mut pages = Vec::new();
-        self.inodes.table(slot).for_each(PageNo::new(0), PageNo::new(u64::MAX), &mut |no, cell| {
-            let entry = Entry::from_raw(cell.load(Relaxed));
-            if entry.is_dirty() {
-                let frame = entry.dram();
-                if let Some(frame) = frame {
-                    self.frames.get(frame);
-                }
-                cell.store(entry.flushing().raw(), Release);
-                pages.push(Page { no, frame, to: None, copy: None });
-            }
-        });
-        let cut = s.cut.swap(0, AcqRel);
-        s.flush_cut.store(cut, Release);
-        Some(Snapshot {
-            pages,
-            size: s.size.load(Relaxed),
-            count: s.pages.load(Relaxed),
-            cut: cut.checked_sub(1).map(PageNo::new),
-            unstable,
-            carried: false,
-        })
-    }
-
-    /// Marks every resident page dirty: a shared mapping may have changed any. Needs the inode's lock.
-    fn dirty_all(&self, slot: SlotNo) {
-        self.mark_dirty(slot, PageNo::new(0), PageNo::new(u64::MAX));
-    }
-
-    /// After a shared mapping of these pages ended: they may have changed.
-    pub(super) fn mark_mapped_dirty(&self, slot: SlotNo, from: PageNo, to: PageNo) {
-        let _write = self.inodes.lock(slot);
-        self.mark_dirty(slot, from, to);
-    }
-
-    fn mark_dirty(&self, slot: SlotNo, from: PageNo, to: PageNo) {
-        let mut marked = 0;
-        self.inodes.table(slot).for_each(from, to, &mut |_, cell| {
-            let entry = Entry::from_raw(cell.load(Relaxed));
-            if entry.dram().is_some() && !entry.is_dirty() {
-                marked += 1;
-                cell.store(entry.dirtied().raw(), Release);
-            }
-        });
-        if marked > 0 {
-            // Promised even if the pool is full: the mapping was granted, and the flush will report it.
-            self.region.control.counters().pool_reserved.fetch_add(marked, AcqRel);
-            self.inodes.slot(slot).flags.fetch_or(flag::DIRTY, AcqRel);
         }
     }
 
@@ -290,113 +185,5 @@ impl Fs {
         let record = if regular { inode.flushed(&attr) } else { inode };
         txn.put(&super::record::inode_key(ino), &record.encode())?;
         Ok(Some((txn.commit()?, freed)))
-    }
-
-    /// Gives back the pool frames that this flush took in vain, and the promises that go with dirty pages.
-    pub(crate) fn free_written(&self, snapshot: &Snapshot) {
-        for page in &snapshot.pages {
-            if let Some(extent) = page.to {
-                self.space.free_now(extent.frame, 1, &self.procs);
-                self.region.control.counters().pool_reserved.fetch_add(1, AcqRel);
-            }
-        }
-    }
-
-    /// Under the inode's lock: pages that did not change meanwhile become clean (or dirty again if the flush failed).
-    pub(crate) fn finish(&self, slot: SlotNo, snapshot: &Snapshot, ok: bool) {
-        let s = self.inodes.slot(slot);
-        {
-            let _write = self.inodes.lock(slot);
-            let table = self.inodes.table(slot);
-            let mut stale = 0;
-            for page in &snapshot.pages {
-                let cell = table.cell(page.no);
-                let entry = cell.map(|c| Entry::from_raw(c.load(Relaxed)));
-                match (cell, entry) {
-                    (Some(cell), Some(entry)) if entry.is_flushing() && entry.dram() == page.frame => {
-                        let now = if ok { entry.flushed(page.to.map(|e| e.frame)) } else { entry.dirtied() };
-                        cell.store(now.raw(), Release);
-                    }
-                    // Changed meanwhile; if the flush failed, its promise goes with the old content.
-                    _ => stale += (!ok && page.frame.is_some()) as u64,
-                }
-            }
-            self.space.unreserve(stale);
-            if ok {
-                s.flush_cut.store(0, Release);
-                let has_pool = snapshot.count > 0 || s.flags.load(Relaxed) & flag::HAS_POOL != 0;
-                s.flags.fetch_or(if has_pool { flag::HAS_POOL } else { 0 }, AcqRel);
-            } else {
-                self.merge_cut(slot);
-                s.flags.fetch_or(flag::DIRTY, AcqRel);
-            }
-        }
-        for frame in snapshot.pages.iter().filter_map(|p| p.frame) {
-            self.frames.put(frame);
-        }
-    }
-}
-
-/// Deletes the extents of the pages [`from`, `to`).
-pub(crate) fn clear_extents(txn: &mut MetaTxn<'_>, ino: Ino, from: PageNo, to: PageNo, freed: &mut Runs) -> Result<()> {
-    let prefix = extent_prefix(ino);
-    let mut changes = Vec::new();
-    for pair in txn.scan(&prefix, &extent_key(ino, from))? {
-        let (key, value) = pair?;
-        let start = extent_start(key)?;
-        if start >= to {
-            break;
-        }
-        let keep = from.get().saturating_sub(start.get()) as usize;
-        let reach = (to.get() - start.get()).min(EXTENT_PAGES as u64) as usize;
-        let mut extents: Vec<Option<Extent>> = decode_extents(value)?.collect();
-        for extent in extents.iter_mut().take(reach).skip(keep).filter_map(Option::take) {
-            add_run(freed, extent.frame);
-        }
-        changes.push((key.to_vec(), encode_extents(&extents)));
-    }
-    for (key, value) in changes {
-        if value.is_empty() {
-            txn.delete(&key)?;
-        } else {
-            txn.put(&key, &value)?;
-        }
-    }
-    Ok(())
-}
-
-/// Writes the extents of flushed pages, which are in ascending order.
-pub(crate) fn put_extents(txn: &mut MetaTxn<'_>, ino: Ino, pages: &[Page], freed: &mut Runs) -> Result<()> {
-    let chunk = |page: &Page| page.no.get() / EXTENT_PAGES as u64;
-    pages.chunk_by(|a, b| chunk(a) == chunk(b)).try_for_each(|pages| put_chunk(txn, ino, pages, freed))
-}
-
-/// As [`put_extents`], for pages of one chunk.
-fn put_chunk(txn: &mut MetaTxn<'_>, ino: Ino, pages: &[Page], freed: &mut Runs) -> Result<()> {
-    let key = extent_key(ino, pages[0].no);
-    let mut extents = [None; EXTENT_PAGES];
-    if let Some(value) = txn.get(&key)? {
-        for (to, from) in extents.iter_mut().zip(decode_extents(value)?) {
-            *to = from;
-        }
-    }
-    for page in pages {
-        let old = std::mem::replace(&mut extents[(page.no.get() % EXTENT_PAGES as u64) as usize], page.to);
-        if let Some(old) = old {
-            add_run(freed, old.frame);
-        }
-    }
-    let value = encode_extents(&extents);
-    if value.is_empty() {
-        txn.delete(&key)?;
-        return Ok(());
-    }
-    txn.put(&key, &value)
-}
-
-fn add_run(runs: &mut Runs, frame: PoolFrame) {
-    match runs.last_mut() {
-        Some((first, count)) if first.plus(*count) == frame => *count += 1,
-        _ => runs.push((frame, 1)),
     }
 }

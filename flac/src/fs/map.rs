@@ -5,7 +5,7 @@
 use super::Fs;
 use crate::attach::View;
 use crate::error::{Error, Result};
-use crate::inode::{SlotNo, flag};
+use crate::inode::SlotNo;
 use crate::region::{LEDGER, map_anonymous, map_file, map_fixed, protect, reserve};
 use crate::sync::Ordering::*;
 use crate::table::Entry;
@@ -330,8 +330,7 @@ impl Fs {
         if entry.is_hole() {
             s.pages.fetch_add(1, Relaxed);
         }
-        self.replace(cell, entry, Entry::written(frame));
-        s.flags.fetch_or(flag::DIRTY, AcqRel);
+        self.replace(cell, entry, Entry::written(frame, self.inodes.mark(slot, page, 1)));
         Ok(frame)
     }
 

@@ -2,13 +2,14 @@
 //!
 //! [`Fs`] is one process's view of one pool. Its methods are grouped by file: `open` (joining the pool), `process` (fork, exec, death),
 //! `files` (open-file slots and holds), `names` (resolve, create, remove, rename, xattr), `attr`, `io` with `read`, `write` and `pristine`, `resize`, `share`, `pages`
-//! (loading), `evict`, `direct` (reading in place), `flush`, `map`, `locks`, `fsck`, `admin` (what the tools need).
+//! (loading), `evict`, `direct` (reading in place), `flush` with `snapshot` and `extents`, `map`, `locks`, `fsck`, `admin` (what the tools need).
 
 pub mod admin;
 pub mod attr;
 pub mod census;
 mod direct;
 mod evict;
+pub(crate) mod extents;
 mod files;
 pub(crate) mod flush;
 pub mod fsck;
@@ -27,6 +28,7 @@ mod rebuild;
 pub mod record;
 mod resize;
 mod share;
+pub(crate) mod snapshot;
 pub mod stats;
 #[cfg(test)]
 mod survival;

@@ -137,10 +137,11 @@ impl Fs {
             return Err(Error::NoSpace);
         }
         let mut made = 0;
+        let marked = self.inodes.mark(slot, page, cells.len());
         for (cell, i) in cells.iter().zip(0..) {
             let old = old(cell);
             made += old.is_hole() as u64;
-            self.replace(cell, old, Entry::written(first.plus(i)));
+            self.replace(cell, old, Entry::written(first.plus(i), marked));
         }
         self.inodes.slot(slot).pages.fetch_add(made, Relaxed);
         Ok(())

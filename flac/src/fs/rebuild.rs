@@ -51,15 +51,13 @@ impl Fs {
         }
     }
 
-    /// A flusher died with the machine's last process: what it was flushing is dirty again.
+    /// A flusher died with the machine's last process: what it was flushing is dirty again, and so is the inode of what it had not come to.
     fn take_back_all(&self) {
         for slot in self.inodes.all() {
-            let s = self.inodes.slot(slot);
-            self.inodes.table(slot).for_each(PageNo::new(0), PageNo::new(u64::MAX), &mut |_, cell| {
+            self.inodes.table(slot).for_each(PageNo::new(0), PageNo::new(u64::MAX), &mut |page, cell| {
                 let entry = Entry::from_raw(cell.load(Relaxed));
-                if entry.is_flushing() {
-                    cell.store(entry.dirtied().raw(), Release);
-                    s.flags.fetch_or(flag::DIRTY, AcqRel);
+                if entry.is_flushing() || entry.is_dirty() {
+                    cell.store(entry.dirtied(self.inodes.mark(slot, page, 1)).raw(), Release);
                 }
             });
         }

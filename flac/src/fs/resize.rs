@@ -39,9 +39,9 @@ impl Fs {
             if size < s.size.load(Relaxed) {
                 self.shrink(slot, size)?;
             }
+            s.flags.fetch_or(flag::DIRTY, AcqRel);
             s.size.store(size, Release);
             touch(&[&s.mtime, &s.ctime]);
-            s.flags.fetch_or(flag::DIRTY, AcqRel);
             Ok(())
         })
     }
@@ -98,7 +98,7 @@ impl Fs {
         }
         // SAFETY: the frame lies in the tier; whoever has it mapped sees what it shows change, as with any write.
         unsafe { std::ptr::write_bytes(self.region.dram.at(frame), 0, PAGE) };
-        cell.store(Entry::written(frame).raw(), Release);
+        cell.store(Entry::written(frame, self.inodes.mark(slot, page, 1)).raw(), Release);
         self.inodes.slot(slot).pages.fetch_add(1, Relaxed);
         true
     }
@@ -151,10 +151,11 @@ impl Fs {
             }
             std::ptr::write_bytes(bytes.add(from), 0, to - from);
         }
+        let marked = self.inodes.mark(slot, page, 1);
         if frame == old {
-            cell.store(entry.dirtied().raw(), Release);
+            cell.store(entry.dirtied(marked).raw(), Release);
         } else {
-            self.replace(cell, entry, Entry::written(frame));
+            self.replace(cell, entry, Entry::written(frame, marked));
         }
         self.inodes.slot(slot).flags.fetch_or(flag::DIRTY, AcqRel);
         Ok(())
@@ -194,11 +195,11 @@ impl Fs {
         if what != 0 {
             self.punch_range(slot, offset, end.min(s.size.load(Relaxed).next_multiple_of(PAGE as u64)))?;
         }
+        s.flags.fetch_or(flag::DIRTY, AcqRel);
         if !keep && end > s.size.load(Relaxed) {
             s.size.store(end, Release);
         }
         touch(&[&s.mtime, &s.ctime]);
-        s.flags.fetch_or(flag::DIRTY, AcqRel);
         Ok(())
     }
 
@@ -234,7 +235,7 @@ impl Fs {
             let Ok(cell) = self.cell(slot, page) else { continue };
             if Entry::from_raw(cell.load(Relaxed)).is_hole() {
                 self.frames.get(zeros);
-                cell.store(Entry::written(zeros).raw(), Release);
+                cell.store(Entry::written(zeros, self.inodes.mark(slot, page, 1)).raw(), Release);
                 self.inodes.slot(slot).pages.fetch_add(1, Relaxed);
             }
         }
@@ -266,7 +267,7 @@ impl Fs {
                 self.zero_part(slot, page, from, to, promised)?;
             } else if self.has_leaf(slot, page) {
                 let cell = self.cell(slot, page)?;
-                self.punch(slot, cell, Entry::from_raw(cell.load(Relaxed)));
+                self.punch(slot, page, cell, Entry::from_raw(cell.load(Relaxed)));
             }
         }
         Ok(())

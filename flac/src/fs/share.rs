@@ -379,7 +379,7 @@ impl Fs {
         let pages = &self.inodes.slot(to).pages;
         let was_dirty = old.is_dirty() && old.dram().is_some();
         let Some(frame) = entry.dram() else {
-            self.punch(to, cell, old);
+            self.punch(to, target, cell, old);
             return Ok(());
         };
         if !was_dirty && !self.reserve(1) {
@@ -390,12 +390,12 @@ impl Fs {
         if old.is_hole() {
             pages.fetch_add(1, Relaxed);
         }
-        self.replace(cell, old, Entry::written(frame));
+        self.replace(cell, old, Entry::written(frame, self.inodes.mark(to, target, 1)));
         Ok(())
     }
 
     /// Makes a page a hole. Needs the inode's lock.
-    pub(super) fn punch(&self, slot: SlotNo, cell: &crate::sync::AtomicU64, old: Entry) {
+    pub(super) fn punch(&self, slot: SlotNo, page: PageNo, cell: &crate::sync::AtomicU64, old: Entry) {
         if old.is_hole() {
             return;
         }
@@ -405,7 +405,7 @@ impl Fs {
         }
         let pages = s.pages.load(Relaxed);
         s.pages.store(pages.saturating_sub(1), Relaxed);
-        self.replace(cell, old, if s.flags.load(Relaxed) & flag::HAS_POOL != 0 { Entry::punched() } else { Entry::HOLE });
-        s.flags.fetch_or(flag::DIRTY, AcqRel);
+        let marked = self.inodes.mark(slot, page, 1);
+        self.replace(cell, old, if s.flags.load(Relaxed) & flag::HAS_POOL != 0 { Entry::punched(marked) } else { Entry::HOLE });
     }
 }

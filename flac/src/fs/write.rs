@@ -350,6 +350,7 @@ impl Fs {
     fn publish(&self, slot: SlotNo, plan: &Plan, within: usize, copied: usize) {
         let s = self.inodes.slot(slot);
         let mut made = 0;
+        let marked = self.inodes.mark(slot, plan.first, plan.pages);
         for i in 0..plan.pages {
             let page = plan.first.plus(i as u64);
             // The leaf exists: planning made it.
@@ -366,10 +367,10 @@ impl Fs {
             if plan.is_fresh(i) {
                 made += old.is_hole() as u64;
                 self.clock.filled(plan.frame(i), 1);
-                self.replace(cell, old, Entry::written(plan.frame(i)));
+                self.replace(cell, old, Entry::written(plan.frame(i), marked));
             } else {
                 self.clock.used(plan.frame(i), 1);
-                cell.store(old.dirtied().raw(), Release);
+                cell.store(old.dirtied(marked).raw(), Release);
             }
         }
         if made > 0 {

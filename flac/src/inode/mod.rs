@@ -12,7 +12,7 @@ use crate::fs::attr::{Attr, Time};
 use crate::procs::Procs;
 use crate::region::{Control, InodeSlot, TimeCell};
 use crate::sync::{Ordering::*, RobustLock};
-use crate::table::Table;
+use crate::table::{Marked, Table};
 use crate::units::{BLOCK_FRAMES, FrameNo, Ino, PageNo};
 use std::sync::Arc;
 
@@ -56,6 +56,16 @@ impl Inodes {
     #[inline]
     pub fn table(&self, slot: SlotNo) -> Table {
         Table::new(self.control, self.slot(slot))
+    }
+
+    /// Marks `count` pages of one leaf from `page` on, and the inode, as dirty: before their entries become so. Needs the inode's lock.
+    #[inline]
+    pub fn mark(&self, slot: SlotNo, page: PageNo, count: usize) -> Marked {
+        let flags = &self.slot(slot).flags;
+        if flags.load(Relaxed) & flag::DIRTY == 0 {
+            flags.fetch_or(flag::DIRTY, AcqRel);
+        }
+        self.table(slot).mark(page, count)
     }
 
     /// A fresh inode number.
@@ -110,8 +120,7 @@ impl Inodes {
         let s = self.slot(slot);
         s.flags.store(if has_pool { flag::HAS_POOL } else { 0 }, Relaxed);
         s.opens.store(1, Relaxed);
-        s.height.store(0, Relaxed);
-        s.root.store(0, Relaxed);
+        s.tree.store(0, Relaxed);
         s.inline.iter().for_each(|e| e.store(0, Relaxed));
         s.cut.store(0, Relaxed);
         s.flush_cut.store(0, Relaxed);

@@ -3,6 +3,7 @@
 
 use super::copy::Rivals;
 use super::map::{self, Mapping};
+use super::node::Marks;
 use super::place::RunDir;
 use crate::error::{Error, Result};
 use crate::fs::locks::LocksShared;
@@ -22,7 +23,7 @@ const OPENS: usize = 1 << 16;
 /// Inode slots, and buckets of their hash table.
 const INODES: usize = 1 << 20;
 /// Page-table nodes.
-const NODES: usize = 1 << 19;
+pub(super) const NODES: usize = 1 << 19;
 /// Pages whose entries lie in the inode slot itself.
 pub const INLINE: usize = 8;
 
@@ -224,10 +225,8 @@ pub struct InodeSlot {
     pub ctime: TimeCell,
     /// Creation.
     pub btime: TimeCell,
-    /// Root node (+1) of the page table; unused at height 0.
-    pub root: AtomicU32,
-    /// Height of the page table: 0 is `inline`.
-    pub height: AtomicU32,
+    /// The page table: root node (+1; low half) and height (high half), 0 being `inline`.
+    pub tree: AtomicU64,
     /// Entries of a file of at most [`INLINE`] pages.
     pub inline: [AtomicU64; INLINE],
     /// Held throughout a flush.
@@ -247,13 +246,8 @@ pub struct InodeSlot {
     _pad: AtomicU32,
 }
 
-/// A node of a page table: 512 entries, or 512 nodes (+1).
-#[repr(C, align(4096))]
-pub struct Node(pub [AtomicU64; BLOCK_FRAMES]);
-
 const _: () = assert!(size_of::<ProcSlot>() == 64);
 const _: () = assert!(size_of::<InodeSlot>().is_multiple_of(64));
-const _: () = assert!(size_of::<Node>() == PAGE);
 const _: () = assert!(size_of::<Counters>() <= PAGE);
 const _: () = assert!(size_of::<OpenSlot>() <= 64);
 const _: () = assert!(size_of::<LogShared>() <= PAGE);
@@ -263,7 +257,7 @@ const _: () = assert!(size_of::<LogShared>() <= PAGE);
 pub struct Control {
     geometry: Geometry,
     base: *const u8,
-    at: Offsets,
+    pub(super) at: Offsets,
 }
 
 // SAFETY: the mapping is shared memory of atomics that stays until the process ends.
@@ -272,7 +266,7 @@ unsafe impl Send for Control {}
 unsafe impl Sync for Control {}
 
 #[derive(Clone, Copy)]
-struct Offsets {
+pub(super) struct Offsets {
     log: usize,
     locks: usize,
     pending: usize,
@@ -282,8 +276,9 @@ struct Offsets {
     opens: usize,
     buckets: usize,
     inodes: usize,
-    node_bits: usize,
-    nodes: usize,
+    pub node_bits: usize,
+    pub nodes: usize,
+    pub marks: usize,
     refs: usize,
     frame_bits: usize,
     pins: usize,
@@ -317,6 +312,7 @@ impl Offsets {
             inodes: take(INODES * size_of::<InodeSlot>()),
             node_bits: take(NODES / 8),
             nodes: take(NODES * PAGE),
+            marks: take(NODES * size_of::<Marks>()),
             refs: take(frames * 4),
             frame_bits: take(frames / 8),
             pins: take(frames / BLOCK_FRAMES * 8),
@@ -396,7 +392,7 @@ impl Control {
     }
 
     #[inline]
-    fn array<T>(&self, offset: usize, len: usize) -> &'static [T] {
+    pub(super) fn array<T>(&self, offset: usize, len: usize) -> &'static [T] {
         debug_assert!(offset + len * size_of::<T>() <= self.at.end);
         // SAFETY: `Offsets::new` reserved `len` elements of `T` at the page-aligned `offset` inside the mapping, which
         // stays until the process ends; every `T` here is all atomics, for which any bits are valid.
@@ -447,15 +443,6 @@ impl Control {
     #[inline]
     pub fn inodes(&self) -> &'static [InodeSlot] {
         self.array(self.at.inodes, INODES)
-    }
-    /// One bit for each node: set while it is used.
-    pub fn node_bits(&self) -> &'static [AtomicU64] {
-        self.array(self.at.node_bits, NODES / 64)
-    }
-    /// The page-table nodes.
-    #[inline]
-    pub fn nodes(&self) -> &'static [Node] {
-        self.array(self.at.nodes, NODES)
     }
     /// Reference counts of the frames.
     #[inline]

@@ -7,12 +7,14 @@
 pub mod copy;
 mod layout;
 mod map;
+mod node;
 mod place;
 
 pub use layout::{
-    Control, Counters, Geometry, HoldWord, INLINE, InodeSlot, LEDGER, LedgerEntry, MAX_HOLDS, Node, OpenSlot, PROCS, ProcSlot, TimeCell,
+    Control, Counters, Geometry, HoldWord, INLINE, InodeSlot, LEDGER, LedgerEntry, MAX_HOLDS, OpenSlot, PROCS, ProcSlot, TimeCell,
 };
 pub use map::{Dram, map_anonymous, map_file, map_fixed, protect, read_frames, reserve, unmap_range, write_frames};
+pub use node::{Marks, Node};
 pub use place::{HUGE_DIR, Place, RunDir, RunLock, SHM_DIR, find_huge, high_fd};
 
 use crate::config::Config;

@@ -10,9 +10,10 @@
 
 use super::{Change, Space, apply_changes, check_changes, check_pages};
 use crate::error::{Error, Result};
-use crate::fs::flush::{Page, Runs, Snapshot, clear_extents, put_extents};
+use crate::fs::extents::{Runs, clear_extents, put_extents};
 use crate::fs::open::OpenId;
 use crate::fs::record::{self, Inode};
+use crate::fs::snapshot::{Page, Snapshot};
 use crate::metalog::MetaTxn;
 use crate::sync::Ordering::*;
 use crate::table::Entry;

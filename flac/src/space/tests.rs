@@ -3,7 +3,7 @@
 
 use super::{Change, FlushHandle, KEY_MAX, PMode, SPAN, Space, SpaceOptions, VALUE_MAX};
 use crate::error::Error;
-use crate::fs::flush::{Runs, clear_extents};
+use crate::fs::extents::{Runs, clear_extents};
 use crate::units::{Ino, PAGE, PageNo};
 use std::collections::BTreeMap;
 

@@ -16,7 +16,7 @@ mod walk;
 mod xattr;
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;
 
 pub(super) use change::Change;
 pub use dirs::{DirList, Listed};

@@ -1,7 +1,7 @@
 //! The namespace against the kernel's: every operation is done on a tree in FLAC and on one in a tmpfs, and the results are compared.
 
 mod damage;
-pub(in crate::fs) mod fixture;
+pub(crate) mod fixture;
 mod flac_side;
 mod kernel_side;
 mod op;

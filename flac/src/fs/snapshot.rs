@@ -1,0 +1,166 @@
+//! What a flush takes from an inode under its lock, and what it does there when it has written it.
+
+use super::Fs;
+use super::record::Extent;
+use crate::inode::{SlotNo, flag};
+use crate::sync::Ordering::*;
+use crate::table::Entry;
+use crate::units::{FrameNo, PageNo};
+
+/// A page being flushed.
+pub(crate) struct Page {
+    pub(crate) no: PageNo,
+    /// What it shows; `None` is a punched hole.
+    pub(crate) frame: Option<FrameNo>,
+    /// Where it goes, once that is decided.
+    pub(crate) to: Option<Extent>,
+    /// The content as it was checksummed, where the frame may change.
+    pub(crate) copy: Option<Box<[u8]>>,
+}
+
+/// What a flush took from the inode under its lock.
+pub(crate) struct Snapshot {
+    pub(crate) pages: Vec<Page>,
+    pub(crate) size: u64,
+    pub(crate) count: u64,
+    /// Lowest page cut off since the last flush.
+    pub(crate) cut: Option<PageNo>,
+    /// The frames may change while they are written: a shared mapping shows them.
+    pub(crate) unstable: bool,
+    /// The content goes into the record ([`Fs::write_pages`] decides).
+    pub(crate) carried: bool,
+}
+
+impl Fs {
+    /// A flusher died: what it was flushing is dirty again. Needs the flush lock.
+    pub(super) fn take_back(&self, slot: SlotNo) {
+        let s = self.inodes.slot(slot);
+        let _write = self.inodes.lock(slot);
+        self.inodes.table(slot).for_each(PageNo::new(0), PageNo::new(u64::MAX), &mut |page, cell| {
+            let entry = Entry::from_raw(cell.load(Relaxed));
+            if entry.is_flushing() {
+                cell.store(entry.dirtied(self.inodes.mark(slot, page, 1)).raw(), Release);
+            }
+        });
+        self.merge_cut(slot);
+        s.flags.fetch_or(flag::DIRTY, AcqRel);
+    }
+
+    fn merge_cut(&self, slot: SlotNo) {
+        let s = self.inodes.slot(slot);
+        let taken = s.flush_cut.load(Relaxed);
+        let now = s.cut.load(Relaxed);
+        if taken != 0 && (now == 0 || taken < now) {
+            s.cut.store(taken, Relaxed);
+        }
+        s.flush_cut.store(0, Relaxed);
+    }
+
+    /// Under the inode's lock: notes the dirty pages as being flushed and counts a reference on each frame. Costs what is dirty. `None`: nothing to do.
+    pub(super) fn take_snapshot(&self, slot: SlotNo) -> Option<Snapshot> {
+        let s = self.inodes.slot(slot);
+        let _write = self.inodes.lock(slot);
+        let unstable = s.shared_maps.load(Acquire) != 0;
+        if unstable {
+            self.dirty_all(slot);
+        }
+        if s.flags.fetch_and(!(flag::DIRTY | flag::TIMES), AcqRel) & (flag::DIRTY | flag::TIMES) == 0 {
+            return None;
+        }
+        let mut pages = Vec::new();
+        self.inodes.table(slot).take_marked(&mut |no, cell| {
+            let entry = Entry::from_raw(cell.load(Relaxed));
+            if entry.is_dirty() {
+                let frame = entry.dram();
+                if let Some(frame) = frame {
+                    self.frames.get(frame);
+                }
+                cell.store(entry.flushing().raw(), Release);
+                pages.push(Page { no, frame, to: None, copy: None });
+            }
+        });
+        let cut = s.cut.swap(0, AcqRel);
+        s.flush_cut.store(cut, Release);
+        Some(Snapshot {
+            pages,
+            size: s.size.load(Relaxed),
+            count: s.pages.load(Relaxed),
+            cut: cut.checked_sub(1).map(PageNo::new),
+            unstable,
+            carried: false,
+        })
+    }
+
+    /// Marks every resident page dirty: a shared mapping may have changed any. Needs the inode's lock.
+    fn dirty_all(&self, slot: SlotNo) {
+        self.mark_dirty(slot, PageNo::new(0), PageNo::new(u64::MAX));
+    }
+
+    /// After a shared mapping of these pages ended: they may have changed.
+    pub(super) fn mark_mapped_dirty(&self, slot: SlotNo, from: PageNo, to: PageNo) {
+        let _write = self.inodes.lock(slot);
+        self.mark_dirty(slot, from, to);
+    }
+
+    fn mark_dirty(&self, slot: SlotNo, from: PageNo, to: PageNo) {
+        let mut marked = 0;
+        self.inodes.table(slot).for_each(from, to, &mut |page, cell| {
+            let entry = Entry::from_raw(cell.load(Relaxed));
+            if entry.dram().is_some() && !entry.is_dirty() {
+                marked += 1;
+                cell.store(entry.dirtied(self.inodes.mark(slot, page, 1)).raw(), Release);
+            }
+        });
+        if marked > 0 {
+            // Promised even if the pool is full: the mapping was granted, and the flush will report it.
+            self.region.control.counters().pool_reserved.fetch_add(marked, AcqRel);
+        }
+    }
+
+    /// Gives back the pool frames that this flush took in vain, and the promises that go with dirty pages.
+    pub(crate) fn free_written(&self, snapshot: &Snapshot) {
+        for page in &snapshot.pages {
+            if let Some(extent) = page.to {
+                self.space.free_now(extent.frame, 1, &self.procs);
+                self.region.control.counters().pool_reserved.fetch_add(1, AcqRel);
+            }
+        }
+    }
+
+    /// Under the inode's lock: pages that did not change meanwhile become clean (or dirty again if the flush failed).
+    pub(crate) fn finish(&self, slot: SlotNo, snapshot: &Snapshot, ok: bool) {
+        let s = self.inodes.slot(slot);
+        {
+            let _write = self.inodes.lock(slot);
+            let table = self.inodes.table(slot);
+            let mut stale = 0;
+            for page in &snapshot.pages {
+                let cell = table.cell(page.no);
+                let entry = cell.map(|c| Entry::from_raw(c.load(Relaxed)));
+                match (cell, entry) {
+                    (Some(cell), Some(entry)) if entry.is_flushing() && entry.dram() == page.frame => {
+                        let now = match ok {
+                            true => entry.flushed(page.to.map(|e| e.frame)),
+                            false => entry.dirtied(self.inodes.mark(slot, page.no, 1)),
+                        };
+                        cell.store(now.raw(), Release);
+                    }
+                    // Changed meanwhile; if the flush failed, its promise goes with the old content.
+                    _ => stale += (!ok && page.frame.is_some()) as u64,
+                }
+            }
+            self.space.unreserve(stale);
+            if ok {
+                s.flush_cut.store(0, Release);
+                let has_pool = snapshot.count > 0 || s.flags.load(Relaxed) & flag::HAS_POOL != 0;
+                s.flags.fetch_or(if has_pool { flag::HAS_POOL } else { 0 }, AcqRel);
+            } else {
+                self.merge_cut(slot);
+                s.flags.fetch_or(flag::DIRTY, AcqRel);
+            }
+        }
+        for frame in snapshot.pages.iter().filter_map(|p| p.frame) {
+            self.frames.put(frame);
+        }
+    }
+}
