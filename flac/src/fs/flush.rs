@@ -49,12 +49,14 @@ impl Fs {
         self.meta.checkpoint()
     }
 
+    /// How many checkpoints were begun, over all processes since the pool was opened first.
+    pub fn checkpoints(&self) -> u64 {
+        self.meta.checkpoints()
+    }
+
     pub(crate) fn sync_log(&self) -> Result<()> {
         self.meta.sync(self.meta.last_seq())?;
         self.space.settle(&self.meta, &self.procs);
-        if self.meta.checkpoint_due() {
-            self.meta.checkpoint()?;
-        }
         Ok(())
     }
 

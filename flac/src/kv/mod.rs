@@ -105,6 +105,10 @@ impl ReadTxn<'_> {
     pub fn get(&self, key: &[u8]) -> Result<Option<&[u8]>> {
         self.0.get(key)
     }
+    /// How many pairs there are.
+    pub fn pairs(&self) -> u64 {
+        self.0.pairs()
+    }
     /// The keys that start with `prefix` and are not below `from`, in order.
     pub fn scan(&self, prefix: &[u8], from: &[u8]) -> Result<Scan<'_>> {
         Scan::new(&self.0, prefix, from)

@@ -134,13 +134,22 @@ impl<'e> Txn<'e> {
 
     /// Pages of the tree and its depth, this transaction's changes included.
     pub(super) fn tree(&self) -> (u64, u64) {
+        let stat = self.stat();
+        ((stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages) as u64, u64::from(stat.ms_depth))
+    }
+
+    /// How many pairs there are.
+    pub(super) fn pairs(&self) -> u64 {
+        self.stat().ms_entries as u64
+    }
+
+    fn stat(&self) -> lmdb::MDB_stat {
         let mut stat = std::mem::MaybeUninit::zeroed();
         // SAFETY: a live transaction and an out-pointer; the structure is plain numbers.
-        let stat: lmdb::MDB_stat = unsafe {
+        unsafe {
             lmdb::mdb_stat(self.raw, MAIN, stat.as_mut_ptr());
             stat.assume_init()
-        };
-        ((stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages) as u64, u64::from(stat.ms_depth))
+        }
     }
 
     /// Sets `key` to `value`; `append`: the key is greater than all others.

@@ -85,6 +85,16 @@ pub(crate) fn close_if_ours(raw: RawFd, id: FileId) {
     }
 }
 
+/// Begins writing out dirty pages of the range; to the end if `len` is 0.
+pub(crate) fn write_out(fd: BorrowedFd<'_>, offset: u64, len: u64) -> Result<()> {
+    use std::os::fd::AsRawFd;
+    // SAFETY: an open descriptor and plain numbers. (rustix does not have this call; whoever interposes it lets ours pass.)
+    match unsafe { libc::sync_file_range(fd.as_raw_fd(), offset as i64, len as i64, libc::SYNC_FILE_RANGE_WRITE) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error().raw_os_error().map_or(rustix::io::Errno::IO, rustix::io::Errno::from_raw_os_error)),
+    }
+}
+
 impl AsFd for Fd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         // SAFETY: closed by `drop` only; where the program closed it behind our back a system call answers EBADF, and

@@ -177,6 +177,11 @@ impl File {
         Ok(())
     }
 
+    /// Tells the kernel to begin writing out what lies in the page cache of these bytes (0 bytes: all to the end). Promises nothing.
+    pub(crate) fn write_out(&self, offset: u64, len: u64) {
+        let _ = self.with(|fd| super::fd::write_out(fd, offset, len));
+    }
+
     /// Makes content and size durable.
     pub(crate) fn sync_data(&self) -> rustix::io::Result<()> {
         self.with(|fd| rustix::fs::fdatasync(fd))?;

@@ -293,10 +293,12 @@ impl Position {
 /// The head of a checkpoint file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CheckpointHeader {
-    /// The state it holds; `known` is not stored.
+    /// Where it was begun: from here on records are to be applied. `known` is not stored.
     pub position: Position,
     /// The pool's identity, folded to 32 bits: a checkpoint of another pool is not loaded.
     pub pool: u32,
+    /// The record that the log behind the position must reach: none of the pairs is newer.
+    pub whole: Seq,
 }
 
 impl CheckpointHeader {
@@ -306,7 +308,7 @@ impl CheckpointHeader {
     pub(crate) fn encode(&self) -> [u8; HEADER] {
         let p = &self.position;
         let w = Writer::new(Self::MAGIC).u32(self.pool).u32(0);
-        w.u64(p.generation).u64(p.tail).u64(p.seq.get()).u64(p.salt).seal()
+        w.u64(p.generation).u64(p.tail).u64(p.seq.get()).u64(p.salt).u64(self.whole.get()).seal()
     }
     /// From bytes; `None` if they are no header or damaged.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
@@ -314,7 +316,8 @@ impl CheckpointHeader {
         let pool = r.u32();
         r.u32();
         let (generation, tail, seq, salt) = (r.u64(), r.u64(), Seq::new(r.u64()), r.u64());
-        Some(Self { position: Position { generation, tail, seq, salt, known: seq }, pool })
+        let whole = Seq::new(r.u64());
+        Some(Self { position: Position { generation, tail, seq, salt, known: seq }, pool, whole })
     }
 }
 

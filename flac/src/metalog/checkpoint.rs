@@ -4,17 +4,19 @@ use super::POSITION_KEY;
 use crate::error::{Error, Result};
 use crate::kv::{Kv, ReadTxn};
 use crate::media::Pool;
-use crate::media::file::{self, File};
+use crate::media::file::{self, File, PageBuffer};
 use crate::media::layout::{self, BLOCK_HEADER, CheckpointHeader, HEADER, Position};
+use crate::units::{PAGE, Seq};
 use rustix::fs::OFlags;
 use std::path::{Path, PathBuf};
 
-/// A block is closed when it has this many bytes.
-const BLOCK: usize = 256 << 10;
-/// No block is longer: one pair may exceed [`BLOCK`], and no value is longer than a log.
+/// No block is longer: no value is longer than a log.
 const BLOCK_MAX: usize = 1 << 30;
-/// Keys that begin with this byte are not part of the state.
+/// Keys that begin with this byte are not part of the state; in a checkpoint the key of this byte alone is padding.
 const RESERVED: u8 = 0;
+
+/// Bytes of the pair with an empty value that fills a page.
+const PAD_LEAST: usize = 7;
 
 const WRITING: &str = "writing a checkpoint";
 
@@ -37,60 +39,139 @@ fn fold(uuid: &[u8; 16]) -> u32 {
     crc32c::crc32c(uuid)
 }
 
-/// Writes the state that `snapshot` sees, and makes it durable, data frames included. Replaces an older checkpoint of the same generation.
-pub(crate) fn write(
-    dir: &Path,
-    uuid: &[u8; 16],
-    snapshot: &ReadTxn<'_>,
-    position: &Position,
-    flush_data: impl FnOnce() -> Result<()>,
-) -> Result<()> {
-    let io = || Error::io(WRITING);
-    let new =
-        dir.join(format!("checkpoint.new.{}.{}", rustix::process::getpid().as_raw_nonzero(), rustix::thread::gettid().as_raw_nonzero()));
-    let _ = file::remove(&new);
-    let file = File::create_new(&new).map_err(io())?;
-    let written = write_pairs(&file, uuid, snapshot, position).and_then(|()| {
-        flush_data()?;
-        file.sync_data().map_err(io())?;
-        file::rename(&new, &path(dir, position.generation)).map_err(io())?;
-        file::sync_dir(dir).map_err(io())
-    });
-    if written.is_err() {
-        let _ = file::remove(&new);
-    }
-    written
+/// A checkpoint that is being written, and how far it has got. Its file has another name until it is whole.
+///
+/// It is written past the page cache, in whole pages, over the file of an older checkpoint where there is one: then the file system has nothing to
+/// allocate, to journal, or to free, which it would do for 200 MB at a time.
+pub(crate) struct Work {
+    /// The place in the log from which on records are to be applied to it.
+    pub position: Position,
+    /// Process and thread that began it.
+    pub writer: [i32; 2],
+    pub stage: Stage,
+    /// Bytes and pairs written, and the last key.
+    pub at: u64,
+    pub pairs: u32,
+    pub key: Vec<u8>,
 }
 
-fn write_pairs(file: &File, uuid: &[u8; 16], snapshot: &ReadTxn<'_>, position: &Position) -> Result<()> {
-    let header = CheckpointHeader { position: *position, pool: fold(uuid) };
-    file.write_at(&header.encode(), 0).map_err(Error::io(WRITING))?;
-    let mut at = HEADER as u64;
-    let mut block = vec![0; BLOCK_HEADER];
-    let (mut pairs, mut total) = (0u32, 0u32);
-    let mut close = |block: &mut Vec<u8>, pairs: u32| {
-        layout::seal_block(block, pairs);
-        file.write_at(block, at).map_err(Error::io(WRITING))?;
-        at += block.len() as u64;
-        block.truncate(BLOCK_HEADER);
-        Ok(())
-    };
-    for pair in snapshot.scan(b"", &[RESERVED + 1])? {
-        let (key, value) = pair?;
-        block.extend_from_slice(&(key.len() as u16).to_le_bytes());
-        block.extend_from_slice(&(value.len() as u32).to_le_bytes());
-        block.extend_from_slice(key);
-        block.extend_from_slice(value);
-        pairs += 1;
-        total = total.wrapping_add(1);
-        if block.len() >= BLOCK {
-            close(&mut block, std::mem::take(&mut pairs))?;
+/// What is to be done next for a checkpoint.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Stage {
+    /// Pairs are to be written.
+    Write,
+    /// All pairs are written, none of them newer than this record: the log is to be made durable up to there.
+    Log(Seq),
+    /// The data frames, too.
+    Frames(Seq),
+    /// The file itself, and then its name.
+    Name(Seq),
+}
+
+impl Work {
+    /// Makes the file of a checkpoint that begins at `position`, which is committed.
+    pub(crate) fn begin(dir: &Path, position: &Position) -> Result<Work> {
+        let writer = [rustix::process::getpid().as_raw_nonzero().get(), rustix::thread::gettid().as_raw_nonzero().get()];
+        let work = Work { position: *position, writer, stage: Stage::Write, at: HEADER as u64, pairs: 0, key: Vec::new() };
+        let path = work.path(dir);
+        let _ = file::remove(&path);
+        // One that no recovery needs any more: the log behind it is written over.
+        let made = list(dir)?;
+        let needed = position.generation.saturating_sub(1);
+        let old = made.first().copied().filter(|oldest| *oldest < needed && made.last() >= Some(&needed));
+        match old.map(|old| file::rename(&self::path(dir, old), &path)) {
+            // Before it is written over: under its own name it would be a damaged checkpoint.
+            Some(Ok(())) => file::sync_dir(dir).map_err(Error::io(WRITING)),
+            _ => File::create_new(&path).map(drop).map_err(Error::io(WRITING)),
         }
+        .inspect_err(|_| work.discard(dir))?;
+        Ok(work)
     }
-    if block.len() > BLOCK_HEADER {
-        close(&mut block, pairs)?;
+
+    fn path(&self, dir: &Path) -> PathBuf {
+        dir.join(format!("checkpoint.new.{}.{}", self.writer[0], self.writer[1]))
     }
-    close(&mut block, total)
+
+    /// Opens the file.
+    pub(crate) fn open(&self, dir: &Path) -> rustix::io::Result<File> {
+        let open = |flags| File::open_briefly(&self.path(dir), OFlags::RDWR | flags);
+        open(OFlags::DIRECT).or_else(|_| open(OFlags::empty()))
+    }
+
+    /// Removes the file.
+    pub(crate) fn discard(&self, dir: &Path) {
+        let _ = file::remove(&self.path(dir));
+    }
+
+    /// Adds a block of about `bytes` bytes with the pairs that follow in `snapshot`; whether these were the last.
+    pub(crate) fn add(&mut self, file: &File, snapshot: &ReadTxn<'_>, bytes: usize) -> Result<bool> {
+        let mut block = Vec::with_capacity(bytes + bytes / 8);
+        block.resize(BLOCK_HEADER, 0);
+        let (mut pairs, mut last, mut all) = (0, None, true);
+        let from = if self.key.is_empty() { &[RESERVED + 1] } else { &self.key[..] };
+        for pair in snapshot.scan(b"", from)? {
+            let (key, value) = pair?;
+            if key == self.key {
+                continue;
+            }
+            put_pair(&mut block, key, value);
+            pairs += 1;
+            last = Some(key);
+            if block.len() >= bytes {
+                all = false;
+                break;
+            }
+        }
+        if let Some(key) = last {
+            let full = (self.at as usize + block.len() + PAD_LEAST).next_multiple_of(PAGE) - self.at as usize;
+            let pad = full - block.len() - PAD_LEAST;
+            put_pair(&mut block, &[RESERVED], &vec![0; pad]);
+            pairs += 1;
+            layout::seal_block(&mut block, pairs);
+            self.write(file, &block)?;
+            self.key = key.to_vec();
+            self.pairs = self.pairs.wrapping_add(pairs);
+        }
+        Ok(all)
+    }
+
+    /// Writes whole pages. The header before the first block is empty until the end.
+    fn write(&mut self, file: &File, block: &[u8]) -> Result<()> {
+        let before = self.at as usize % PAGE;
+        let mut pages = PageBuffer::new(before + block.len());
+        pages.as_mut_slice()[before..].copy_from_slice(block);
+        file.write_at(pages.as_slice(), self.at - before as u64).map_err(Error::io(WRITING))?;
+        self.at += block.len() as u64;
+        Ok(())
+    }
+
+    /// Ends the blocks.
+    pub(crate) fn close(&mut self, file: &File) -> Result<()> {
+        let mut end = vec![0; PAGE - self.at as usize % PAGE];
+        layout::seal_block(&mut end[..BLOCK_HEADER], self.pairs);
+        self.write(file, &end)
+    }
+
+    /// Makes the file durable under its name, replacing an older checkpoint of the same generation. Record `whole`, which none of its pairs is newer
+    /// than, is durable, and so are the data frames.
+    pub(crate) fn seal(&self, dir: &Path, uuid: &[u8; 16], file: &File, whole: Seq) -> Result<()> {
+        let io = || Error::io(WRITING);
+        let mut page = PageBuffer::new(PAGE);
+        file.read_at(page.as_mut_slice(), 0).map_err(io())?;
+        let header = CheckpointHeader { position: self.position, pool: fold(uuid), whole };
+        page.as_mut_slice()[..HEADER].copy_from_slice(&header.encode());
+        file.write_at(page.as_slice(), 0).map_err(io())?;
+        file.sync_data().map_err(io())?;
+        file::rename(&self.path(dir), &path(dir, self.position.generation)).map_err(io())?;
+        file::sync_dir(dir).map_err(io())
+    }
+}
+
+fn put_pair(block: &mut Vec<u8>, key: &[u8], value: &[u8]) {
+    block.extend_from_slice(&(key.len() as u16).to_le_bytes());
+    block.extend_from_slice(&(value.len() as u32).to_le_bytes());
+    block.extend_from_slice(key);
+    block.extend_from_slice(value);
 }
 
 /// Removes the checkpoints older than generation `oldest`, and what dead processes left half written.
@@ -111,11 +192,17 @@ pub(crate) fn remove_older(dir: &Path, oldest: u64) {
     }
 }
 
-/// Reads the checkpoint of `generation`, checks all of it, and hands each pair to `take` in key order.
+/// Reads the checkpoint of `generation`, checks all of it, and hands each pair to `take` in key order. Gives the place in the log where it was begun, and
+/// the record that the log behind must reach for it to be a whole state.
 ///
 /// # Errors
 /// `Corrupt` if anything is wrong with the file; pairs may have been handed over by then.
-pub(crate) fn read(dir: &Path, uuid: &[u8; 16], generation: u64, mut take: impl FnMut(&[u8], &[u8]) -> Result<()>) -> Result<Position> {
+pub(crate) fn read(
+    dir: &Path,
+    uuid: &[u8; 16],
+    generation: u64,
+    mut take: impl FnMut(&[u8], &[u8]) -> Result<()>,
+) -> Result<(Position, Seq)> {
     let path = path(dir, generation);
     let damaged = |what: &str| Error::Corrupt(format!("{} {what}: restore the pool from a copy", path.display()));
     let io = || Error::io("reading a checkpoint");
@@ -142,7 +229,7 @@ pub(crate) fn read(dir: &Path, uuid: &[u8; 16], generation: u64, mut take: impl 
             return Err(damaged(&format!("fails its checksum at byte {at}")));
         }
         if len == 0 {
-            return if pairs == total { Ok(header.position) } else { Err(damaged("lacks pairs")) };
+            return if pairs == total { Ok((header.position, header.whole)) } else { Err(damaged("lacks pairs")) };
         }
         let taken = take_pairs(&content, &mut take)?;
         if taken != Some(pairs) {
@@ -167,7 +254,9 @@ fn take_pairs(mut content: &[u8], take: &mut impl FnMut(&[u8], &[u8]) -> Result<
         let Some((value, rest)) = rest.split_at_checked(value_len) else {
             return Ok(None);
         };
-        take(key, value)?;
+        if key != [RESERVED] {
+            take(key, value)?;
+        }
         pairs += 1;
         content = rest;
     }
@@ -175,7 +264,7 @@ fn take_pairs(mut content: &[u8], take: &mut impl FnMut(&[u8], &[u8]) -> Result<
 }
 
 /// Fills the empty `kv` from the checkpoint of `generation`.
-pub(crate) fn load(pool: &Pool, generation: u64, kv: &Kv) -> Result<Position> {
+pub(crate) fn load(pool: &Pool, generation: u64, kv: &Kv) -> Result<(Position, Seq)> {
     /// Bytes put in one transaction.
     const BATCH: usize = 16 << 20;
     let size =
@@ -184,7 +273,7 @@ pub(crate) fn load(pool: &Pool, generation: u64, kv: &Kv) -> Result<Position> {
     kv.reserve(size + size / 2 + (4 << 20))?;
     let mut txn = Some(kv.write_bulk()?);
     let mut bytes = 0;
-    let position = read(pool.dir(), &pool.uuid(), generation, |key, value| {
+    let start = read(pool.dir(), &pool.uuid(), generation, |key, value| {
         let open = match txn.as_mut() {
             Some(open) => open,
             None => txn.insert(kv.write_bulk()?),
@@ -198,7 +287,7 @@ pub(crate) fn load(pool: &Pool, generation: u64, kv: &Kv) -> Result<Position> {
         Ok(())
     })?;
     txn.take().map_or(Ok(()), |txn| txn.commit())?;
-    Ok(position)
+    Ok(start)
 }
 
 const _: () = assert!(POSITION_KEY[0] == RESERVED);

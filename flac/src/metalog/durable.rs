@@ -1,6 +1,6 @@
-//! Making records durable, changing to the next log, checkpoints.
+//! Making records durable.
 
-use super::{Meta, POSITION_KEY, checkpoint, position_in};
+use super::Meta;
 use crate::error::{Error, Result};
 use crate::media::layout::{Position, RECORD_ALIGN};
 use crate::sync::{Guard, Ordering};
@@ -92,7 +92,7 @@ impl Meta {
     }
 
     /// Makes the log durable up to `position`, a committed one, with all data that its records rely on.
-    fn flush_to(&self, position: &Position) -> Result<()> {
+    pub(super) fn flush_to(&self, position: &Position) -> Result<()> {
         self.flush_in_turn(Some(position), self.shared.flushing.lock(&*self.who))
     }
 
@@ -154,78 +154,9 @@ impl Meta {
     }
 
     /// Makes all frames durable, also those that are still in the page cache.
-    fn flush_frames(&self) -> Result<()> {
+    pub(super) fn flush_frames(&self) -> Result<()> {
         #[cfg(test)]
         super::tests::before_data_flush();
         self.frames.as_ref().map_or(Ok(()), |frames| frames.sync_data().map_err(Error::io("flushing the pool")))
-    }
-
-    /// Starts a new log and writes a checkpoint. If another process is at it, waits for that one instead.
-    ///
-    /// The switch is short; the checkpoint is written from a snapshot while others go on.
-    pub fn checkpoint(&self) -> Result<()> {
-        let before = self.position()?.generation;
-        let _turn = self.checkpointing.lock()?;
-        let mut position = self.position()?;
-        if position.generation > before && self.has_checkpoint(position.generation)? {
-            return Ok(());
-        }
-        if self.has_checkpoint(position.generation)? {
-            // Most is flushed before the writer lock is taken, so that little is left to do under it.
-            self.prepare(position.generation + 1)?;
-            self.sync(position.seq)?;
-            let (mut kv, committed) = self.catch_up()?;
-            if committed.generation != position.generation {
-                // A writer has begun one meanwhile.
-                self.prepare(committed.generation + 1)?;
-            }
-            let next = self.switch(&committed)?;
-            kv.put(POSITION_KEY, &next.encode())?;
-            kv.commit()?;
-            position = next;
-            self.shared.used.store(position.tail, Ordering::Relaxed);
-        }
-        self.write_checkpoint()?;
-        checkpoint::remove_older(&self.pool_dir, position.generation.saturating_sub(1));
-        Ok(())
-    }
-
-    /// Makes a log with room current, for the writer whose record does not fit behind `position`; the caller commits the result. Called under
-    /// the writer lock, so without the checkpoint lock, whose holder may be waiting for the writer: two checkpoints may then be written at once, either will do.
-    pub(super) fn make_room(&self, position: &Position) -> Result<Position> {
-        if !self.has_checkpoint(position.generation)? {
-            self.write_checkpoint()?;
-        }
-        self.prepare(position.generation + 1)?;
-        self.switch(position)
-    }
-
-    /// See [`Logs::prepare`](super::logs::Logs::prepare); as every write of the log, one at a time.
-    fn prepare(&self, generation: u64) -> Result<()> {
-        let _turn = self.shared.flushing.lock(&*self.who);
-        self.logs.prepare(generation)
-    }
-
-    /// Ends the current generation at `position` and begins the next, which was prepared, under the writer lock. Everything up to `position` is durable afterwards.
-    fn switch(&self, position: &Position) -> Result<Position> {
-        self.flush_to(position)?;
-        self.logs.begin_generation(position)
-    }
-
-    /// Whether the state can be rebuilt without the generations before `generation`.
-    fn has_checkpoint(&self, generation: u64) -> Result<bool> {
-        Ok(generation == 1 || checkpoint::list(&self.pool_dir)?.last().is_some_and(|&newest| newest >= generation))
-    }
-
-    /// Writes the committed state as checkpoint of its generation.
-    fn write_checkpoint(&self) -> Result<()> {
-        let snapshot = self.kv.read()?;
-        let position = position_in(snapshot.get(POSITION_KEY)?)?;
-        // The log first: recovery relies on a checkpoint's generation having begun durably.
-        // The frames too: the records that carry their data may be overwritten afterwards.
-        checkpoint::write(&self.pool_dir, &self.uuid, &snapshot, &position, || {
-            self.flush_to(&position)?;
-            self.flush_frames()
-        })
     }
 }

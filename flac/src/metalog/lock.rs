@@ -39,11 +39,6 @@ impl ProcessLock {
         held.file = Some(locked.map_err(Error::io("locking a file in the run directory"))?);
         Ok(held)
     }
-
-    /// In a forked child: no thread holds it.
-    pub(crate) fn after_fork_child(&self) {
-        self.word.store(0, Ordering::Release);
-    }
 }
 
 impl Drop for Held<'_> {

@@ -18,17 +18,19 @@
 //! through the page cache, before the record is appended; a checkpoint makes them durable before it takes the place of the record, and a recovery
 //! writes them again.
 //!
-//! Files: `record` (payload), `logs` and `map` (the two files), `checkpoint`, `recover` (files to KV), `open`, `durable` (sync and switching
-//! generations), `verify`, `lock`.
+//! Files: `record` (payload), `logs` and `map` (the two files), `checkpoint`, `recover` (files to KV), `open`, `durable` (sync), `steps` with `making`
+//! (checkpoints and changing the log), `verify`, `lock`.
 
 mod checkpoint;
 mod durable;
 mod lock;
 mod logs;
+mod making;
 mod map;
 mod open;
 mod record;
 mod recover;
+mod steps;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -38,9 +40,9 @@ use crate::kv::{self, Kv, Pair, Scan};
 use crate::media::file::File;
 use crate::media::layout::{LOG_START, Position, RECORD_HEADER};
 use crate::sync::{AtomicU32, AtomicU64, Liveness, Ordering, RobustLock};
-use crate::units::{PoolFrame, Seq};
-use lock::ProcessLock;
+use crate::units::{PAGE, PoolFrame, Seq};
 use logs::{EPOCH_ROOM, Logs};
+use making::Making;
 use record::{Builder, Part};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -75,9 +77,10 @@ pub struct LogShared {
     flush_time: AtomicU32,
     /// Held by whoever flushes the log.
     flushing: RobustLock,
+    making: Making,
 }
 
-const _: () = assert!(size_of::<LogShared>() <= 256);
+const _: () = assert!(size_of::<LogShared>() <= PAGE);
 
 /// One process's view of a metalog and its KV. Threads share it; after a fork the child calls [`Meta::after_fork_child`].
 pub struct Meta {
@@ -96,7 +99,6 @@ pub struct Meta {
     volatile: bool,
     /// A record is durable when its append returns, and the data it relies on was so before.
     immediate: bool,
-    checkpointing: ProcessLock,
 }
 
 impl Meta {
@@ -107,10 +109,11 @@ impl Meta {
     /// system is full.
     pub fn begin(&self) -> Result<MetaTxn<'_>> {
         loop {
+            self.step();
             let (kv, position) = self.catch_up()?;
             if self.logs.room(&position) < self.logs.len() / 8 {
                 drop(kv);
-                self.checkpoint()?;
+                self.ensure_room()?;
                 continue;
             }
             return Ok(MetaTxn { meta: self, kv, position, record: Builder::new(), guards: false });
@@ -161,7 +164,6 @@ impl Meta {
 
     /// In a forked child: nothing of the parent's KV is used again. No transaction may be in use by the thread that forked.
     pub fn after_fork_child(&self) {
-        self.checkpointing.after_fork_child();
         self.kv.after_fork_child();
     }
 

@@ -68,7 +68,6 @@ impl Meta {
             one_flush: pool.one_flush(),
             volatile,
             immediate,
-            checkpointing: ProcessLock::new(dir.join("checkpoint.lock")),
         })
     }
 }
@@ -132,7 +131,11 @@ fn begin_epoch(pool: &Pool, logs: &Logs, kv: &Kv, end: &Position) -> Result<Posi
         logs.append(end, &header, &record.seal(&header))
     } else {
         // No room: then the next generation, with a salt of its own, takes up where this one ends.
-        checkpoint::write(pool.dir(), &pool.uuid(), &kv.read()?, end, || Ok(()))?;
+        let mut work = checkpoint::Work::begin(pool.dir(), end)?;
+        let file = work.open(pool.dir()).map_err(Error::io("writing a checkpoint"))?;
+        while !work.add(&file, &kv.read()?, 256 << 10)? {}
+        work.close(&file)?;
+        work.seal(pool.dir(), &pool.uuid(), &file, end.seq)?;
         logs.prepare(end.generation + 1)?;
         logs.begin_generation(end)?
     };

@@ -45,11 +45,11 @@ impl Log {
 }
 
 impl History {
-    /// Reads the logs of the pool in `dir` and walks them from `start`.
+    /// Reads the logs of the pool in `dir` and walks them from `start`, through record `whole` at least, which was durable.
     ///
     /// # Errors
     /// `Corrupt` if a record is damaged that is known to have been durable, or the log of the start is missing.
-    pub(crate) fn read(dir: &Path, log_bytes: u64, uuid: &[u8; 16], start: Position) -> Result<History> {
+    pub(crate) fn read(dir: &Path, log_bytes: u64, uuid: &[u8; 16], (start, whole): (Position, Seq)) -> Result<History> {
         let logs = [Log::read(dir, 0, log_bytes, uuid)?, Log::read(dir, 1, log_bytes, uuid)?];
         let mut history = History { logs, positions: vec![start], known: start.seq, hint: read_hint(dir)? };
         let mut generation = start.generation;
@@ -78,6 +78,11 @@ impl History {
             history.walk(dir, generation)?;
             generation += 1;
         }
+        let end = history.end();
+        if end.seq < whole {
+            return Err(damaged(dir, end.generation, end.tail, "ends before its checkpoint was whole"));
+        }
+        history.known = history.known.max(whole);
         Ok(history)
     }
 
@@ -252,12 +257,15 @@ pub(crate) fn rebuild(pool: &Pool, mut fresh: impl FnMut() -> Result<Kv>) -> Res
     let mut newest_problem = None;
     let checkpoints = checkpoint::list(pool.dir())?;
     let newest = checkpoints.last().copied().unwrap_or(1);
+    // A sound checkpoint knows of records that were durable, whatever state it is that can be had in the end.
+    let mut known = Seq::new(0);
     for generation in checkpoints.into_iter().rev().map(Some).chain([None]) {
         let kv = fresh()?;
         let start = match generation {
             Some(generation) => checkpoint::load(pool, generation, &kv),
-            None => first_start(pool),
+            None => first_start(pool).map(|start| (start, start.seq)),
         };
+        known = start.as_ref().map_or(known, |(_, whole)| known.max(*whole));
         let history = start.and_then(|start| History::read(pool.dir(), pool.log_bytes(), &pool.uuid(), start));
         let mut history = match history {
             Ok(history) => history,
@@ -270,7 +278,7 @@ pub(crate) fn rebuild(pool: &Pool, mut fresh: impl FnMut() -> Result<Kv>) -> Res
         };
         history.check_data(pool)?;
         // A checkpoint is made durable after its generation of the log has begun durably. A history that ends before is not whole.
-        if history.end().generation < newest {
+        if history.end().generation < newest || history.end().seq < known {
             let why = damaged(pool.dir(), newest, 0, "does not continue the one before");
             newest_problem.get_or_insert(why);
             continue;

@@ -26,11 +26,10 @@ impl Meta {
         }
         let mut start = None;
         for generation in checkpoint::list(dir)? {
-            note(&mut findings, checkpoint::read(dir, &pool.uuid(), generation, |_, _| Ok(())))?
-                .inspect(|position| start = Some(*position));
+            note(&mut findings, checkpoint::read(dir, &pool.uuid(), generation, |_, _| Ok(())))?.inspect(|found| start = Some(*found));
         }
         if start.is_none() {
-            start = note(&mut findings, recover::first_start(&pool))?;
+            start = note(&mut findings, recover::first_start(&pool))?.map(|start| (start, start.seq));
         }
         if let Some(start) = start
             && let Some(mut history) = note(&mut findings, History::read(dir, pool.log_bytes(), &pool.uuid(), start))?

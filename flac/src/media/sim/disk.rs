@@ -238,9 +238,10 @@ impl Content {
             self.pending.extend(write.part(to, u64::MAX));
         }
         if to == u64::MAX {
-            self.flush_direct();
+            // The size first: what was written directly may have made the file longer.
             self.durable.resize(self.len as usize, 0);
             self.lens.clear();
+            self.flush_direct();
         }
     }
 

@@ -159,7 +159,7 @@ proptest! {
         let superblock = Superblock { version: 1, features: a, uuid, frames: a, medium: !a, log_bytes: b, grow_bytes: c, model: a / 3 };
         let log = LogHeader { generation: b, base: Seq::new(c), salt: d, uuid };
         let position = Position { generation: b, tail: c, seq: Seq::new(d), salt: b ^ c, known: Seq::new(d) };
-        let checkpoint = CheckpointHeader { position, pool: a };
+        let checkpoint = CheckpointHeader { position, pool: a, whole: Seq::new(b) };
         prop_assert_eq!(Superblock::decode(&superblock.encode()), Some(superblock));
         prop_assert_eq!(LogHeader::decode(&log.encode()), Some(log));
         prop_assert_eq!(CheckpointHeader::decode(&checkpoint.encode()), Some(checkpoint));

@@ -1,7 +1,8 @@
 //! Checkpoints bound the log, hold the whole state, and may race with everything.
 
-use super::{LOG_BYTES, Place, State, put, state};
-use crate::metalog::checkpoint;
+use super::{LOG_BYTES, Place, State, put, shared, state};
+use crate::metalog::{Meta, checkpoint};
+use std::os::unix::fs::FileExt;
 
 fn key(i: u32) -> Vec<u8> {
     format!("key{i:05}").into_bytes()
@@ -129,4 +130,92 @@ fn durable_seq_lags_one_sync_behind_and_settle_catches_up() {
     meta.sync(second).expect("a sync");
     assert_eq!(meta.durable_seq(), first);
     assert!(meta.settle().expect("a sync") >= second);
+}
+
+/// Fills the log until a checkpoint is in the making whose first piece is written.
+fn begin_in_steps(meta: &Meta) {
+    for i in 0.. {
+        put(meta, &key(i % 60), &[1; 100]);
+        if meta.shared.making.load().is_some_and(|work| work.pairs > 0) {
+            return;
+        }
+    }
+}
+
+/// Changes keys on both sides of where the checkpoint has got to, until it is done.
+fn change_until_done(meta: &Meta) {
+    for i in 0..u32::MAX {
+        let mut txn = meta.begin().expect("a transaction");
+        if !meta.shared.making.is_under_way() {
+            return;
+        }
+        match i % 3 {
+            0 => txn.put(&key(i * 7 % 60), &i.to_le_bytes()).expect("a put"),
+            1 => txn.put(&[&key(i * 11 % 60)[..], b"new"].concat(), &i.to_le_bytes()).expect("a put"),
+            _ => drop(txn.delete(&key(i * 13 % 60)).expect("a delete")),
+        }
+        txn.commit().expect("a commit");
+    }
+}
+
+#[test]
+fn a_checkpoint_whose_pieces_are_of_different_moments_becomes_a_whole_state() {
+    let place = Place::new();
+    let (_pool, meta) = place.open();
+    begin_in_steps(&meta);
+    let begun = meta.shared.making.load().expect("a checkpoint");
+    assert!(begun.pairs < 30, "{} pairs in the first step", begun.pairs);
+    change_until_done(&meta);
+    assert_eq!(checkpoint::list(&place.pool).expect("a list").last(), Some(&begun.position.generation));
+    // What it says by itself is no state that ever was.
+    let mut pieces = State::new();
+    let read = checkpoint::read(&place.pool, &meta.uuid, begun.position.generation, |k, v| {
+        pieces.insert(k.to_vec(), v.to_vec());
+        Ok(())
+    });
+    let (start, whole) = read.expect("a sound checkpoint");
+    assert!(start.seq < whole && whole <= meta.last_seq());
+    let before = state(&meta);
+    assert_ne!(pieces, before);
+    meta.sync(meta.last_seq()).expect("a sync");
+    drop(meta);
+    place.reboot();
+    assert_eq!(state(&place.open().1), before);
+    assert_eq!(Meta::verify(&place.pool).expect("a pool"), Vec::<String>::new());
+}
+
+#[test]
+fn a_checkpoint_without_the_records_of_its_making_is_refused() {
+    let place = Place::new();
+    let (_pool, meta) = place.open();
+    begin_in_steps(&meta);
+    let start = meta.shared.making.load().expect("a checkpoint").position;
+    change_until_done(&meta);
+    drop(meta);
+    place.reboot();
+    let log = std::fs::File::options().write(true).open(place.pool.join(format!("log.{}", start.generation % 2))).expect("the log");
+    // All of it from there: as if no record had ever followed.
+    log.write_all_at(&vec![0; (LOG_BYTES - start.tail) as usize], start.tail).expect("a write");
+    let hint = std::fs::File::options().write(true).open(place.pool.join("superblock")).expect("the superblock");
+    hint.write_all_at(&[0; 24], crate::media::layout::HINT_AT).expect("a write");
+    let refused = place.try_open().err().expect("a damaged pool").to_string();
+    assert!(refused.contains("before its checkpoint was whole"), "{refused}");
+}
+
+#[test]
+fn another_process_goes_on_with_a_checkpoint_whose_beginner_is_gone() {
+    let place = Place::new();
+    let shared = shared();
+    let (_pool, meta) = place.open_with(shared).expect("the pool opens");
+    begin_in_steps(&meta);
+    let begun = meta.shared.making.load().expect("a checkpoint").position;
+    drop(meta);
+    let (_pool, meta) = place.open_with(shared).expect("the pool opens");
+    change_until_done(&meta);
+    assert_eq!(checkpoint::list(&place.pool).expect("a list").last(), Some(&begun.generation));
+    let before = state(&meta);
+    meta.sync(meta.last_seq()).expect("a sync");
+    drop(meta);
+    place.reboot();
+    assert_eq!(state(&place.open().1), before);
 }

@@ -89,8 +89,13 @@ impl Place {
     }
 
     fn try_open(&self) -> crate::Result<(Pool, Meta)> {
+        self.open_with(shared())
+    }
+
+    /// As one more process that shares `shared` with those before.
+    fn open_with(&self, shared: &'static LogShared) -> crate::Result<(Pool, Meta)> {
         let pool = Pool::open(&self.pool)?;
-        let meta = Meta::open(&pool, &self.run, shared(), Arc::new(ByPid))?;
+        let meta = Meta::open(&pool, &self.run, shared, Arc::new(ByPid))?;
         Ok((pool, meta))
     }
 
