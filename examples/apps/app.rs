@@ -27,6 +27,8 @@ pub struct App {
     pub durable: Durable,
     /// Whether each round is the first after a boot.
     pub cold: bool,
+    /// What the program says that it took, in place of the clock; what it prints is no result then.
+    pub said: Option<fn(&str) -> Option<f64>>,
     /// Names in a tree that it makes or needs: a tmpfs with huge pages spends 2 MiB on each.
     pub files: u64,
     /// What FLAC should reach.

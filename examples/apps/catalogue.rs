@@ -15,7 +15,7 @@ pub fn chosen(options: &Options) -> Vec<App> {
 }
 
 fn all(options: &Options) -> Vec<App> {
-    [large(options), texts(options), trees(options), databases(options)].concat()
+    [large(options), fio(options), texts(options), trees(options), databases(options)].concat()
 }
 
 /// A row that reads only; the functions below say what else it does. It must reach `times` of tmpfs, and never be slower than either tmpfs.
@@ -23,7 +23,7 @@ fn app(name: String, inputs: &'static [Input], step: &[&str], times: f64) -> App
     let steps = vec![words(step)];
     let targets = vec![Target { times, system: System::Tmpfs }, Target { times: 0.95, system: System::Huge }];
     let (needs, before, proof, durable) = (&[][..], Vec::new(), Proof::Printed, Durable::Nothing);
-    App { name, needs, inputs, before, steps, output: Output::Memory, proof, durable, cold: false, files: 0, targets }
+    App { name, needs, inputs, before, steps, output: Output::Memory, proof, durable, cold: false, said: None, files: 0, targets }
 }
 
 fn words(step: &[&str]) -> Vec<String> {
@@ -85,6 +85,32 @@ fn large(options: &Options) -> Vec<App> {
         App { proof: Proof::Said(words(&["BIGSORT", "--check", "@integers", "@sorted"])), ..bigsort.makes("sorted") },
         App { cold: true, ..first },
     ]
+}
+
+/// A second opinion: what fio says that its reads and writes took, without its start.
+fn fio(options: &Options) -> Vec<App> {
+    let size = 256 * options.scale() / 100;
+    let row = |rw: &str, block: &str, times: f64| {
+        let (rw_option, block_option, size_option) = (format!("--rw={rw}"), format!("--bs={block}"), format!("--size={}m", size.max(4)));
+        let fixed = ["--name=row", "--ioengine=psync", "--thread", "--invalidate=0", "--loops=4", "--randrepeat=1", "--allrandrepeat=1"];
+        let mut step = vec!["fio"];
+        step.extend(fixed);
+        step.extend(["--buffer_pattern=0x5a6b7c8d", "--output-format=json", &rw_option, &block_option, &size_option]);
+        let (file, inputs): (_, &'static [Input]) =
+            if rw.ends_with("read") { ("--filename=@big", &[Input::Big]) } else { ("--filename=@written", &[]) };
+        step.push(file);
+        let row = app(format!("fio psync {rw} {block} {} MiB", 4 * size.max(4)), inputs, &step, times).needs(&["fio"]);
+        let row = if inputs.is_empty() { row.makes("written") } else { row };
+        App { said: Some(seconds_of_fio), durable: Durable::Nothing, ..row }
+    };
+    vec![row("randread", "4k", 2.5), row("read", "2m", 0.95), row("randwrite", "4k", 2.5), row("write", "2m", 0.95)]
+}
+
+fn seconds_of_fio(printed: &str) -> Option<f64> {
+    let report: serde_json::Value = serde_json::from_str(&printed[printed.find('{')?..]).ok()?;
+    let job = &report["jobs"][0];
+    let milliseconds = job["read"]["runtime"].as_f64()? + job["write"]["runtime"].as_f64()?;
+    (job["error"] == 0).then_some(milliseconds.max(0.5) / 1e3)
 }
 
 /// Text.

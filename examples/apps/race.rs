@@ -54,7 +54,7 @@ pub fn race(arena: &Arena, inputs: &Inputs, options: &Options, app: &App, keep: 
         entry.systems.insert(lane.place.system, lane.sample());
     }
     app.inputs.iter().filter(|input| !keep.contains(input)).for_each(|input| inputs.forget(*input));
-    entry.limit = limit(arena, &entry, app.steps.len());
+    entry.limit = if app.said.is_none() { limit(arena, &entry, app.steps.len()) } else { None };
     entry
 }
 
@@ -80,7 +80,11 @@ impl Lane {
             arena.reboot()?;
         }
         let durable = if self.place.system.is_durable() { sync_of(app) } else { None };
-        let done = run(&self.place, &app.steps, app.output, durable.as_deref(), arena.scratch(), careful)?;
+        let mut done = run(&self.place, &app.steps, app.output, durable.as_deref(), arena.scratch(), careful)?;
+        if let Some(said) = app.said {
+            done.wall = said(&done.printed).ok_or("it does not say what it took")?;
+            done.printed.clear();
+        }
         if careful {
             self.proofs.push(prove(&self.place, &app.proof, &done.printed)?);
         }
