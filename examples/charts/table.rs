@@ -6,18 +6,20 @@ use std::fmt::Write as _;
 const BEGIN: &str = "<!-- figures -->";
 const END: &str = "<!-- end of figures -->";
 
+const GROUPS: [(&str, &str, &str); 3] = [
+    ("micro", "Operations", "Microseconds of one operation."),
+    ("apps", "Programs", "Seconds of a program from its start to its end."),
+    ("checkpoint", "Checkpoints", "Seconds, or megabytes."),
+];
+
 /// The page with all rows and charts.
 pub fn page(results: &Results, drawn: &[(String, String)]) -> String {
     let mut text = format!("# Figures\n\nMade by `ci/bench.sh`. {}\n", state(results));
-    for (group, title, unit) in [
-        ("apps", "Applications", "Seconds of a program from its start to its end."),
-        ("checkpoint", "Checkpoints", "Seconds, or megabytes of memory."),
-        ("micro", "Operations", "Microseconds of one operation."),
-    ] {
+    for (group, title, unit) in GROUPS {
         for frames in ["huge", "plain"] {
             let rows: Vec<&Entry> = results.rows.iter().filter(|row| row.group == group && row.frames == frames).collect();
             if !rows.is_empty() {
-                let _ = write!(text, "\n## {title}, FLAC with {frames} frames\n\n{unit}\n\n{}", table(&rows));
+                let _ = write!(text, "\n## {title}, FLAC with {frames} frames\n\n{unit}\n\n{}{}", table(&rows, &SYSTEMS), notes(&rows));
             }
         }
     }
@@ -28,15 +30,43 @@ pub fn page(results: &Results, drawn: &[(String, String)]) -> String {
     text
 }
 
-/// `readme` with the table of the rows that have a target in place of the one between the marks.
+/// What is missing and why, and where limits come from.
+fn notes(rows: &[&Entry]) -> String {
+    let skipped =
+        rows.iter().flat_map(|row| row.skipped.iter().map(|(system, why)| format!("* {} on {}: {why}\n", row.row, system.name())));
+    let limits = rows.iter().filter_map(|row| row.limit.as_ref().map(|limit| format!("* Limit of {}: {}\n", row.row, limit.why)));
+    let notes: String = skipped.chain(limits).collect();
+    if notes.is_empty() { notes } else { format!("\n{notes}") }
+}
+
+/// `readme` with the rows that promise more than not to lose in place of those between the marks, and all those that lose.
 ///
 /// # Errors
 /// The marks are missing.
 pub fn replace(readme: &str, results: &Results) -> Result<String, String> {
     let (before, rest) = readme.split_once(BEGIN).ok_or(format!("no {BEGIN}"))?;
     let (_, after) = rest.split_once(END).ok_or(format!("no {END}"))?;
-    let rows: Vec<&Entry> = results.rows.iter().filter(|row| row.frames == "huge" && !row.targets.is_empty()).collect();
-    Ok(format!("{before}{BEGIN}\n{}\n\n{}{END}{after}", state(results), table(&rows)))
+    let mut text = format!("{before}{BEGIN}\n{}\n", state(results));
+    for (group, title, unit) in GROUPS {
+        let promises = |row: &&Entry| row.group == group && row.frames == "huge" && row.targets.iter().any(|target| target.times > 0.95);
+        let rows: Vec<&Entry> = results.rows.iter().filter(promises).collect();
+        if !rows.is_empty() {
+            let _ = write!(text, "\n**{title}.** {unit}\n\n{}", table(&rows, &SYSTEMS[..4]));
+        }
+    }
+    Ok(format!("{text}\n{}{END}{after}", losing(results)))
+}
+
+/// The rows that are slower than a rival in memory.
+fn losing(results: &Results) -> String {
+    let lost = |row: &Entry| {
+        let ratio = |system| row.ratio(system).filter(|ratio| *ratio < 0.95).map(|ratio| format!("{} of {}", digits(ratio), system.name()));
+        let to: Vec<String> = [System::Tmpfs, System::Huge].into_iter().filter_map(ratio).collect();
+        let frames = if row.frames == "plain" { ", plain frames" } else { "" };
+        (!to.is_empty()).then(|| format!("{}{frames} ({})", row.row, to.join(", ")))
+    };
+    let rows: Vec<String> = results.rows.iter().filter_map(lost).collect();
+    if rows.is_empty() { String::new() } else { format!("Below 0.95 of a rival in memory: {}.\n", rows.join("; ")) }
 }
 
 /// Which machine, when.
@@ -55,8 +85,8 @@ fn state(results: &Results) -> String {
 const SYSTEMS: [System; 6] = [System::Flac, System::Tmpfs, System::Huge, System::Disk, System::FlacSync, System::DiskSync];
 const RATIOS: [System; 4] = [System::Tmpfs, System::Huge, System::Disk, System::DiskSync];
 
-fn table(rows: &[&Entry]) -> String {
-    let used = |system: &System| rows.iter().any(|row| row.systems.contains_key(system));
+fn table(rows: &[&Entry], among: &[System]) -> String {
+    let used = |system: &System| among.contains(system) && rows.iter().any(|row| row.systems.contains_key(system));
     let (systems, ratios): (Vec<System>, Vec<System>) =
         (SYSTEMS.into_iter().filter(used).collect(), RATIOS.into_iter().filter(used).collect());
     let mut text = "| |".to_owned();

@@ -118,7 +118,7 @@ fn ways(arena: &Arena, row: &Row, entry: &mut Entry) -> Vec<Way> {
         }
     }
     // A mapping of another kind of pages would not be the limit of this machine.
-    if row.is_transfer() && !row.fsync && arena.directory(System::Huge).is_ok() {
+    if row.is_transfer() && row.io != Io::Pristine && !row.fsync && arena.directory(System::Huge).is_ok() {
         ways.push(Way::Copy);
         if row.io == Io::Read && row.size.is_multiple_of(4096) && row.buffer != Source::Cold {
             ways.push(Way::Show);
