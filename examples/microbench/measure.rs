@@ -113,6 +113,8 @@ fn ways(arena: &Arena, row: &Row, entry: &mut Entry) -> Vec<Way> {
     let mut ways = Vec::new();
     for system in [System::Flac, System::Tmpfs, System::Huge, System::Disk] {
         match arena.directory(system) {
+            // What is only in memory is not durable, whatever is called.
+            Ok(_) if row.fsync && matches!(system, System::Tmpfs | System::Huge) => {}
             Ok(_) => ways.push(Way::Files(system)),
             Err(why) => drop(entry.skipped.insert(system, why)),
         }
