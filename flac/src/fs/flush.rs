@@ -12,6 +12,8 @@ use crate::region::InodeSlot;
 use crate::sync::Ordering::*;
 use crate::units::{Ino, PAGE, PageNo, Seq};
 
+/// Frames for which space is set aside before writers ask for it.
+const AHEAD: u64 = 4096;
 /// Pages written to the pool in one go: 1 MiB.
 const BATCH: usize = 256;
 
@@ -125,6 +127,7 @@ impl Fs {
 
     /// Gives each page a pool frame and writes it there. No lock but the flush lock is held.
     pub(crate) fn write_pages(&self, snapshot: &mut Snapshot) -> Result<()> {
+        self.set_aside(self.space.needed() + AHEAD);
         let mut data: Vec<&mut Page> = snapshot.pages.iter_mut().filter(|p| p.frame.is_some()).collect();
         snapshot.carried = data.len() <= self.pool.inline_pages();
         let mut at = 0;

@@ -46,7 +46,7 @@ use crate::metalog::Meta;
 use crate::pool_space::PoolSpace;
 use crate::procs::Procs;
 use crate::region::Region;
-use crate::sync::Spin;
+use crate::sync::{Ordering::Relaxed, Spin};
 use crate::units::{PoolFrame, Seq};
 use std::sync::Arc;
 
@@ -84,11 +84,21 @@ impl Fs {
         if !self.space.reserve(count) {
             return false;
         }
-        if self.pool.promise(self.space.needed()).is_err() {
+        if !self.set_aside(self.space.needed()) {
             self.space.unreserve(count);
             return false;
         }
         true
+    }
+
+    /// Has the underlying file system set space aside for so many frames of the pool. It makes its caller wait for what is being written to the pool at
+    /// the time, so flushes ask for more than they need and writers find it done.
+    pub(crate) fn set_aside(&self, frames: u64) -> bool {
+        let promised = &self.region.control.counters().promised;
+        if frames <= promised.load(Relaxed) {
+            return true;
+        }
+        self.pool.promise(frames).map(|upto| promised.fetch_max(upto, Relaxed)).is_ok()
     }
 
     /// Gives pool frames back that record `seq` freed.

@@ -5,7 +5,7 @@ use super::record::Extent;
 use crate::inode::{SlotNo, flag};
 use crate::sync::Ordering::*;
 use crate::table::Entry;
-use crate::units::{FrameNo, PageNo};
+use crate::units::{BLOCK_FRAMES, FrameNo, PageNo};
 
 /// A page being flushed.
 pub(crate) struct Page {
@@ -59,7 +59,7 @@ impl Fs {
     /// Under the inode's lock: notes the dirty pages as being flushed and counts a reference on each frame. Costs what is dirty. `None`: nothing to do.
     pub(super) fn take_snapshot(&self, slot: SlotNo) -> Option<Snapshot> {
         let s = self.inodes.slot(slot);
-        let _write = self.inodes.lock(slot);
+        let write = self.inodes.lock(slot);
         let unstable = s.shared_maps.load(Acquire) != 0;
         if unstable {
             self.dirty_all(slot);
@@ -67,7 +67,8 @@ impl Fs {
         if s.flags.fetch_and(!(flag::DIRTY | flag::TIMES), AcqRel) & (flag::DIRTY | flag::TIMES) == 0 {
             return None;
         }
-        let mut pages = Vec::new();
+        // Small, so that little is to be had from the kernel under the lock.
+        let mut taken = Vec::new();
         self.inodes.table(slot).take_marked(&mut |no, cell| {
             let entry = Entry::from_raw(cell.load(Relaxed));
             if entry.is_dirty() {
@@ -76,19 +77,22 @@ impl Fs {
                     self.frames.get(frame);
                 }
                 cell.store(entry.flushing().raw(), Release);
-                pages.push(Page { no, frame, to: None, copy: None });
+                taken.push((no, frame));
             }
         });
         let cut = s.cut.swap(0, AcqRel);
         s.flush_cut.store(cut, Release);
-        Some(Snapshot {
-            pages,
+        let mut snapshot = Snapshot {
+            pages: Vec::new(),
             size: s.size.load(Relaxed),
             count: s.pages.load(Relaxed),
             cut: cut.checked_sub(1).map(PageNo::new),
             unstable,
             carried: false,
-        })
+        };
+        drop(write);
+        snapshot.pages = taken.into_iter().map(|(no, frame)| Page { no, frame, to: None, copy: None }).collect();
+        Some(snapshot)
     }
 
     /// Marks every resident page dirty: a shared mapping may have changed any. Needs the inode's lock.
@@ -127,29 +131,12 @@ impl Fs {
         }
     }
 
-    /// Under the inode's lock: pages that did not change meanwhile become clean (or dirty again if the flush failed).
+    /// Pages that did not change meanwhile become clean, or dirty again if the flush failed. The inode's lock is held for a leaf's worth of pages at a time: readers and
+    /// writers come in between, and whoever dies there leaves pages that the next flusher takes back.
     pub(crate) fn finish(&self, slot: SlotNo, snapshot: &Snapshot, ok: bool) {
         let s = self.inodes.slot(slot);
         {
             let _write = self.inodes.lock(slot);
-            let table = self.inodes.table(slot);
-            let mut stale = 0;
-            for page in &snapshot.pages {
-                let cell = table.cell(page.no);
-                let entry = cell.map(|c| Entry::from_raw(c.load(Relaxed)));
-                match (cell, entry) {
-                    (Some(cell), Some(entry)) if entry.is_flushing() && entry.dram() == page.frame => {
-                        let now = match ok {
-                            true => entry.flushed(page.to.map(|e| e.frame)),
-                            false => entry.dirtied(self.inodes.mark(slot, page.no, 1)),
-                        };
-                        cell.store(now.raw(), Release);
-                    }
-                    // Changed meanwhile; if the flush failed, its promise goes with the old content.
-                    _ => stale += (!ok && page.frame.is_some()) as u64,
-                }
-            }
-            self.space.unreserve(stale);
             if ok {
                 s.flush_cut.store(0, Release);
                 let has_pool = snapshot.count > 0 || s.flags.load(Relaxed) & flag::HAS_POOL != 0;
@@ -159,8 +146,32 @@ impl Fs {
                 s.flags.fetch_or(flag::DIRTY, AcqRel);
             }
         }
-        for frame in snapshot.pages.iter().filter_map(|p| p.frame) {
-            self.frames.put(frame);
+        for pages in snapshot.pages.chunks(BLOCK_FRAMES) {
+            self.finish_pages(slot, pages, ok);
+            // The frames were held until here: none of them can have become a page's again.
+            pages.iter().filter_map(|p| p.frame).for_each(|frame| _ = self.frames.put(frame));
         }
+    }
+
+    fn finish_pages(&self, slot: SlotNo, pages: &[Page], ok: bool) {
+        let _write = self.inodes.lock(slot);
+        let table = self.inodes.table(slot);
+        let mut stale = 0;
+        for page in pages {
+            let cell = table.cell(page.no);
+            let entry = cell.map(|c| Entry::from_raw(c.load(Relaxed)));
+            match (cell, entry) {
+                (Some(cell), Some(entry)) if entry.is_flushing() && entry.dram() == page.frame => {
+                    let now = match ok {
+                        true => entry.flushed(page.to.map(|e| e.frame)),
+                        false => entry.dirtied(self.inodes.mark(slot, page.no, 1)),
+                    };
+                    cell.store(now.raw(), Release);
+                }
+                // Changed meanwhile; if the flush failed, its promise goes with the old content.
+                _ => stale += (!ok && page.frame.is_some()) as u64,
+            }
+        }
+        self.space.unreserve(stale);
     }
 }

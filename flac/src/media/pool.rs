@@ -203,23 +203,23 @@ impl Pool {
         Ok(())
     }
 
-    /// Sets space aside for the first `frames` frames, so that a later flush does not find the disk full.
+    /// Sets space aside for the first `frames` frames at least, so that a later flush does not find the disk full. For how many.
     ///
     /// # Errors
     /// `NoSpace` when the underlying file system is full.
-    pub fn promise(&self, frames: u64) -> Result<()> {
+    pub fn promise(&self, frames: u64) -> Result<u64> {
         let need = (frames * PAGE as u64).min(self.capacity());
         let known = self.promised.load(Ordering::Relaxed);
         // On a tmpfs setting aside is allocating: memory for what may never be flushed.
         if need <= known || self.is_volatile() {
-            return Ok(());
+            return Ok(need.max(known) / PAGE as u64);
         }
         let to = need.next_multiple_of(PROMISE).min(self.capacity());
         match self.cached.set_aside(known, to - known) {
             // Not every file system can; then a full disk shows at the flush.
             Ok(()) | Err(Errno::OPNOTSUPP) => {
                 self.promised.fetch_max(to, Ordering::Relaxed);
-                Ok(())
+                Ok(to / PAGE as u64)
             }
             Err(Errno::NOSPC | Errno::DQUOT) => Err(Error::NoSpace),
             Err(e) => Err(Error::io("setting space aside for the pool")(e)),

@@ -90,6 +90,8 @@ pub struct Counters {
     pub pending: AtomicU32,
     /// Next process slot to look at for reaping.
     pub reap_hint: AtomicU32,
+    /// Frames of the pool for which the file system below has set space aside, as far as somebody noted it.
+    pub promised: AtomicU64,
     /// 1 once the first opener has recovered what the region needs.
     pub recovered: AtomicU32,
     /// What the processor has for copying, as `copy::detect` says; 0 until somebody has asked it.
