@@ -45,8 +45,8 @@ pub fn label(system: System) -> &'static str {
 const BAR: usize = 11;
 const GAP: usize = 9;
 const LEGEND: i32 = 24;
-const LEFT: u32 = 300;
-const WIDTH: u32 = 960;
+const LEFT: u32 = 370;
+const WIDTH: u32 = 1040;
 
 /// Draws horizontal bars as SVG.
 ///

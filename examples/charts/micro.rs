@@ -90,17 +90,12 @@ fn threads(rows: &[&Entry], frames: &str, (io, what): (&str, &str), out: &Path) 
     let number = |entry: &Entry| entry.parameters.get("threads").and_then(|number| number.parse().ok()).unwrap_or(1.0);
     let (title, file) = (format!("Threads: {what} of 4 KiB, FLAC with {frames} frames"), format!("threads-{io}-{frames}.svg"));
     let lines = series(rows.iter().filter(wanted).copied(), number);
-    drawn(
-        Lines {
-            title,
-            x: "threads, each on a file of its own".to_owned(),
-            y: "MB/s".to_owned(),
-            name: |number| format!("{number:.0}"),
-            lines,
-        },
-        file,
-        out,
-    )
+    drawn(Lines { title, x: "threads, each on a file of its own".to_owned(), y: "MB/s".to_owned(), name: whole, lines }, file, out)
+}
+
+/// Nothing stands at a fraction of a thread.
+fn whole(number: f64) -> String {
+    if (number - number.round()).abs() < 0.01 { format!("{number:.0}") } else { String::new() }
 }
 
 fn series<'a>(rows: impl Iterator<Item = &'a Entry> + Clone, place: impl Fn(&Entry) -> f64) -> Vec<(System, Vec<(f64, f64)>)> {
@@ -112,9 +107,9 @@ fn series<'a>(rows: impl Iterator<Item = &'a Entry> + Clone, place: impl Fn(&Ent
     SYSTEMS.into_iter().map(line).filter(|(_, points)| !points.is_empty()).collect()
 }
 
-/// A chart of fewer than two points a line says nothing.
+/// A chart of fewer than three points a line says nothing.
 fn drawn(lines: Lines, file: String, out: &Path) -> Result<Option<(String, String)>, String> {
-    if lines.lines.iter().all(|(_, points)| points.len() < 2) {
+    if lines.lines.iter().all(|(_, points)| points.len() < 3) {
         return Ok(None);
     }
     lines::draw(&lines, &out.join(&file))?;
