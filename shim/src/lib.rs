@@ -36,6 +36,7 @@ mod paths;
 mod ranges;
 mod real;
 mod signals;
+mod sockets;
 mod space;
 #[cfg(not(test))]
 mod start;

@@ -41,6 +41,12 @@ fn look_like(fs: &Fs, ino: Ino, stub: &std::path::Path) {
     let _ = rustix::fs::chmod(stub, Mode::from_raw_mode(mode));
 }
 
+/// Makes a directory for nodes of every user's.
+pub fn make_directory(dir: &std::path::Path) {
+    let _ = rustix::fs::mkdir(dir, Mode::from_raw_mode(0o777));
+    let _ = rustix::fs::chmod(dir, Mode::from_raw_mode(0o1777));
+}
+
 /// Opens the node `ino`; permission was checked. Devices: `EACCES` unless the process may make nodes (and so may open any device).
 pub fn open(fs: &Fs, ino: Ino, kind: u32, flags: c_int) -> Answer<c_int> {
     let dir = fs.run_dir().join("fifo");
@@ -54,8 +60,7 @@ pub fn open(fs: &Fs, ino: Ino, kind: u32, flags: c_int) -> Answer<c_int> {
     };
     match make() {
         Err(Errno::NOENT) => {
-            let _ = rustix::fs::mkdir(&dir, Mode::from_raw_mode(0o777));
-            let _ = rustix::fs::chmod(&dir, Mode::from_raw_mode(0o1777));
+            make_directory(&dir);
             make()
         }
         other => other,

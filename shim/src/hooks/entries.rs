@@ -16,8 +16,11 @@ fn unlink_here(fs: &Fs, at: &Resolved) -> Answer<c_int> {
         Resolved::Found { name, .. } if name.as_bytes().is_empty() => fail(libc::EISDIR),
         Resolved::Found { kind: libc::S_IFDIR, .. } => fail(libc::EISDIR),
         Resolved::Found { slash: true, .. } => fail(libc::ENOTDIR),
-        Resolved::Found { parent, name, .. } => {
+        Resolved::Found { parent, name, ino, kind, .. } => {
             fs.unlink(*parent, name, &creds::now().creds())?;
+            if *kind == libc::S_IFSOCK {
+                crate::sockets::unlinked(fs, *ino);
+            }
             Ok(0)
         }
         _ => fail(libc::ENOENT),

@@ -20,6 +20,7 @@ pub mod position;
 pub mod process;
 pub mod resize;
 pub mod signal;
+pub mod socket;
 pub mod stat;
 pub mod stdio;
 pub mod syscall;

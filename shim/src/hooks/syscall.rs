@@ -4,7 +4,8 @@
 use super::process::exec::{self, Strings};
 use super::process::{fork, leave};
 use super::{
-    access, close, copy, directory, dirs, durability, entries, fsinfo, io, map, names, open, position, resize, stat, times, watch, xattr,
+    access, close, copy, directory, dirs, durability, entries, fsinfo, io, map, names, open, position, resize, socket, stat, times, watch,
+    xattr,
 };
 use crate::abi::{CPath, In, Out, OutBytes, fail};
 use crate::boundary::{self, Answer, CReturn, Escape, Mapped};
@@ -34,6 +35,11 @@ numbers!(c_int, u32, i64, u64, usize, isize);
 impl<T> Word for *mut T {
     fn of(word: usize) -> Self {
         std::ptr::with_exposed_provenance_mut(word)
+    }
+}
+impl<T> Word for *const T {
+    fn of(word: usize) -> Self {
+        std::ptr::with_exposed_provenance(word)
     }
 }
 impl Word for Strings {
@@ -184,7 +190,24 @@ fn by_number(n: c_long, w: &Words) -> Option<c_long> {
         libc::SYS_flock => Some((libc::flock as unsafe extern "C" fn(_, _) -> _).call(w)),
         // SAFETY: the program's arguments; a third one that the command does not use is ignored.
         libc::SYS_fcntl => Some(unsafe { libc::fcntl(w[0] as c_int, w[1] as c_int, w[2]) }.into()),
-        _ => by_path(n, w),
+        _ => by_path(n, w).or_else(|| by_address(n, w)),
+    }
+}
+
+/// By number, those with socket addresses.
+fn by_address(n: c_long, w: &Words) -> Option<c_long> {
+    match n {
+        libc::SYS_bind => call!(w, socket::bind, _ _ _),
+        libc::SYS_connect => call!(w, socket::connect, _ _ _),
+        libc::SYS_accept => call!(w, socket::accept, _ _ _),
+        libc::SYS_accept4 => call!(w, socket::accept4, _ _ _ _),
+        libc::SYS_getsockname => call!(w, socket::getsockname, _ _ _),
+        libc::SYS_getpeername => call!(w, socket::getpeername, _ _ _),
+        libc::SYS_sendto => call!(w, socket::sendto, _ _ _ _ _ _),
+        libc::SYS_recvfrom => call!(w, socket::recvfrom, _ _ _ _ _ _),
+        libc::SYS_sendmsg => Some((libc::sendmsg as unsafe extern "C" fn(_, _, _) -> _).call(w)),
+        libc::SYS_recvmsg => Some((libc::recvmsg as unsafe extern "C" fn(_, _, _) -> _).call(w)),
+        _ => None,
     }
 }
 

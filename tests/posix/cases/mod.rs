@@ -50,6 +50,7 @@ topics! {
     temporary
     filesystem
     names
+    sockets
     signals
     threads
     buffers

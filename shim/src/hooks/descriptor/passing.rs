@@ -1,10 +1,10 @@
-//! Descriptors in messages (`SCM_RIGHTS`). What arrives is held at once; what is sent stays held by the sender for a while, through a duplicate
+//! Messages: their addresses may be FLAC paths, and they may carry descriptors (`SCM_RIGHTS`). What arrives is held at once; what is sent stays held by the sender for a while, through a duplicate
 //! that the program does not see, so that it may close its own before the receiver looks.
 #![expect(unsafe_code, reason = "control messages")]
 
-use crate::boundary::Inside;
-use crate::{fds, space};
-use libc::{c_int, c_uint, cmsghdr, mmsghdr, msghdr, ssize_t, timespec};
+use crate::boundary::{CReturn, Inside};
+use crate::{fds, sockets, space};
+use libc::{c_int, c_uint, cmsghdr, mmsghdr, msghdr, sockaddr, socklen_t, ssize_t, timespec};
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
 /// So many files on the way are held.
@@ -65,29 +65,80 @@ fn adopt(message: *const msghdr) {
     });
 }
 
-export! {
-    /// `sendmsg(2)`.
-    fn sendmsg(socket: c_int, message: *const msghdr, flags: c_int) -> ssize_t, when(space::opened().is_some()), real(theirs) {
-        hold(message);
-        theirs(socket, message, flags)
+/// Calls `real` with the message, its address being the kernel's.
+fn addressed<R: CReturn + Default>(message: *const msghdr, real: impl Fn(*const msghdr) -> R) -> R {
+    // SAFETY: null, or the program's message.
+    match unsafe { message.as_ref() } {
+        Some(header) if !header.msg_name.is_null() => sockets::outgoing(header.msg_name.cast(), header.msg_namelen, |name, len| {
+            let mut header = *header;
+            (header.msg_name, header.msg_namelen) = (name.cast_mut().cast(), len);
+            real(&raw const header)
+        }),
+        _ => real(message),
     }
 }
 
 export! {
-    /// `sendmmsg(2)`.
-    fn sendmmsg(socket: c_int, messages: *mut mmsghdr, n: c_uint, flags: c_int) -> c_int, when(space::opened().is_some()), real(theirs) {
-        for i in 0..if messages.is_null() { 0 } else { n as usize } {
-            // SAFETY: the program vouches for `n` messages.
-            hold(unsafe { &raw const (*messages.add(i)).msg_hdr });
+    /// `sendmsg(2)`.
+    fn sendmsg(socket: c_int, message: *const msghdr, flags: c_int) -> ssize_t, real(theirs) {
+        if space::opened().is_some() {
+            hold(message);
         }
-        theirs(socket, messages, n, flags)
+        addressed(message, |message| theirs(socket, message, flags))
+    }
+}
+
+export! {
+    /// `sendmmsg(2)`: with addresses, one message after the other.
+    fn sendmmsg(socket: c_int, messages: *mut mmsghdr, n: c_uint, flags: c_int) -> c_int, real(theirs) {
+        // SAFETY: the program vouches for `n` messages.
+        let all = unsafe { std::slice::from_raw_parts_mut(messages, if messages.is_null() { 0 } else { n as usize }) };
+        if space::opened().is_some() {
+            all.iter().for_each(|message| hold(&raw const message.msg_hdr));
+        }
+        if all.iter().all(|message| message.msg_hdr.msg_name.is_null()) {
+            return theirs(socket, messages, n, flags);
+        }
+        for (done, message) in all.iter_mut().enumerate() {
+            let length = std::cell::Cell::new(0);
+            let sent = addressed(&raw const message.msg_hdr, |header| {
+                // SAFETY: the program's message, or a copy of it with another address.
+                let mut one = mmsghdr { msg_hdr: unsafe { *header }, msg_len: 0 };
+                let sent = theirs(socket, &raw mut one, 1, flags);
+                length.set(one.msg_len);
+                sent
+            });
+            if sent < 1 {
+                return if done == 0 { sent } else { done as c_int };
+            }
+            message.msg_len = length.get();
+        }
+        all.len() as c_int
     }
 }
 
 export! {
     /// `recvmsg(2)`.
     fn recvmsg(socket: c_int, message: *mut msghdr, flags: c_int) -> ssize_t, real(theirs) {
-        let n = theirs(socket, message, flags);
+        // SAFETY: null, or the program's message.
+        let n = match unsafe { message.as_mut() } {
+            Some(header) if !header.msg_name.is_null() => {
+                let (name, room) = (header.msg_name, header.msg_namelen);
+                let (mut own, len) = sockets::room();
+                (header.msg_name, header.msg_namelen) = ((&raw mut own).cast(), len);
+                let n = theirs(socket, message, flags);
+                header.msg_name = name;
+                if n < 0 {
+                    header.msg_namelen = room;
+                    return n;
+                }
+                sockets::rename(&mut own, &mut header.msg_namelen);
+                // SAFETY: the program's room for an address.
+                unsafe { sockets::fill(name.cast(), room, (&raw const own).cast(), header.msg_namelen) };
+                n
+            }
+            _ => theirs(socket, message, flags),
+        };
         if n >= 0 {
             adopt(message);
         }
@@ -96,12 +147,28 @@ export! {
 }
 
 export! {
-    /// `recvmmsg(2)`.
+    /// `recvmmsg(2)`. Of an address for which there is less room than the kernel needs for its own, the kernel's beginning is shown.
     fn recvmmsg(socket: c_int, messages: *mut mmsghdr, n: c_uint, flags: c_int, timeout: *mut timespec) -> c_int, real(theirs) {
+        // SAFETY: the program vouches for `n` messages.
+        let header = |i: usize| unsafe { &mut (*messages.add(i)).msg_hdr };
+        let all = 0..if messages.is_null() { 0 } else { n as usize };
+        let rooms: Vec<socklen_t> = match all.clone().all(|i| header(i).msg_name.is_null()) {
+            true => Vec::new(),
+            false => all.map(|i| header(i).msg_namelen).collect(),
+        };
         let got = theirs(socket, messages, n, flags, timeout);
         for i in 0..usize::try_from(got).unwrap_or(0) {
-            // SAFETY: the kernel has filled in `got` of the program's messages.
-            adopt(unsafe { &raw const (*messages.add(i)).msg_hdr });
+            let header = header(i);
+            adopt(&raw const *header);
+            let (name, length) = (header.msg_name.cast::<sockaddr>(), header.msg_namelen);
+            let Some(room) = rooms.get(i).filter(|room| !name.is_null() && **room >= length) else { continue };
+            let (mut own, _) = sockets::room();
+            // SAFETY: so much the kernel has put there, and so much the program has room for.
+            unsafe {
+                sockets::fill((&raw mut own).cast(), length, name, length);
+                sockets::rename(&mut own, &mut header.msg_namelen);
+                sockets::fill(name, *room, (&raw const own).cast(), header.msg_namelen);
+            }
         }
         got
     }
