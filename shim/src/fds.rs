@@ -109,7 +109,7 @@ fn look(fd: c_int) -> Answer<(&'static Fs, OpenId)> {
     let stub = borrow(fd)?;
     // Closed: libc says EBADF.
     let flags = rustix::fs::fcntl_getfl(stub).map_err(|_| Escape::NotOurs)?;
-    if flags.bits() as c_int & libc::O_ACCMODE != libc::O_ACCMODE || !is_stub(fd)? {
+    if !is_opened_as_stub(flags) || !is_stub(fd)? {
         note_kernel(fd);
         return Err(Escape::NotOurs);
     }
@@ -124,6 +124,12 @@ fn look(fd: c_int) -> Answer<(&'static Fs, OpenId)> {
     Ok((fs, held.filter(|_| is_duplicate).unwrap_or(id)))
 }
 
+/// Whether a descriptor with these flags may be a stub.
+fn is_opened_as_stub(flags: rustix::fs::OFlags) -> bool {
+    let flags = flags.bits() as c_int;
+    flags & libc::O_ACCMODE == libc::O_ACCMODE || flags & (libc::O_ACCMODE | libc::O_APPEND) == stubs::WATCHED_WRITER
+}
+
 /// Whether the file behind `fd` is the stub of a run directory; whose, is seen when its slot is looked up.
 fn is_stub(fd: c_int) -> Answer<bool> {
     let mut path = [0u8; 32];
@@ -133,9 +139,13 @@ fn is_stub(fd: c_int) -> Answer<bool> {
     Ok(match space::opened() {
         Some(fs) => {
             use std::os::unix::ffi::OsStrExt;
-            target.strip_suffix(b"/stub") == Some(fs.run_dir().as_os_str().as_bytes())
+            let rest = target.strip_prefix(fs.run_dir().as_os_str().as_bytes());
+            rest.is_some_and(|rest| rest == b"/stub" || rest.starts_with(b"/w/"))
         }
-        None => target.ends_with(b"/stub") && target.windows(5).any(|w| w == b"/flac"),
+        None => {
+            let run = target.windows(6).position(|w| w == b"/flac-");
+            run.is_some_and(|run| target.ends_with(b"/stub") || target[run..].windows(3).any(|w| w == b"/w/"))
+        }
     })
 }
 
@@ -161,7 +171,22 @@ pub fn open(fs: &'static Fs, flags: c_int, open_at: impl FnOnce(usize) -> flac::
         return Err(e.into());
     }
     note_flac(fd, is_duplicate);
+    show_opening(fs, fd, id, flags);
     Ok(stub.into_raw_fd())
+}
+
+/// If the file is watched, its stub is its shadow: the kernel tells of its being opened now, and closed by whoever closes it last.
+#[inline]
+fn show_opening(fs: &Fs, fd: c_int, id: OpenId, flags: c_int) {
+    if fs.is_watching()
+        && flags & libc::O_PATH == 0
+        && let Some(shadow) = fs.shadow_to_open(fs.open_ino(id))
+    {
+        let how = if flags & libc::O_ACCMODE == libc::O_RDONLY { libc::O_ACCMODE } else { stubs::WATCHED_WRITER };
+        if stubs::separate_at(&shadow, how, fd, id).is_ok() {
+            note_flac(fd, false);
+        }
+    }
 }
 
 /// Makes sure that another process that gets `fd`, which is FLAC's, knows what it stands for.
@@ -226,7 +251,7 @@ pub fn reconcile(fs: &Fs) {
         let fd = hold as c_int;
         let offset = borrow(fd).ok().and_then(|stub| {
             let flags = rustix::fs::fcntl_getfl(stub).ok()?;
-            (flags.bits() as c_int & libc::O_ACCMODE == libc::O_ACCMODE).then_some(())?;
+            is_opened_as_stub(flags).then_some(())?;
             rustix::fs::tell(stub).ok()
         });
         match offset {

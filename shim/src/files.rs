@@ -14,7 +14,11 @@ pub fn open(dirfd: c_int, path: CPath, flags: c_int, mode: mode_t, theirs: impl 
     let last = if flags & O_NOFOLLOW != 0 || flags & (O_CREAT | O_EXCL) == O_CREAT | O_EXCL { Last::Keep } else { Last::Follow };
     // Again when another process made or removed the name between our looking and our making it.
     for _ in 0..100 {
-        match paths::walk(dirfd, path, last)? {
+        let walked = paths::walk(dirfd, path, last);
+        if flags & O_CREAT != 0 && !matches!(walked, Err(Escape::NotOurs) | Ok(Walked::Kernel(_))) {
+            may_create(dirfd, path, flags)?;
+        }
+        match walked? {
             Walked::Kernel(path) => {
                 let fd = checked(theirs(CPath::of(&path)))?;
                 fds::note_kernel(fd);
@@ -36,6 +40,22 @@ pub fn open(dirfd: c_int, path: CPath, flags: c_int, mode: mode_t, theirs: impl 
         }
     }
     fail(libc::ENOENT)
+}
+
+/// What the kernel refuses to make whether it exists or not: a file called a directory, by flag or by a slash at its end.
+fn may_create(dirfd: c_int, path: CPath, flags: c_int) -> Answer<()> {
+    if flags & O_DIRECTORY != 0 {
+        return fail(libc::EINVAL);
+    }
+    // What leads there comes first.
+    if path.bytes()?.ends_with(b"/") && matches!(paths::walk(dirfd, path, Last::Entry), Ok(Walked::Flac(_, at)) if has_name(&at)) {
+        return fail(libc::EISDIR);
+    }
+    Ok(())
+}
+
+fn has_name(at: &Resolved) -> bool {
+    !matches!(at, Resolved::Found { name, .. } if name.as_bytes().is_empty())
 }
 
 /// `None`: the name has changed meanwhile.
@@ -116,7 +136,13 @@ fn open_found(fs: &'static Fs, ino: Ino, kind: u32, slash: bool, flags: c_int) -
     }
     fs.access(ino, want, &creds::now().creds())?;
     match kind {
-        libc::S_IFREG | libc::S_IFDIR => fds::open(fs, flags, |hold| fs.open_file(ino, flags, hold)),
+        libc::S_IFREG | libc::S_IFDIR => {
+            let fd = fds::open(fs, flags, |hold| fs.open_file(ino, flags, hold))?;
+            if flags & O_TRUNC != 0 {
+                fs.tell_modified(ino);
+            }
+            Ok(fd)
+        }
         libc::S_IFSOCK => fail(libc::ENXIO),
         _ => crate::nodes::open(fs, ino, kind, flags),
     }

@@ -13,6 +13,7 @@ use libc::c_int;
 use rustix::fs::{Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd};
+use std::path::Path;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 /// The offset of the template.
@@ -22,10 +23,18 @@ static TEMPLATE: AtomicI32 = AtomicI32::new(-1);
 
 /// A new descriptor on the run directory's stub, with the lowest free number.
 fn open(fs: &Fs, cloexec: bool) -> rustix::io::Result<OwnedFd> {
-    let mut how = OFlags::from_bits_retain(libc::O_ACCMODE as u32);
-    how.set(OFlags::CLOEXEC, cloexec);
-    rustix::fs::open(fs.run_dir().join("stub"), how, Mode::empty())
+    open_at(&fs.run_dir().join("stub"), libc::O_ACCMODE, cloexec)
 }
+
+fn open_at(path: &Path, how: c_int, cloexec: bool) -> rustix::io::Result<OwnedFd> {
+    let mut how = OFlags::from_bits_retain(how as u32);
+    how.set(OFlags::CLOEXEC, cloexec);
+    rustix::fs::open(path, how, Mode::empty())
+}
+
+/// How the stub of a watched file that is open for writing is opened, so that the kernel tells of its closing as such. It has the largest size there is: what is
+/// appended to it past our hooks is `EFBIG`.
+pub const WATCHED_WRITER: c_int = libc::O_WRONLY | libc::O_APPEND;
 
 /// A stub with the lowest free number, and whether it is a duplicate (which says nothing about its slot) or has a description of its own.
 pub fn make(fs: &Fs, cloexec: bool) -> rustix::io::Result<(OwnedFd, bool)> {
@@ -75,16 +84,21 @@ pub fn forget(fd: c_int) {
 /// # Errors
 /// `EMFILE`, `ENFILE`: it stays a duplicate.
 pub fn separate(fs: &Fs, fd: c_int, id: OpenId) -> Answer<()> {
+    separate_at(&fs.run_dir().join("stub"), libc::O_ACCMODE, fd, id)
+}
+
+/// As [`separate`], with a stub at `path`, opened as `how` says.
+pub fn separate_at(path: &Path, how: c_int, fd: c_int, id: OpenId) -> Answer<()> {
     let old = fds::borrow(fd)?;
     let flags = rustix::io::fcntl_getfd(old)?;
-    let own = open(fs, true).or_else(|e| {
+    let own = open_at(path, how, true).or_else(|e| {
         let template = TEMPLATE.load(Ordering::Acquire);
         if e != Errno::MFILE || TEMPLATE.compare_exchange(template, -1, Ordering::AcqRel, Ordering::Relaxed).is_err() || template < 0 {
             return Err(e);
         }
         // Its number is the one that is missing.
         fds::discard_own(template);
-        open(fs, true)
+        open_at(path, how, true)
     })?;
     rustix::fs::seek(&own, SeekFrom::Start(id.to_raw()))?;
     replace(own, fd, flags.contains(rustix::io::FdFlags::CLOEXEC))?;

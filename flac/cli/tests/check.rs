@@ -21,14 +21,14 @@ fn a_program_and_its_libraries_are_followed() {
     let dir = tempfile::tempdir().expect("a directory");
     let dir = dir.path();
     std::fs::create_dir(dir.join("sub")).expect("a directory");
-    let library = "#include <sys/inotify.h>\nint lib(void) { return inotify_add_watch(0, \"x\", 1); }";
+    let library = "#include <sys/fanotify.h>\nint lib(void) { return fanotify_mark(0, 0, 0, 0, \"x\"); }";
     assert!(compiled(dir, "sub/libwatch.so", "-shared -fPIC", library));
     assert!(compiled(dir, "plain", "", "#include <fcntl.h>\nint main(void) { return open(\"x\", O_RDONLY); }"));
     assert!(compiled(dir, "user", "-Lsub -lwatch -Wl,-rpath,$ORIGIN/sub", "int lib(void); int main(void) { return lib(); }"));
     let (status, said) = check(dir, &["./plain", "--all"]);
     assert!(status == 0 && said.contains(" open") && said.contains("works on FLAC files, as far as"), "{said}");
     let (status, said) = check(dir, &["./user"]);
-    assert!(status == 3 && said.contains("inotify_add_watch (libwatch.so) fails with ENOSYS"), "{said}");
+    assert!(status == 3 && said.contains("fanotify_mark (libwatch.so) fails with ENOSYS"), "{said}");
     std::fs::remove_file(dir.join("sub/libwatch.so")).expect("it is there");
     let (status, said) = check(dir, &["./user"]);
     assert!(status == 3 && said.contains("libwatch.so is not found"), "{said}");

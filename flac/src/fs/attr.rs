@@ -205,6 +205,7 @@ impl Fs {
     /// write; `EOPNOTSUPP` for the mode of a symbolic link; `ENOENT`.
     pub fn set_attr(&self, ino: Ino, change: &SetAttr, who: &Creds<'_>) -> Result<()> {
         if self.set_cached_times(ino, change, who)? {
+            self.tell_set(ino, change);
             return Ok(());
         }
         let mut op = Change::begin(self)?;
@@ -215,7 +216,9 @@ impl Fs {
         }
         change.apply(&mut inode.attr, who, Time::now());
         op.put_timed(&inode, change.atime.is_some(), change.mtime.is_some())?;
-        op.commit().map(drop)
+        op.commit()?;
+        self.tell_set(ino, change);
+        Ok(())
     }
 
     /// The part of [`Fs::set_attr`] that needs no record: of a cached regular file only times change (owner and mode stay, or become what they are). As after a
@@ -256,7 +259,9 @@ impl Fs {
         inode.attr.mode = mode;
         inode.attr.ctime = Time::now();
         op.put(&inode)?;
-        op.commit().map(drop)
+        op.commit()?;
+        self.tell_attributes(ino);
+        Ok(())
     }
 
     /// Clears the set-id bits that a write by somebody else than root clears.

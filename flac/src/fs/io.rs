@@ -29,7 +29,7 @@ impl Fs {
         }
         self.check_regular(open)?;
         Stats::add(&self.stats.reads, 1);
-        match at {
+        let n = match at {
             // SAFETY: the caller's vectors.
             Some(at) => unsafe { self.read_vectors(open, to, at, flags) },
             None => {
@@ -40,7 +40,11 @@ impl Fs {
                 open.offset.store(offset + n as u64, Relaxed);
                 Ok(n)
             }
+        };
+        if self.is_watching() && matches!(n, Ok(1..)) {
+            self.tell_accessed(self.open_ino(id));
         }
+        n
     }
 
     #[expect(unsafe_code, reason = "the caller vouches for its buffers")]
@@ -125,6 +129,9 @@ impl Fs {
                 n
             }
         };
+        if n > 0 && self.is_watching() {
+            self.tell_modified(self.open_ino(id));
+        }
         if n > 0 && flags & (libc::O_SYNC | libc::O_DSYNC) != 0 {
             self.sync(self.open_ino(id))?;
         }
@@ -205,7 +212,7 @@ impl Fs {
             }
             _ => return Err(Error::Os(libc::EINVAL)),
         };
-        let target = base.checked_add(offset).ok_or(Error::Os(libc::EOVERFLOW))?;
+        let target = base.checked_add(offset).ok_or(Error::Os(libc::EINVAL))?;
         let target = u64::try_from(target).map_err(|_| Error::Os(libc::EINVAL))?;
         open.offset.store(target, Relaxed);
         Ok(target)

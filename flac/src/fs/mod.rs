@@ -2,7 +2,7 @@
 //!
 //! [`Fs`] is one process's view of one pool. Its methods are grouped by file: `open` (joining the pool), `process` (fork, exec, death),
 //! `files` (open-file slots and holds), `names` (resolve, create, remove, rename, xattr), `attr`, `io` with `read`, `write` and `pristine`, `resize`, `share`, `pages`
-//! (loading), `evict`, `direct` (reading in place), `flush` with `snapshot` and `extents`, `map`, `locks`, `fsck`, `admin` (what the tools need).
+//! (loading), `evict`, `direct` (reading in place), `flush` with `snapshot` and `extents`, `map`, `absent`, `locks`, `watch` (inotify), `fsck`, `admin` (what the tools need).
 
 pub mod admin;
 pub mod attr;
@@ -33,6 +33,7 @@ pub mod stats;
 #[cfg(test)]
 mod survival;
 mod views;
+pub mod watch;
 mod write;
 
 pub(crate) use share::ATTACH_MIN;
@@ -64,6 +65,8 @@ pub struct Fs {
     pub(crate) memory: Memory,
     /// Parts of this process's mappings that lie behind the end of their files.
     tails: Spin<Vec<map::Tail>>,
+    /// Locked while this process watches something.
+    watcher: Spin<Option<crate::media::OwnFd>>,
     /// What this process did, for statistics.
     pub stats: stats::Stats,
     root: Option<Vec<u8>>,

@@ -57,6 +57,7 @@ impl Fs {
             ledger: Ledger::new(control, procs.clone()),
             memory: Memory::default(),
             tails: Spin::new(Vec::new()),
+            watcher: Spin::new(None),
             stats: Stats::default(),
             root: config.root.as_ref().map(|r| r.as_os_str().as_bytes().to_vec()),
             attach: config.attach,

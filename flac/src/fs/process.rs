@@ -42,6 +42,7 @@ impl Fs {
         self.ledger.after_fork_child();
         self.memory.after_fork_child();
         self.tails.after_fork_child();
+        self.watcher.after_fork_child();
     }
 
     /// The number by which a new image (after exec, same pid) finds this process's slot again, for [`Fs::open_after_exec`].

@@ -43,7 +43,12 @@ impl Fs {
             s.size.store(size, Release);
             touch(&[&s.mtime, &s.ctime]);
             Ok(())
-        })
+        })?;
+        // Of truncation by `open` those who watch are told after the opening.
+        if !by_open {
+            self.tell_modified(Ino::new(s.ino.load(Relaxed)));
+        }
+        Ok(())
     }
 
     /// Cuts the pages behind `size` off and zeroes the tail of the last one. Needs the inode's lock.
@@ -178,6 +183,9 @@ impl Fs {
         let slot = self.hold_inode(ino)?;
         let result = self.with_frames(|| self.allocate_held(slot, what, keep, offset, end));
         self.unhold_inode(slot);
+        if result.is_ok() {
+            self.tell_modified(ino);
+        }
         result
     }
 

@@ -305,6 +305,10 @@ impl Fs {
                 }
             }
         }
+        if done > 0 && self.is_watching() {
+            self.tell_accessed(Ino::new(self.inodes.slot(from).ino.load(Relaxed)));
+            self.tell_modified(Ino::new(self.inodes.slot(to).ino.load(Relaxed)));
+        }
         self.unhold_inode(to);
         self.unhold_inode(from);
         match result {

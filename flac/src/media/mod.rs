@@ -22,6 +22,7 @@ pub(crate) mod tap;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use fd::Fd as OwnFd;
 pub use fd::HIGH_FD;
 pub use lines::WriteBack;
 pub use model::Model;

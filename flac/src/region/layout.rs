@@ -7,6 +7,7 @@ use super::node::Marks;
 use super::place::RunDir;
 use crate::error::{Error, Result};
 use crate::fs::locks::LocksShared;
+use crate::fs::watch::WatchShared;
 use crate::media::{Medium, Pool};
 use crate::metalog::LogShared;
 use crate::sync::{AtomicI64, AtomicU32, AtomicU64, Ordering, RobustLock};
@@ -290,6 +291,7 @@ pub(super) struct Offsets {
     pool_bits: usize,
     limbo: usize,
     pool_pins: usize,
+    watch: usize,
     end: usize,
 }
 
@@ -324,6 +326,7 @@ impl Offsets {
             pool_bits: take(pool_blocks(g) * BLOCK_FRAMES / 8),
             limbo: take(pool_blocks(g) * BLOCK_FRAMES / 8),
             pool_pins: take(pool_blocks(g) * 4),
+            watch: take(size_of::<WatchShared>()),
             end: take(0),
         }
     }
@@ -413,6 +416,11 @@ impl Control {
     /// The lock table.
     pub fn locks(&self) -> &'static LocksShared {
         &self.array::<LocksShared>(self.at.locks, 1)[0]
+    }
+    /// What is known about watching.
+    #[inline]
+    pub fn watch(&self) -> &'static WatchShared {
+        &self.array::<WatchShared>(self.at.watch, 1)[0]
     }
     /// Freed pool frames that wait for the log.
     pub fn pending(&self) -> &'static [PendingFree] {

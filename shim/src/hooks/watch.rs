@@ -1,11 +1,13 @@
-//! Calls about paths that FLAC has no answer to: refused where the path is FLAC's, so that nobody waits for what never comes.
+//! Watching by inotify; and calls about paths that FLAC has no answer to, refused where the path is FLAC's, so that nobody waits for what never comes.
 
 use super::refuse;
-use crate::abi::CPath;
+use crate::abi::{CPath, fail};
 use crate::boundary::{Answer, Escape, checked};
 use crate::paths::{self, Walked};
-use flac::fs::names::Last;
+use crate::{creds, fds};
+use flac::fs::names::{Last, Resolved};
 use libc::{AT_FDCWD, c_int, c_uint, c_void};
+use std::ffi::CString;
 
 /// Refuses if the path is FLAC's.
 fn refused(what: &str, errno: c_int, dirfd: c_int, path: CPath, theirs: impl Fn(CPath) -> c_int) -> Answer<c_int> {
@@ -16,14 +18,27 @@ fn refused(what: &str, errno: c_int, dirfd: c_int, path: CPath, theirs: impl Fn(
 }
 
 hook! {
-    /// `inotify_add_watch(2)`: the kernel does not see FLAC's changes. Programs that get an error poll.
+    /// `inotify_add_watch(2)`: what is watched is the inode's shadow, to which every process does what it does to the inode.
     fn inotify_add_watch(fd: c_int, path: CPath, mask: u32) -> c_int, real(theirs) {
-        refused("inotify_add_watch on a FLAC path", libc::ENOSYS, AT_FDCWD, path, |path| theirs(fd, path, mask))
+        let last = if mask & libc::IN_DONT_FOLLOW != 0 { Last::Keep } else { Last::Follow };
+        match paths::walk(AT_FDCWD, path, last)? {
+            Walked::Kernel(path) => checked(theirs(fd, CPath::of(&path), mask)),
+            Walked::Flac(fs, Resolved::Found { ino, kind, slash, .. }) => {
+                if kind != libc::S_IFDIR && (mask & libc::IN_ONLYDIR != 0 || slash) {
+                    return fail(libc::ENOTDIR);
+                }
+                fs.access(ino, libc::R_OK, &creds::now().creds())?;
+                let shadow = fds::noting_own(|| fs.watch(ino))?;
+                let shadow = CString::new(shadow.into_os_string().into_encoded_bytes()).map_err(|_| Escape::Fail(libc::ENOENT))?;
+                checked(theirs(fd, CPath::of(&shadow), mask & !libc::IN_DONT_FOLLOW))
+            }
+            Walked::Flac(..) => fail(libc::ENOENT),
+        }
     }
 }
 
 hook! {
-    /// `fanotify_mark(2)`: as for inotify.
+    /// `fanotify_mark(2)`: the kernel asks for the files themselves, which only FLAC has.
     fn fanotify_mark(fd: c_int, flags: c_uint, mask: u64, dirfd: c_int, path: CPath) -> c_int, real(theirs) {
         refused("fanotify_mark on a FLAC path", libc::ENOSYS, dirfd, path, |path| theirs(fd, flags, mask, AT_FDCWD, path))
     }

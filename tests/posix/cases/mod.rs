@@ -51,6 +51,7 @@ topics! {
     filesystem
     names
     sockets
+    inotify
     signals
     threads
     buffers

@@ -4,6 +4,7 @@
 mod dir;
 mod errno;
 mod fcntl;
+mod inotify;
 mod io;
 mod meta;
 mod mm;
@@ -17,6 +18,7 @@ mod stream;
 pub use dir::*;
 pub use errno::*;
 pub use fcntl::*;
+pub use inotify::*;
 pub use io::*;
 pub use meta::*;
 pub use mm::*;

@@ -91,7 +91,7 @@ mod tests {
         let symbols = Symbols::new();
         assert_eq!(symbols.fate("openat"), Fate::Served);
         assert!(matches!(symbols.fate("poll"), Fate::Passed(_)));
-        assert!(matches!(symbols.fate("inotify_add_watch"), Fate::Refused("ENOSYS", _)));
+        assert!(matches!(symbols.fate("fanotify_mark"), Fate::Refused("ENOSYS", _)));
         assert_eq!(symbols.fate("fgets"), Fate::Stream);
         assert_eq!(symbols.fate("pthread_create"), Fate::Nothing);
         assert_eq!(symbols.fate("open_in_some_new_way"), Fate::Unknown);

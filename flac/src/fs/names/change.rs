@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::attr::Attr;
 use crate::fs::record::{self, Inode, View};
+use crate::fs::watch::Told;
 use crate::metalog::MetaTxn;
 use crate::units::{Ino, Seq};
 
@@ -39,12 +40,14 @@ pub struct Change<'f> {
     txn: MetaTxn<'f>,
     touched: [Option<Touched>; TOUCHED],
     gone: Option<Gone>,
+    /// What those who watch are told of it.
+    told: Option<Box<Told>>,
 }
 
 impl<'f> Change<'f> {
     /// Waits for the writer lock.
     pub fn begin(fs: &'f Fs) -> Result<Self> {
-        Ok(Self { fs, txn: fs.meta.begin()?, touched: [None; TOUCHED], gone: None })
+        Ok(Self { fs, txn: fs.meta.begin()?, touched: [None; TOUCHED], gone: None, told: None })
     }
 
     /// The file system.
@@ -101,6 +104,14 @@ impl<'f> Change<'f> {
         Ok(())
     }
 
+    /// If anybody may be watching one of `inodes`, tells of it once it is made.
+    #[inline]
+    pub fn tell(&mut self, inodes: &[Ino], told: impl FnOnce() -> Told) {
+        if self.fs.concerns_watchers(inodes) {
+            self.told = Some(Box::new(told()));
+        }
+    }
+
     /// Makes the change.
     ///
     /// # Durability
@@ -115,8 +126,13 @@ impl<'f> Change<'f> {
             };
             self.fs.inodes.change(new.attr.ino, swap);
         }
+        let fs = self.fs;
+        let told = self.told.take().map(|told| (told, fs.order_of_telling()));
         match self.txn.commit() {
             Ok(seq) => {
+                if let Some((told, _order)) = told {
+                    fs.tell(&told);
+                }
                 if let Some(gone) = self.gone {
                     gone.finish(self.fs, seq);
                 }

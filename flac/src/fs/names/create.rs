@@ -7,6 +7,7 @@ use crate::fs::Fs;
 use crate::fs::attr::{Attr, Creds, Time};
 use crate::fs::open::OpenId;
 use crate::fs::record::{self, Dirent, Inode, LINKABLE, NameKey, View};
+use crate::fs::watch::Told;
 use crate::units::Ino;
 
 /// The longest target of a symbolic link.
@@ -153,6 +154,7 @@ impl Fs {
             }
         }
         count_entry(&mut dir, 1, matches!(kind, Kind::Directory) as i32);
+        op.tell(&[parent], || Told::Created((parent, *name), ino, matches!(kind, Kind::Directory)));
         op.set(key.bytes(), &Dirent::new(ino, mode).encode())?;
         op.put_new(&inode)?;
         op.put(&dir)?;

@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::fs::Fs;
 use crate::fs::attr::{Creds, Time};
 use crate::fs::record::{self, Dirent, LINKABLE, NameKey, View};
+use crate::fs::watch::Told;
 use crate::units::Ino;
 
 impl Fs {
@@ -46,6 +47,7 @@ impl Fs {
         op.set(key.bytes(), &Dirent::new(ino, inode.attr.mode).encode())?;
         op.put(&inode)?;
         op.put(&dir)?;
+        op.tell(&[parent, ino], || Told::Created((parent, *name), ino, false));
         op.commit().map(drop)
     }
 }

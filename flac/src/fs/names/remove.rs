@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::attr::{Creds, Time};
 use crate::fs::record::{Dirent, Inode, NameKey, View, dirent_prefix};
+use crate::fs::watch::Told;
 use crate::units::Ino;
 
 /// Whether the directory has no entry.
@@ -20,6 +21,11 @@ pub fn drop_name(op: &mut Change<'_>, inode: &mut Inode) -> Result<()> {
     inode.attr.nlink = if inode.attr.is_dir() { 0 } else { inode.attr.nlink.saturating_sub(1) };
     inode.attr.ctime = Time::now();
     if inode.attr.nlink == 0 { op.remove(inode) } else { op.put(inode) }
+}
+
+fn tell(op: &mut Change<'_>, parent: Ino, name: &Name, inode: &Inode) {
+    let (ino, is_dir, gone) = (inode.attr.ino, inode.attr.is_dir(), inode.attr.nlink == 0);
+    op.tell(&[parent, ino], || Told::Removed { entry: (parent, *name), ino, is_dir, gone });
 }
 
 impl Fs {
@@ -36,6 +42,7 @@ impl Fs {
         op.delete(NameKey::dirent(parent, name.as_bytes()).bytes())?;
         op.put(&dir)?;
         drop_name(&mut op, &mut inode)?;
+        tell(&mut op, parent, name, &inode);
         op.commit().map(drop)
     }
 
@@ -55,6 +62,7 @@ impl Fs {
         op.delete(NameKey::dirent(parent, name.as_bytes()).bytes())?;
         op.put(&dir)?;
         drop_name(&mut op, &mut inode)?;
+        tell(&mut op, parent, name, &inode);
         op.commit().map(drop)
     }
 

@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::fs::Fs;
 use crate::fs::attr::{Creds, Time};
 use crate::fs::record::{self, Dirent, Inode, NameKey, View, place};
+use crate::fs::watch::Told;
 use crate::units::Ino;
 
 /// Whether `dir` is `ancestor` or lies below it.
@@ -107,10 +108,25 @@ impl Rename<'_, '_> {
                 self.op.delete(NameKey::dirent(old.0, old.1.as_bytes()).bytes())?;
             }
         }
+        let mut gone = None;
         if let Some(mut target) = replaced {
             drop_name(&mut self.op, &mut target)?;
+            gone = Some((target.attr.ino, target.attr.nlink == 0));
         }
+        self.tell(gone);
         self.op.commit().map(drop)
+    }
+
+    /// `replaced`: the inode that was at the target, and whether it has gone.
+    fn tell(&mut self, replaced: Option<(Ino, bool)>) {
+        let (from, to) = ((self.from.parent, *self.from.name), (self.to_parent, *self.to_name));
+        let kind = |inode: &Inode| (inode.attr.ino, inode.attr.is_dir());
+        let (source, target) = (kind(&self.from.inode), self.to.as_ref().map(kind));
+        let concerned = [from.0, to.0, source.0, target.map_or(source.0, |t| t.0)];
+        self.op.tell(&concerned, || match target {
+            Some(target) if self.exchange => Told::Exchanged { a: from, b: to, of_a: source, of_b: target },
+            _ => Told::Moved { from, to, ino: source.0, is_dir: source.1, replaced },
+        });
     }
 
     fn moves(&self) -> bool {

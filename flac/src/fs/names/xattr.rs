@@ -114,7 +114,9 @@ impl Fs {
         inode.flags |= XATTRS;
         op.set(key.bytes(), value)?;
         op.put(&inode)?;
-        op.commit().map(drop)
+        op.commit()?;
+        self.tell_attributes(ino);
+        Ok(())
     }
 
     /// The names of the extended attributes that `who` may know of, each with a NUL behind it. `ENOENT`.
@@ -150,7 +152,9 @@ impl Fs {
             return fail(libc::ENODATA);
         }
         op.put(&inode)?;
-        op.commit().map(drop)
+        op.commit()?;
+        self.tell_attributes(ino);
+        Ok(())
     }
 
     fn begin_xattr(&self, ino: Ino, space: Space, who: &Creds<'_>) -> Result<(Change<'_>, Inode)> {
