@@ -26,6 +26,12 @@ pub fn opened() -> Option<&'static Fs> {
     (STATE.load(Ordering::Acquire) == OPEN).then(|| unsafe { &*FS.load(Ordering::Relaxed) })
 }
 
+/// Whether some of this process's mappings lack pages that their files have, see [`Fs::is_lazy`].
+#[inline]
+pub fn is_lazy() -> bool {
+    opened().is_some_and(Fs::is_lazy)
+}
+
 /// The `Fs`, opened if need be. The errno of a failure stays; its reason was one line on stderr.
 #[inline]
 pub fn fs() -> Answer<&'static Fs> {
@@ -42,7 +48,7 @@ fn open() -> Answer<&'static Fs> {
         match STATE.compare_exchange(CLOSED, OPENING, Ordering::Acquire, Ordering::Acquire) {
             Ok(_) => break,
             // Rare and short: sleeping needs no lock that a fork could copy.
-            Err(OPENING) => std::thread::sleep(std::time::Duration::from_micros(50)),
+            Err(OPENING) => crate::boundary::sheltered(|| std::thread::sleep(std::time::Duration::from_micros(50))),
             Err(OPEN) => return opened().ok_or(Escape::Fail(libc::EIO)),
             Err(_) => return Err(Escape::Fail(FAILURE.load(Ordering::Relaxed))),
         }

@@ -2,13 +2,14 @@
 #![expect(unsafe_code, reason = "passes the program's buffers to flac")]
 
 use crate::abi::fail;
-use crate::boundary::Answer;
+use crate::boundary::{Answer, Escape};
 use crate::ranges::UNATTACHABLE;
 use crate::stats::{self, Counter};
-use crate::{creds, limits};
+use crate::{creds, fds, limits, space};
 use flac::Fs;
 use flac::fs::io::IoVec;
 use flac::fs::open::OpenId;
+use libc::c_int;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// The most that one call moves, as in the kernel.
@@ -24,6 +25,7 @@ pub fn read(fs: &Fs, id: OpenId, to: &[IoVec], at: Option<u64>) -> Answer<usize>
     if !UNATTACHABLE.is_empty() && to.iter().any(|v| UNATTACHABLE.meets(v.iov_base.addr(), v.iov_len)) {
         return read_by_copy(fs, id, to, at);
     }
+    show(fs, to);
     let n = within_limit(to, |to| {
         // SAFETY: the buffers are the program's, as it gave them to the call that we answer, or this crate's own.
         Ok(unsafe { fs.read(id, to, at) }?)
@@ -80,7 +82,24 @@ pub fn write(fs: &Fs, id: OpenId, from: &[IoVec], at: Option<u64>) -> Answer<usi
     Ok(n)
 }
 
+/// The open file behind `fd`. If it is the kernel's, what the program has mapped at `memory` is brought in for it.
+pub fn file(fd: c_int, memory: &IoVec) -> Answer<(&'static Fs, OpenId)> {
+    let ours = if fds::maybe(fd) { fds::open_file(fd) } else { Err(Escape::NotOurs) };
+    if let (Err(Escape::NotOurs), Some(fs)) = (&ours, space::opened()) {
+        show(fs, std::slice::from_ref(memory));
+    }
+    ours
+}
+
+/// Brings in what the program has mapped there and not touched yet: neither we nor the kernel would find it.
+pub fn show(fs: &Fs, memory: &[IoVec]) {
+    if fs.is_lazy() {
+        memory.iter().for_each(|v| fs.show_all(v.iov_base.addr(), v.iov_len));
+    }
+}
+
 fn write_now(fs: &Fs, id: OpenId, from: &[IoVec], at: Option<u64>) -> Answer<usize> {
+    show(fs, from);
     within_limit(from, |from| {
         // SAFETY: as for `read`.
         Ok(unsafe { fs.write(id, from, at) }?)
@@ -170,6 +189,11 @@ impl Bounce {
         assert!(len <= Self::SIZE);
         // SAFETY: skip < PAGE, so this stays inside the mapping.
         IoVec { iov_base: unsafe { self.start.byte_add(self.skip) }, iov_len: len }
+    }
+    /// Its bytes from `from` to `to`, as a vector.
+    pub fn part(&self, from: usize, to: usize) -> IoVec {
+        let all = self.vec(to);
+        IoVec { iov_base: all.iov_base.wrapping_byte_add(from), iov_len: to - from }
     }
     /// Its first `len` bytes. Nobody else knows the memory.
     pub fn bytes(&mut self, len: usize) -> &mut [u8] {

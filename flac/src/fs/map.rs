@@ -3,28 +3,17 @@
 //! file's frames themselves, which from then on are written in place.
 
 use super::Fs;
+use super::absent::Tail;
 use crate::attach::View;
 use crate::error::{Error, Result};
 use crate::inode::SlotNo;
-use crate::region::{LEDGER, map_anonymous, map_file, map_fixed, protect, reserve};
+use crate::region::{LEDGER, map_anonymous, map_fixed, protect, reserve};
 use crate::sync::Ordering::*;
 use crate::table::Entry;
 use crate::units::{BLOCK, BLOCK_FRAMES, FrameNo, Ino, PAGE, PageNo};
 
 /// In a private mapping, runs shorter than this are copied: a mapping of their own costs more.
 const RUN_MIN: u32 = 16;
-
-/// The part of a mapping that lies behind the end of its file.
-#[derive(Clone, Copy)]
-pub(super) struct Tail {
-    addr: usize,
-    len: usize,
-    prot: i32,
-    shared: bool,
-    ino: Ino,
-    /// The file page at `addr`.
-    page: PageNo,
-}
 
 impl Fs {
     /// Maps file pages into this process as `mmap` does: `addr`, `prot` and `flags` (`MAP_SHARED`, `MAP_PRIVATE`, `MAP_FIXED`, ...) as given.
@@ -88,101 +77,25 @@ impl Fs {
         }
     }
 
-    /// Maps the part of a mapping that lies behind the end of its file: touching it is SIGBUS, and [`Fs::fault`] looks again.
-    unsafe fn map_nothing(&self, tail: Tail) -> Result<()> {
-        // SAFETY: the caller's range.
-        unsafe { self.map_empty(&tail)? };
-        self.tails.with(|tails| tails.push(tail));
-        Ok(())
-    }
-
-    unsafe fn map_empty(&self, tail: &Tail) -> Result<()> {
-        let empty = self.region.run.open_file("empty")?;
-        // SAFETY: the caller's range.
-        unsafe { map_file(&empty, tail.addr, tail.len, tail.prot, tail.shared, tail.page.start()) }
-    }
-
-    /// After SIGBUS at `addr`: maps the page if it belongs to a mapping whose file has grown since. `false`: a fault indeed.
-    pub fn fault(&self, addr: usize) -> bool {
-        let found = self.tails.with(|tails| tails.iter().find(|t| addr >= t.addr && addr - t.addr < t.len).copied());
-        let Some(tail) = found else { return false };
-        let Ok(slot) = self.hold_inode(tail.ino) else { return false };
-        let end = self.inodes.slot(slot).size.load(Acquire).div_ceil(PAGE as u64);
-        let inside = end.saturating_sub(tail.page.get()).min((tail.len / PAGE) as u64);
-        let here = (addr - tail.addr) as u64 / (PAGE as u64);
-        let mut ok = here < inside;
-        if ok {
-            self.forget_tails(tail.addr, inside as usize * PAGE);
-            // SAFETY: the program's own mapping of this file, which showed nothing there.
-            ok = unsafe {
-                match tail.shared {
-                    true => self.map_shared(slot, tail.addr, tail.page, inside, tail.prot),
-                    false => self.map_private(slot, tail.addr, tail.page, inside, tail.prot),
-                }
-            }
-            .is_ok();
-        }
-        self.unhold_inode(slot);
-        ok
-    }
-
-    /// The file was cut off at `size` by this process: what its shared mappings show behind that is nothing any more.
-    pub(super) fn cut_mappings(&self, slot: SlotNo, size: u64) {
-        let end = PageNo::new(size.div_ceil(PAGE as u64));
-        let ino = Ino::new(self.inodes.slot(slot).ino.load(Acquire));
-        let mut at = 0;
-        while let Some(view) = self.ledger.first_in(at, usize::MAX & !(PAGE - 1)) {
-            at = view.end();
-            let gone = (view.page as u64 + view.pages as u64).saturating_sub(end.get()).min(view.pages as u64) as usize;
-            if view.inode != slot + 1 || gone == 0 {
-                continue;
-            }
-            let addr = view.end() - gone * PAGE;
-            let page = PageNo::new(view.page as u64 + (view.pages as usize - gone) as u64);
-            let writable = self.memory.vma(addr).is_none_or(|vma| vma.writable);
-            let prot = libc::PROT_READ | if writable { libc::PROT_WRITE } else { 0 };
-            let tail = Tail { addr, len: gone * PAGE, prot, shared: true, ino, page };
-            // SAFETY: a shared mapping of this file, whose pages there no longer exist.
-            let mapped = || unsafe { self.map_empty(&tail) }.is_ok();
-            let mut gone = false;
-            self.replacing(tail.addr, tail.len, || {
-                gone = mapped();
-                gone
-            });
-            // If it failed they stay visible, and keep their frames.
-            if gone {
-                self.tails.with(|tails| tails.push(tail));
-            }
-        }
-    }
-
-    /// The program changes [addr, addr + len): parts of mappings behind the end of their files go with it.
-    pub(super) fn forget_tails(&self, addr: usize, len: usize) {
-        let (from, to) = (addr, addr.saturating_add(len));
-        self.tails.with(|tails| {
-            let mut i = 0;
-            while i < tails.len() {
-                let t = tails[i];
-                let t_end = t.addr + t.len;
-                if t.addr >= to || t_end <= from {
-                    i += 1;
-                    continue;
-                }
-                tails.swap_remove(i);
-                for (start, end) in [(t.addr, from.min(t_end)), (to.max(t.addr), t_end)] {
-                    if start < end {
-                        let skip = ((start - t.addr) / PAGE) as u64;
-                        tails.push(Tail { addr: start, len: end - start, page: t.page.plus(skip), ..t });
-                    }
-                }
-            }
-        });
-    }
-
-    unsafe fn map_private(&self, slot: SlotNo, at: usize, first: PageNo, pages: u64, prot: i32) -> Result<()> {
+    /// Shows pages of the file as they are now.
+    ///
+    /// # Safety
+    /// The range is the caller's.
+    pub(super) unsafe fn map_private(&self, slot: SlotNo, at: usize, first: PageNo, pages: u64, prot: i32) -> Result<()> {
         let mut done = 0;
         while done < pages {
             let (page, addr) = (first.plus(done), at + done as usize * PAGE);
+            // A large hole is memory that nobody has touched.
+            let hole = self.next_content(slot, page, first.plus(pages))?.get() - page.get();
+            if hole >= BLOCK_FRAMES as u64 {
+                // SAFETY: part of the reserved range.
+                unsafe {
+                    map_anonymous(addr, hole as usize * PAGE)?;
+                    protect(addr, hole as usize * PAGE, prot)?;
+                }
+                done += hole;
+                continue;
+            }
             let view = self.with_frames(|| {
                 let _write = self.inodes.lock(slot);
                 // The pool's file system may forbid programs.
@@ -229,7 +142,70 @@ impl Fs {
         }
     }
 
-    unsafe fn map_shared(&self, slot: SlotNo, at: usize, first: PageNo, pages: u64, prot: i32) -> Result<()> {
+    /// Shows pages of the file, all of which exist; a large mapping's large holes only when they are touched.
+    ///
+    /// # Safety
+    /// The range is the caller's.
+    pub(super) unsafe fn map_shared(&self, slot: SlotNo, at: usize, first: PageNo, pages: u64, prot: i32) -> Result<()> {
+        if pages <= self.most_at_once() {
+            // SAFETY: the caller's range.
+            return unsafe { self.map_now(slot, at, first, pages, prot) };
+        }
+        let (end, ino) = (first.plus(pages), Ino::new(self.inodes.slot(slot).ino.load(Acquire)));
+        let addr = |page: PageNo| at + (page.get() - first.get()) as usize * PAGE;
+        let count = |from: PageNo, to: PageNo| to.get() - from.get();
+        // One view at least holds the file, whatever becomes of its names and descriptors.
+        let mut page = first.plus(1);
+        // SAFETY: parts of the caller's range.
+        unsafe { self.map_now(slot, at, first, 1, prot)? };
+        while page < end {
+            let mut upto = page;
+            let hole = loop {
+                let data = self.next_content(slot, upto, end)?;
+                if count(upto, data) >= BLOCK_FRAMES as u64 {
+                    break data;
+                }
+                if data == end {
+                    upto = end;
+                    break end;
+                }
+                upto = self.next_hole(slot, data, end)?;
+            };
+            // SAFETY: as above.
+            unsafe {
+                self.map_now(slot, addr(page), page, count(page, upto), prot)?;
+                if hole > upto {
+                    let len = count(upto, hole) as usize * PAGE;
+                    self.map_nothing(Tail { addr: addr(upto), len, prot, shared: true, ino, page: upto })?;
+                    self.lazy.store(1, Release);
+                }
+            }
+            page = hole;
+        }
+        Ok(())
+    }
+
+    /// Mappings of more pages than this get frames for large holes only when those are touched.
+    fn most_at_once(&self) -> u64 {
+        self.frames.total() as u64 / 8
+    }
+
+    /// The first page of [page, end) that is no hole, or `end`.
+    fn next_content(&self, slot: SlotNo, page: PageNo, end: PageNo) -> Result<PageNo> {
+        let _write = self.inodes.lock(slot);
+        Ok(self.find_content(slot, page, end, true)?.unwrap_or(end))
+    }
+
+    /// The first hole in [page, end), or `end`.
+    fn next_hole(&self, slot: SlotNo, page: PageNo, end: PageNo) -> Result<PageNo> {
+        let _write = self.inodes.lock(slot);
+        Ok(self.find_content(slot, page, end, false)?.unwrap_or(end))
+    }
+
+    unsafe fn map_now(&self, slot: SlotNo, at: usize, first: PageNo, pages: u64, prot: i32) -> Result<()> {
+        if pages == 0 {
+            return Ok(());
+        }
         self.with_frames(|| self.begin_shared(slot))?;
         // SAFETY: the reserved range.
         let result = unsafe { self.map_frames(slot, at, first, pages, prot) };
@@ -350,7 +326,7 @@ impl Fs {
 
     /// The shared mapping of a FLAC file at `addr`, if there is one: (inode, offset in the file of `addr`).
     pub fn mapped_at(&self, addr: usize) -> Option<(Ino, u64)> {
-        let view = self.ledger.first_in(addr, addr + 1)?;
+        let Some(view) = self.ledger.first_in(addr, addr + 1) else { return self.absent_at(addr) };
         let slot = view.inode.checked_sub(1)?;
         let offset = view.page as u64 * PAGE as u64 + (addr - view.addr) as u64;
         Some((Ino::new(self.inodes.slot(slot).ino.load(Acquire)), offset))
@@ -359,6 +335,11 @@ impl Fs {
     /// Whether any page in the range is a view of ours (attached or mapped): it must not be moved behind our back.
     pub fn has_views(&self, addr: usize, len: usize) -> bool {
         self.ledger.first_in(addr, addr.saturating_add(len)).is_some()
+    }
+
+    /// Whether any page in the range belongs to a shared mapping of a FLAC file, shown or not.
+    pub fn has_mapping(&self, addr: usize, len: usize) -> bool {
+        self.has_views(addr, len) || self.has_absent(addr, len)
     }
 
     /// Whether this process has any view at all; cheap.

@@ -4,6 +4,7 @@
 //! `files` (open-file slots and holds), `names` (resolve, create, remove, rename, xattr), `attr`, `io` with `read`, `write` and `pristine`, `resize`, `share`, `pages`
 //! (loading), `evict`, `direct` (reading in place), `flush` with `snapshot` and `extents`, `map`, `absent`, `locks`, `watch` (inotify), `fsck`, `admin` (what the tools need).
 
+mod absent;
 pub mod admin;
 pub mod attr;
 pub mod census;
@@ -63,8 +64,12 @@ pub struct Fs {
     pub(crate) space: PoolSpace,
     pub(crate) ledger: Ledger,
     pub(crate) memory: Memory,
-    /// Parts of this process's mappings that lie behind the end of their files.
-    tails: Spin<Vec<map::Tail>>,
+    /// Parts of this process's mappings that show nothing.
+    tails: Spin<Vec<absent::Tail>>,
+    /// Held while one of them is brought in: the last page that was there already, and how often in a row.
+    faulting: Spin<(usize, u32)>,
+    /// 1 once a part was left out that the file has.
+    lazy: crate::sync::AtomicU32,
     /// Locked while this process watches something.
     watcher: Spin<Option<crate::media::OwnFd>>,
     /// What this process did, for statistics.

@@ -57,6 +57,8 @@ impl Fs {
             ledger: Ledger::new(control, procs.clone()),
             memory: Memory::default(),
             tails: Spin::new(Vec::new()),
+            faulting: Spin::new((0, 0)),
+            lazy: Default::default(),
             watcher: Spin::new(None),
             stats: Stats::default(),
             root: config.root.as_ref().map(|r| r.as_os_str().as_bytes().to_vec()),

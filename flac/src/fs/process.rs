@@ -42,6 +42,7 @@ impl Fs {
         self.ledger.after_fork_child();
         self.memory.after_fork_child();
         self.tails.after_fork_child();
+        self.faulting.after_fork_child();
         self.watcher.after_fork_child();
     }
 

@@ -294,21 +294,25 @@ impl Fs {
         if offset >= size {
             return Err(Error::Os(libc::ENXIO));
         }
-        let end = PageNo::of(size - 1).plus(1);
-        let mut page = PageNo::of(offset);
+        match self.find_content(slot, PageNo::of(offset), PageNo::of(size - 1).plus(1), data)? {
+            Some(page) => Ok(page.start().max(offset)),
+            None if data => Err(Error::Os(libc::ENXIO)),
+            None => Ok(size),
+        }
+    }
+
+    /// The first page of [page, end) that is data (or a hole). Needs the inode's lock.
+    pub(super) fn find_content(&self, slot: SlotNo, mut page: PageNo, end: PageNo, data: bool) -> Result<Option<PageNo>> {
         while page < end {
-            let is_data = match self.has_leaf(slot, page) {
-                true => !Entry::from_raw(self.cell(slot, page)?.load(Relaxed)).is_hole(),
-                false => false,
-            };
+            let has_leaf = self.has_leaf(slot, page);
+            let is_data = has_leaf && !Entry::from_raw(self.cell(slot, page)?.load(Relaxed)).is_hole();
             if is_data == data {
-                return Ok(page.start().max(offset));
+                return Ok(Some(page));
             }
             // A missing leaf is a hole of up to 2 MiB.
-            let skip = if self.has_leaf(slot, page) { 1 } else { 512 - page.get() % 512 };
-            page = page.plus(skip);
+            page = page.plus(if has_leaf { 1 } else { 512 - page.get() % 512 });
         }
-        if data { Err(Error::Os(libc::ENXIO)) } else { Ok(size) }
+        Ok(None)
     }
 }
 

@@ -2,14 +2,14 @@
 
 use crate::abi::{In, InBytes, OutBytes, count, fail, offset};
 use crate::boundary::{Answer, Escape, may_cancel};
-use crate::{fds, transfer};
+use crate::{fds, space, transfer};
 use flac::fs::io::IoVec;
 use libc::{c_int, iovec, off_t, size_t, ssize_t};
 
 hook! {
     /// `read(2)`.
-    fn read(fd: c_int, to: OutBytes, n: size_t) -> ssize_t, also(__read), when(fds::maybe(fd)), cancels(may_cancel) {
-        let (fs, id) = fds::open_file(fd)?;
+    fn read(fd: c_int, to: OutBytes, n: size_t) -> ssize_t, also(__read), when(fds::maybe(fd) || space::is_lazy()), cancels(may_cancel) {
+        let (fs, id) = transfer::file(fd, &to.vec(n))?;
         transfer::read(fs, id, &[to.vec(n)], None).map(count)
     }
 }
@@ -24,8 +24,8 @@ hook! {
 
 hook! {
     /// `pread(2)`.
-    fn pread(fd: c_int, to: OutBytes, n: size_t, at: off_t) -> ssize_t, also(pread64, __pread64), when(fds::maybe(fd)), cancels(may_cancel) {
-        let (fs, id) = fds::open_file(fd)?;
+    fn pread(fd: c_int, to: OutBytes, n: size_t, at: off_t) -> ssize_t, also(pread64, __pread64), when(fds::maybe(fd) || space::is_lazy()), cancels(may_cancel) {
+        let (fs, id) = transfer::file(fd, &to.vec(n))?;
         transfer::read(fs, id, &[to.vec(n)], Some(offset(at)?)).map(count)
     }
 }
@@ -41,16 +41,16 @@ hook! {
 
 hook! {
     /// `write(2)`.
-    fn write(fd: c_int, from: InBytes, n: size_t) -> ssize_t, also(__write), when(fds::maybe(fd)), cancels(may_cancel) {
-        let (fs, id) = fds::open_file(fd)?;
+    fn write(fd: c_int, from: InBytes, n: size_t) -> ssize_t, also(__write), when(fds::maybe(fd) || space::is_lazy()), cancels(may_cancel) {
+        let (fs, id) = transfer::file(fd, &from.vec(n))?;
         transfer::write(fs, id, &[from.vec(n)], None).map(count)
     }
 }
 
 hook! {
     /// `pwrite(2)`.
-    fn pwrite(fd: c_int, from: InBytes, n: size_t, at: off_t) -> ssize_t, also(pwrite64, __pwrite64), when(fds::maybe(fd)), cancels(may_cancel) {
-        let (fs, id) = fds::open_file(fd)?;
+    fn pwrite(fd: c_int, from: InBytes, n: size_t, at: off_t) -> ssize_t, also(pwrite64, __pwrite64), when(fds::maybe(fd) || space::is_lazy()), cancels(may_cancel) {
+        let (fs, id) = transfer::file(fd, &from.vec(n))?;
         transfer::write(fs, id, &[from.vec(n)], Some(offset(at)?)).map(count)
     }
 }
@@ -101,10 +101,10 @@ fn start(at: off_t) -> Answer<Option<u64>> {
 }
 
 hook! {
-    /// `preadv2(2)`. The hints `RWF_HIPRI` and `RWF_NOWAIT` (nothing here waits for a device that could answer later) are taken as given.
+    /// `preadv2(2)`. The hints `RWF_HIPRI` and `RWF_NOWAIT` (nothing here waits for a device that could answer later) are taken as given; what is about writing means nothing.
     fn preadv2(fd: c_int, to: In<iovec>, n: c_int, at: off_t, flags: c_int) -> ssize_t, also(preadv64v2), when(fds::maybe(fd)), cancels(may_cancel) {
         let (fs, id) = fds::open_file(fd)?;
-        if flags & !(libc::RWF_HIPRI | libc::RWF_NOWAIT) != 0 {
+        if flags & !(libc::RWF_HIPRI | libc::RWF_NOWAIT | libc::RWF_DSYNC | libc::RWF_SYNC | libc::RWF_APPEND) != 0 {
             return fail(libc::EOPNOTSUPP);
         }
         transfer::read(fs, id, vectors(to, n)?, start(at)?).map(count)

@@ -43,6 +43,25 @@ fn map(fs: &Fs, id: OpenId, at: *mut c_void, n: size_t, prot: c_int, flags: c_in
     if n == 0 || !from.is_multiple_of(PAGE as u64) || !(is_shared || flags & libc::MAP_TYPE == libc::MAP_PRIVATE) {
         return fail(libc::EINVAL);
     }
+    // A mapping that must be known to be refused: `MAP_SYNC` for one, whose promise is not kept here.
+    const LEGACY: c_int = libc::MAP_TYPE
+        | libc::MAP_FIXED
+        | libc::MAP_ANONYMOUS
+        | libc::MAP_DENYWRITE
+        | libc::MAP_EXECUTABLE
+        | libc::MAP_GROWSDOWN
+        | libc::MAP_LOCKED
+        | libc::MAP_NORESERVE
+        | libc::MAP_POPULATE
+        | libc::MAP_NONBLOCK
+        | libc::MAP_STACK
+        | libc::MAP_HUGETLB;
+    if flags & libc::MAP_TYPE == libc::MAP_SHARED_VALIDATE && flags & !(LEGACY | libc::MAP_FIXED_NOREPLACE) != 0 {
+        return fail(libc::EOPNOTSUPP);
+    }
+    if flags & (libc::MAP_HUGETLB | libc::MAP_GROWSDOWN) != 0 {
+        return fail(libc::EINVAL);
+    }
     let mode = opened & libc::O_ACCMODE;
     if mode == libc::O_WRONLY || (is_shared && prot & libc::PROT_WRITE != 0 && mode != libc::O_RDWR) {
         return fail(libc::EACCES);
@@ -102,9 +121,9 @@ hook! {
     /// `mremap(2)`: attached pages become ordinary memory first, so that they may move and grow.
     fn mremap(at: *mut c_void, old: size_t, new: size_t, flags: c_int, to: *mut c_void) -> Mapped, when(in_use()), real(theirs) {
         if let Some(fs) = space::opened()
-            && fs.has_views(at.addr(), old) {
+            && fs.has_mapping(at.addr(), old) {
                 fs.privatize(at.addr(), old)?;
-                if fs.has_views(at.addr(), old) {
+                if fs.has_mapping(at.addr(), old) {
                     return remap_file(fs, at, old, new, flags, to);
                 }
             }

@@ -16,6 +16,9 @@ fn lock(at: *const c_void, n: size_t, theirs: impl Fn() -> c_int) -> Answer<c_in
     let (from, len) = pages(at, n);
     if let Some(fs) = space::opened() {
         fs.privatize(from, len)?;
+        if fs.is_lazy() {
+            fs.show_all(from, len);
+        }
     }
     checked(theirs())?;
     UNATTACHABLE.add(from, len);

@@ -32,6 +32,11 @@ cases![
     child_inherits_mappings,
     reader_that_read_before_keeps_its_copy,
     large_file_mapped_and_checked,
+    promises_that_are_not_kept_are_refused,
+    a_mapping_may_be_larger_than_memory_where_the_file_is_hole,
+    holes_of_a_large_mapping_serve_all_calls,
+    a_large_mapping_outlives_its_file_and_is_shared_with_children,
+    what_another_process_cuts_off_a_large_hole_is_sigbus,
 ];
 
 const RW: i32 = PROT_READ | PROT_WRITE;
@@ -361,5 +366,88 @@ fn large_file_mapped_and_checked(d: &Dir) -> Outcome {
             .step_by(1_000_003)
             .all(|offset| after[offset] == b'!')
     );
+    Ok(())
+}
+
+fn promises_that_are_not_kept_are_refused(d: &Dir) -> Outcome {
+    let fd = d.open("f", b"bytes");
+    let map = |flags| sys::mmap(&fd, sys::page(), libc::PROT_READ, flags, 0);
+    fails!(EOPNOTSUPP, map(libc::MAP_SHARED_VALIDATE | libc::MAP_SYNC));
+    map(libc::MAP_SHARED_VALIDATE | libc::MAP_POPULATE)?;
+    map(libc::MAP_SHARED | libc::MAP_SYNC)?;
+    fails!(EINVAL, map(libc::MAP_SHARED | libc::MAP_HUGETLB));
+    fails!(EINVAL, map(libc::MAP_PRIVATE | libc::MAP_GROWSDOWN));
+    Ok(())
+}
+
+const GIB: usize = 1 << 30;
+
+/// A file of 6 GiB with a few bytes in the middle, and a mapping of all of it.
+fn large(d: &Dir) -> sys::Sys<(sys::Fd, sys::Map)> {
+    let fd = d.open("large", b"");
+    sys::ftruncate(&fd, 6 * GIB as i64)?;
+    sys::pwrite(&fd, b"middle", 3 * GIB as i64)?;
+    let map = sys::mmap(&fd, 6 * GIB, PROT_READ | PROT_WRITE, MAP_SHARED, 0)?;
+    Ok((fd, map))
+}
+
+fn a_mapping_may_be_larger_than_memory_where_the_file_is_hole(d: &Dir) -> Outcome {
+    let (fd, map) = large(d)?;
+    assert_eq!(map.get(3 * GIB, 6), b"middle");
+    for place in [0, 4095, GIB - 2, 4 * GIB + 12_345, 6 * GIB - 5] {
+        assert_eq!(map.get(place, 5), [0; 5]);
+        map.put(place, b"hello");
+        let mut bytes = [0; 5];
+        sys::pread(&fd, &mut bytes, place as i64)?;
+        assert_eq!(&bytes, b"hello", "{place}");
+    }
+    sys::pwrite(&fd, b"later", 2 * GIB as i64)?;
+    assert_eq!(map.get(2 * GIB, 5), b"later");
+    assert!(sys::fstat(&fd)?.st_blocks * 512 < 64 << 20, "holes stay holes");
+    map.msync(libc::MS_SYNC)?;
+    let private = sys::mmap(&fd, 6 * GIB, PROT_READ | PROT_WRITE, MAP_PRIVATE, 0)?;
+    assert_eq!((private.get(3 * GIB, 6), private.get(5 * GIB, 3)), (b"middle".to_vec(), vec![0; 3]));
+    private.put(5 * GIB, b"own");
+    assert_eq!(map.get(5 * GIB, 3), [0; 3]);
+    Ok(())
+}
+
+fn holes_of_a_large_mapping_serve_all_calls(d: &Dir) -> Outcome {
+    let (fd, map) = large(d)?;
+    let (out, into) = sys::pipe(0)?;
+    let other = d.open("other", b"0123456789");
+    // From and to memory that nobody has touched.
+    assert_eq!(sys::write_from(&into, map.address() + GIB, 100)?, 100);
+    assert_eq!(sys::write_from(&other, map.address() + 2 * GIB + 1, 5)?, 5);
+    assert_eq!(content(d.at("other")), b"\0\0\0\0\x0056789");
+    assert_eq!(sys::read_to(&out, map.address() + 4 * GIB, 100)?, 100);
+    assert_eq!(sys::pread_to(&other, map.address() + 5 * GIB, 10, 0)?, 10);
+    let mut bytes = [0; 10];
+    sys::pread(&fd, &mut bytes, 5 * GIB as i64)?;
+    assert_eq!(&bytes, b"\0\0\0\0\x0056789");
+    map.protect(0, 4096, PROT_READ)?;
+    map.unmap_part(GIB, GIB)?;
+    map.put(4 * GIB - 3, b"across");
+    assert_eq!(map.get(4 * GIB - 3, 6), b"across");
+    Ok(())
+}
+
+fn a_large_mapping_outlives_its_file_and_is_shared_with_children(d: &Dir) -> Outcome {
+    let (fd, map) = large(d)?;
+    sys::unlink(d.at("large"))?;
+    fd.close()?;
+    sys::fork(|| map.put(4 * GIB, b"child")).succeeds();
+    assert_eq!(map.get(4 * GIB, 5), b"child");
+    map.put(5 * GIB, b"parent");
+    sys::fork(|| assert_eq!(map.get(5 * GIB, 6), b"parent")).succeeds();
+    Ok(())
+}
+
+fn what_another_process_cuts_off_a_large_hole_is_sigbus(d: &Dir) -> Outcome {
+    let (_fd, map) = large(d)?;
+    sys::fork(|| sys::truncate(d.at("large"), 4096).expect("truncate")).succeeds();
+    assert_eq!(map.get(0, 3), [0; 3]);
+    let child = sys::fork(|| drop(map.get(4 * GIB, 1)));
+    assert_eq!(child.wait(), Ended::Signal(libc::SIGBUS));
     Ok(())
 }
