@@ -161,6 +161,21 @@ pub fn may_cancel() {
     }
 }
 
+/// Calls libc from the midst of our code, where this thread must not end: what was asked of it waits until it has left. Libc's own calls would end it there and then.
+pub fn sheltered<R>(f: impl FnOnce() -> R) -> R {
+    const DISABLE: c_int = 1;
+    unsafe extern "C" {
+        fn pthread_setcancelstate(state: c_int, old: *mut c_int) -> c_int;
+    }
+    let mut before = DISABLE;
+    // SAFETY: a place for the state, and then that state again.
+    unsafe { pthread_setcancelstate(DISABLE, &mut before) };
+    let result = f();
+    // SAFETY: as above.
+    unsafe { pthread_setcancelstate(before, std::ptr::null_mut()) };
+    result
+}
+
 /// Turns libc's result into an answer.
 pub fn checked<R: CReturn>(r: R) -> Answer<R> {
     if r == R::FAILED { Err(Escape::Fail(errno())) } else { Ok(r) }
@@ -171,7 +186,7 @@ pub fn checked<R: CReturn>(r: R) -> Answer<R> {
 /// When libc does not find a path that `body` left to it, `body` runs once more with [`by_hand`] set.
 #[inline]
 pub fn cross<R: CReturn>(body: impl Fn() -> Answer<R>, real: impl Fn() -> R) -> R {
-    let Some(guard) = Inside::enter() else { return real() };
+    let Some(guard) = Inside::enter() else { return sheltered(real) };
     let before = errno();
     let answer = run(&body);
     let asked = state().get() & ASKED != 0;

@@ -43,6 +43,9 @@ macro_rules! export {
                 // SAFETY: the arguments are the program's own, or made from them by the body.
                 unsafe { function($($arg),*) }
             };
+            if $crate::config::on() && $crate::boundary::inside() {
+                return $crate::boundary::sheltered(|| libc_function($($arg),*));
+            }
             if !export!(@when $when) {
                 return libc_function($($arg),*);
             }

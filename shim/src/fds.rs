@@ -321,7 +321,7 @@ fn open_above_floors() -> [bool; 2 * SPAN] {
         std::array::from_fn(|i| libc::pollfd { fd: FLOORS[i / SPAN] + (i % SPAN) as c_int, events: 0, revents: 0 });
     #[expect(unsafe_code, reason = "poll takes numbers that are not open")]
     // SAFETY: an array of that length.
-    let polled = unsafe { libc::poll(all.as_mut_ptr(), all.len() as libc::nfds_t, 0) };
+    let polled = crate::boundary::sheltered(|| unsafe { libc::poll(all.as_mut_ptr(), all.len() as libc::nfds_t, 0) });
     all.map(|p| polled >= 0 && p.revents & libc::POLLNVAL == 0)
 }
 

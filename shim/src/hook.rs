@@ -61,19 +61,29 @@ macro_rules! hook {
                 // SAFETY: the arguments are the program's own, or made from them by the hook's body.
                 unsafe { function($($arg),*) }
             }
+            #[allow(dead_code, reason = "for bodies that call libc")]
+            fn sheltered($($arg: $ty),*) -> $ret {
+                $crate::boundary::sheltered(|| libc_function($($arg),*))
+            }
             // Out of line, so that a call that is libc's costs a test and a jump.
             #[inline(never)]
             fn crossing($($arg: $ty),*) -> $ret {
                 $($cancels();)?
                 $crate::boundary::cross(
                     || {
-                        $(let $real = libc_function;)?
+                        $(let $real = sheltered;)?
                         $body
                     },
                     || hook!(@map $map libc_function($($arg),*)),
                 )
             }
-            if hook!(@when $when) { crossing($($arg),*) } else { hook!(@map $map libc_function($($arg),*)) }
+            if hook!(@when $when) {
+                return crossing($($arg),*);
+            }
+            if $crate::config::on() && $crate::boundary::inside() {
+                return $crate::boundary::sheltered(|| hook!(@map $map libc_function($($arg),*)));
+            }
+            hook!(@map $map libc_function($($arg),*))
         }
     };
 

@@ -45,7 +45,8 @@ impl Fs {
             match n {
                 0 => self.reap_all(),
                 1 => self.evict_inodes(),
-                _ => std::thread::sleep(PAUSE),
+                // Not by libc, where a thread might be cancelled.
+                _ => drop(rustix::thread::nanosleep(&rustix::thread::Timespec { tv_sec: 0, tv_nsec: PAUSE.subsec_nanos().into() })),
             }
         }
         Err(Error::NoFrames)

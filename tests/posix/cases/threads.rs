@@ -15,6 +15,7 @@ cases![
     fork_while_threads_do_io,
     descriptors_opened_by_one_thread_serve_another,
     cancelled_thread_leaves_the_file_usable,
+    threads_may_be_cancelled_whatever_they_do,
 ];
 
 fn in_threads(count: u8, body: impl Fn(u8) + Sync) {
@@ -200,6 +201,19 @@ fn cancelled_thread_leaves_the_file_usable(d: &Dir) -> Outcome {
         assert!(cancelled, "pwrite is a cancellation point");
         assert_eq!(sys::pwrite(&fd, b"yz", 1)?, 2);
         assert_eq!(content(d.at("f")), b"xyz");
+    }
+    Ok(())
+}
+
+fn threads_may_be_cancelled_whatever_they_do(d: &Dir) -> Outcome {
+    d.file("f", &[1; 8192]);
+    for which in 0..6 {
+        for round in 0..20 {
+            assert!(sys::cancelled_thread(sys::work_for_ever, which, 1 + round % 3), "{which}");
+        }
+        assert_eq!(content(d.at("f")), [1; 8192], "{which}");
+        d.file("after", b"as ever");
+        assert_eq!(content(d.at("after")), b"as ever");
     }
     Ok(())
 }

@@ -179,3 +179,50 @@ pub fn write_in_child(path: &CStr, fd: &super::Fd) -> i32 {
     };
     i32::from(!done)
 }
+
+/// The body of a thread that does the calls of group `which` on the file `f` and names beside it until it is cancelled. It holds nothing that would need a destructor.
+pub extern "C" fn work_for_ever(which: *mut libc::c_void) -> *mut libc::c_void {
+    let name = |name: &'static CStr| name.as_ptr();
+    loop {
+        // SAFETY: static names, memory of this frame, and what the calls themselves return.
+        unsafe {
+            match which.addr() {
+                0 => drop(libc::close(libc::open(name(c"new"), libc::O_CREAT | libc::O_RDWR, 0o600))),
+                1 => {
+                    let dir = libc::opendir(name(c"."));
+                    while !libc::readdir(dir).is_null() {}
+                    libc::closedir(dir);
+                }
+                2 => {
+                    let stream = libc::fopen(name(c"stream"), name(c"w"));
+                    libc::fputs(name(c"text"), stream);
+                    libc::fclose(stream);
+                }
+                3 => {
+                    let fd = libc::open(name(c"f"), libc::O_RDWR);
+                    let map = libc::mmap(std::ptr::null_mut(), 4096, libc::PROT_READ, libc::MAP_SHARED, fd, 0);
+                    libc::msync(map, 4096, libc::MS_SYNC);
+                    libc::munmap(map, 4096);
+                    libc::fsync(fd);
+                    libc::close(fd);
+                }
+                4 => {
+                    let fd = libc::open(name(c"f"), libc::O_RDWR);
+                    let mut range: libc::flock = std::mem::zeroed();
+                    for kind in [libc::F_WRLCK, libc::F_UNLCK] {
+                        range.l_type = kind as i16;
+                        libc::fcntl(fd, libc::F_SETLKW, &raw mut range);
+                    }
+                    libc::close(fd);
+                }
+                _ => {
+                    libc::rename(name(c"new"), name(c"newer"));
+                    libc::rename(name(c"newer"), name(c"new"));
+                    let mut stat: libc::stat = std::mem::zeroed();
+                    libc::stat(name(c"new"), &raw mut stat);
+                    libc::usleep(1);
+                }
+            }
+        }
+    }
+}

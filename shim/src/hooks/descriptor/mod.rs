@@ -76,12 +76,20 @@ hook! {
 hook! {
     /// `fcntl(2)`. The third argument is a number or a pointer, as the command says.
     fn fcntl(fd: c_int, command: c_int, argument: c_ulong) -> c_int,
-    also(fcntl64, __fcntl), when(fds::maybe(fd) || fds::is_own(fd)), real(theirs) {
+    also(fcntl64, __fcntl), when(cancels_waits(command) && (fds::maybe(fd) || fds::is_own(fd))), real(theirs) {
         if fds::is_own(fd) {
             return fail(libc::EBADF);
         }
         control(fd, command, argument, || theirs(fd, command, argument))
     }
+}
+
+/// A command that waits for a lock is a cancellation point of threads. Always true.
+fn cancels_waits(command: c_int) -> bool {
+    if matches!(command, libc::F_SETLKW | libc::F_OFD_SETLKW) && crate::config::on() {
+        crate::boundary::may_cancel();
+    }
+    true
 }
 
 /// `F_GET_RW_HINT` to `F_SET_FILE_RW_HINT`: commands about hints on a file's life, which mean nothing here.
@@ -92,6 +100,10 @@ const LARGE_FILE: c_int = if cfg!(target_arch = "aarch64") { 0o400_000 } else { 
 
 fn control(fd: c_int, command: c_int, argument: c_ulong, theirs: impl FnOnce() -> c_int) -> Answer<c_int> {
     let (fs, id) = fds::open_file(fd)?;
+    let of_any = matches!(command, libc::F_DUPFD | libc::F_DUPFD_CLOEXEC | libc::F_GETFD | libc::F_SETFD | libc::F_GETFL);
+    if !of_any && fs.open_flags(id) & libc::O_PATH != 0 {
+        return fail(libc::EBADF);
+    }
     match command {
         libc::F_DUPFD | libc::F_DUPFD_CLOEXEC => duplicate(fd, theirs),
         libc::F_GETFL => {
@@ -105,7 +117,10 @@ fn control(fd: c_int, command: c_int, argument: c_ulong, theirs: impl FnOnce() -
         }
         libc::F_GETLK | libc::F_SETLK | libc::F_SETLKW => locks::posix(fd, command, argument),
         libc::F_OFD_GETLK | libc::F_OFD_SETLK | libc::F_OFD_SETLKW => locks::of_open_file(fd, command, argument),
-        libc::F_GETLEASE | libc::F_SETLEASE | libc::F_NOTIFY | libc::F_ADD_SEALS | libc::F_GET_SEALS => {
+        libc::F_GETLEASE => Ok(libc::F_UNLCK),
+        // As if somebody else had it open.
+        libc::F_SETLEASE => fail(libc::EAGAIN),
+        libc::F_NOTIFY | libc::F_ADD_SEALS | libc::F_GET_SEALS => {
             crate::stats::add(crate::stats::Counter::Refused, 1);
             log::warn(format_args!("fcntl command {command} is refused on a FLAC file"));
             fail(libc::EINVAL)
