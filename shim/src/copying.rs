@@ -101,15 +101,21 @@ impl Position {
     }
 }
 
+/// Whether copying `len` bytes would write to what it reads from.
+pub fn overlaps(from: End, from_at: Position, to: End, to_at: Position, len: usize) -> Answer<bool> {
+    let (End::Flac(fs, a), End::Flac(_, b)) = (from, to) else { return Ok(false) };
+    let (Some(x), Some(y)) = (from_at.get(from)?, to_at.get(to)?) else { return fail(libc::EINVAL) };
+    let meet = x < y.saturating_add(len as u64) && y < x.saturating_add(len as u64);
+    Ok(meet && fs.open_ino(a) == fs.open_ino(b))
+}
+
 /// Copies up to `len` bytes; returns how many. Stops early at the end of the source and where the target takes no more; fails only if nothing was copied.
 pub fn copy(from: End, from_at: Position, to: End, to_at: Position, len: usize) -> Answer<usize> {
     let len = len.min(transfer::MOST);
-    if let (End::Flac(fs, a), End::Flac(_, b)) = (from, to) {
+    if let (End::Flac(fs, a), End::Flac(_, b)) = (from, to)
+        && !overlaps(from, from_at, to, to_at, len)?
+    {
         let (Some(x), Some(y)) = (from_at.get(from)?, to_at.get(to)?) else { return fail(libc::EINVAL) };
-        let meet = x < y.saturating_add(len as u64) && y < x.saturating_add(len as u64);
-        if meet && fs.open_ino(a) == fs.open_ino(b) {
-            return fail(libc::EINVAL);
-        }
         crate::limits::check(y.saturating_add(1))?;
         let n = fs.copy_range(fs.open_ino(a), x, fs.open_ino(b), y, len as u64)?;
         from_at.set(from, x + n)?;
@@ -186,7 +192,7 @@ pub fn into_pipe(fs: &'static Fs, id: OpenId, at: Position, pipe: BorrowedFd<'_>
     Ok(put)
 }
 
-/// `splice` from a pipe into a FLAC file.
+/// `splice` from a pipe into a FLAC file. What was taken out of the pipe can't go back: it is written, or the call fails.
 pub fn out_of_pipe(pipe: BorrowedFd<'static>, fs: &'static Fs, id: OpenId, at: Position, len: usize, nonblocking: bool) -> Answer<usize> {
     let end = End::Flac(fs, id);
     let Some(start) = at.get(end)? else { return fail(libc::EINVAL) };
@@ -196,9 +202,15 @@ pub fn out_of_pipe(pipe: BorrowedFd<'static>, fs: &'static Fs, id: OpenId, at: P
             return fail(libc::EAGAIN);
         }
     }
+    crate::limits::check(start.saturating_add(1))?;
+    let room = crate::limits::file_size().map_or(u64::MAX, |limit| limit - start);
     let mut bounce = Bounce::new(start)?;
-    let got = read(End::Kernel(pipe), &mut bounce, len.min(Bounce::SIZE), None)?;
-    let put = if got == 0 { 0 } else { write(end, &mut bounce, got, Some(start))? };
+    let got = read(End::Kernel(pipe), &mut bounce, len.min(Bounce::SIZE).min(usize::try_from(room).unwrap_or(usize::MAX)), None)?;
+    let mut put = 0;
+    while put < got {
+        let rest = bounce.part(put, got);
+        put += transfer::write(fs, id, &[rest], Some(start + put as u64))?;
+    }
     at.set(end, start + put as u64)?;
     Ok(put)
 }

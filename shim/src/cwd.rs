@@ -65,6 +65,14 @@ fn stub_directory(path: &[u8]) -> Option<(&[u8], Ino)> {
     (ino != KERNEL && ino != UNKNOWN).then(|| (run, Ino::new(ino)))
 }
 
+/// The FLAC directory that a link of the kernel's leads to, if it leads to one: `/proc/N/cwd` of another process.
+pub fn behind(link: &[u8]) -> Option<Vec<u8>> {
+    let target = rustix::fs::readlink(link, Vec::new()).ok()?;
+    let (run, ino) = stub_directory(target.to_bytes())?;
+    let fs = space::fs().ok().filter(|fs| fs.run_dir().as_os_str().as_bytes() == run)?;
+    path(fs, ino).ok()
+}
+
 /// The kernel directory that stands for `ino` as working directory.
 fn stub_path(fs: &Fs, ino: Ino) -> PathBuf {
     fs.run_dir().join("d").join(format!("{:x}", ino.get()))

@@ -45,11 +45,16 @@ hook! {
         }
         copying::check_range_end(from, false)?;
         copying::check_range_end(to, true)?;
-        copying::copy(from, Position::of(from_at), to, Position::of(to_at), n).map(count)
+        let (from_at, to_at) = (Position::of(from_at), Position::of(to_at));
+        if copying::overlaps(from, from_at, to, to_at, n)? {
+            return fail(libc::EINVAL);
+        }
+        copying::copy(from, from_at, to, to_at, n).map(count)
     }
 }
 
 const NONBLOCK: c_uint = libc::SPLICE_F_NONBLOCK;
+const KNOWN: c_uint = NONBLOCK | libc::SPLICE_F_MOVE | libc::SPLICE_F_MORE | libc::SPLICE_F_GIFT;
 
 hook! {
     /// `splice(2)` between a FLAC file and a pipe.
@@ -57,6 +62,7 @@ hook! {
     when(fds::maybe(from) || fds::maybe(to)) {
         match (End::of(from)?, End::of(to)?) {
             (End::Kernel(_), End::Kernel(_)) => Err(Escape::NotOurs),
+            _ if flags & !KNOWN != 0 => fail(libc::EINVAL),
             (End::Flac(..), End::Flac(..)) => fail(libc::EINVAL),
             (End::Flac(fs, id), End::Kernel(pipe)) => {
                 check(fs, id, false)?;

@@ -110,6 +110,9 @@ hook! {
 /// Reads records of a FLAC directory; where they began, and their length.
 fn entries(fd: c_int, to: OutBytes, room: size_t) -> Answer<(usize, ssize_t)> {
     let (fs, id) = fds::open_file(fd)?;
+    if fs.open_flags(id) & libc::O_PATH != 0 {
+        return fail(libc::EBADF);
+    }
     let ino = fs.open_ino(id);
     if fs.attr(ino)?.mode & libc::S_IFMT != libc::S_IFDIR {
         return fail(libc::ENOTDIR);

@@ -242,7 +242,14 @@ fn read_link(dirfd: c_int, path: CPath, to: OutBytes, room: size_t, theirs: impl
 
 /// `/proc/self/cwd`, `/proc/self/exe` and `/proc/self/fd/N` of something in FLAC: its path, not the stub's.
 fn special_link(path: &[u8], to: OutBytes, room: size_t) -> Answer<ssize_t> {
-    let special = paths::special::parse(path).filter(|s| s.rest.is_none()).ok_or(Escape::NotOurs)?;
+    let Some(special) = paths::special::parse(path).filter(|s| s.rest.is_none()) else {
+        // Of another process.
+        let target = if path.starts_with(b"/proc/") { crate::cwd::behind(path) } else { None };
+        let mut target = target.ok_or(Escape::NotOurs)?;
+        target.truncate(room);
+        to.fill(&target)?;
+        return Ok(count(target.len()));
+    };
     let (fs, ino) = paths::special::file(&special)?.ok_or(Escape::NotOurs)?;
     let mut target = paths::special::name(&special, fs, ino)?;
     target.truncate(room);

@@ -129,7 +129,7 @@ hook! {
         match look(dirfd, path, flags)? {
             WalkedAttr::Kernel(path) => checked(theirs(AT_FDCWD, CPath::of(&path), flags, mask, to)),
             WalkedAttr::Flac(fs, attr) => {
-                if mask & libc::STATX__RESERVED.cast_unsigned() != 0 {
+                if mask & libc::STATX__RESERVED.cast_unsigned() != 0 || flags & libc::AT_STATX_SYNC_TYPE == libc::AT_STATX_SYNC_TYPE {
                     return fail(libc::EINVAL);
                 }
                 to.put(attributes::statx(fs, &attr)).map(|()| 0)

@@ -59,8 +59,15 @@ fn set_fd(fd: c_int, times: impl Fn() -> Answer<Changes>) -> Answer<c_int> {
 hook! {
     /// `utimensat(2)`; without a path it is about `dirfd` itself.
     fn utimensat(dirfd: c_int, path: CPath, times: In<[timespec; 2]>, flags: c_int) -> c_int, real(theirs) {
+        // Nothing to do: the kernel does not even look at the path.
+        if times.get().is_some_and(|both| both.iter().all(|t| t.tv_nsec == libc::UTIME_OMIT)) {
+            return Ok(0);
+        }
         if path.is_null() {
             return set_fd(dirfd, || timespecs(times));
+        }
+        if flags & !(AT_SYMLINK_NOFOLLOW | libc::AT_EMPTY_PATH) != 0 {
+            return fail(libc::EINVAL);
         }
         set_at(dirfd, path, flags, || timespecs(times), |path| theirs(AT_FDCWD, path, times, flags))
     }

@@ -17,6 +17,8 @@ cases![
     dotdot_walks_up,
     proc_self_cwd_names_it,
     std_sees_it_too,
+    a_working_directory_deeper_than_any_path_has_a_name,
+    proc_names_that_of_another_process,
 ];
 
 fn getcwd_names_the_directory(d: &Dir) -> Outcome {
@@ -179,5 +181,38 @@ fn std_sees_it_too(d: &Dir) -> Outcome {
         std::fs::canonicalize("f").map_err(sys::Errno::from)?,
         d.at("dir/f")
     );
+    Ok(())
+}
+
+fn a_working_directory_deeper_than_any_path_has_a_name(d: &Dir) -> Outcome {
+    let name = "n".repeat(200);
+    let mut path = d.path().to_path_buf();
+    for _ in 0..25 {
+        sys::mkdir(&name, 0o755)?;
+        sys::chdir(&name)?;
+        path.push(&name);
+    }
+    assert_eq!(sys::getcwd(8192)?, path.as_os_str());
+    fails!(ERANGE, sys::getcwd(4096));
+    sys::make_file("here")?;
+    sys::unlink("here")?;
+    for _ in 0..25 {
+        sys::chdir("..")?;
+        sys::rmdir(&name)?;
+    }
+    assert_eq!(sys::getcwd(8192)?, d.path().as_os_str());
+    Ok(())
+}
+
+fn proc_names_that_of_another_process(d: &Dir) -> Outcome {
+    d.dir("sub");
+    sys::chdir("sub")?;
+    let link = format!("/proc/{}/cwd", std::process::id());
+    sys::fork(|| {
+        sys::chdir("/").expect("chdir");
+        assert_eq!(sys::readlink(&link, 4096).expect("readlink"), d.at("sub").as_os_str());
+        assert_eq!(sys::readlink(&link, 5).expect("readlink").len(), 5);
+    })
+    .succeeds();
     Ok(())
 }

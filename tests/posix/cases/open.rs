@@ -27,6 +27,7 @@ cases![
     dot_and_dotdot_resolve,
     mode_three_opens_but_neither_reads_nor_writes,
     two_opens_have_offsets_of_their_own,
+    o_path_takes_no_flags_and_no_locks,
 ];
 
 fn creat_makes_an_empty_file(d: &Dir) -> Outcome {
@@ -232,5 +233,17 @@ fn two_opens_have_offsets_of_their_own(d: &Dir) -> Outcome {
     }
     assert_eq!(sys::lseek(&two, 0, libc::SEEK_CUR)?, 7);
     assert_eq!(sys::lseek(&one, 0, libc::SEEK_CUR)?, 3);
+    Ok(())
+}
+
+fn o_path_takes_no_flags_and_no_locks(d: &Dir) -> Outcome {
+    d.file("f", b"");
+    let fd = sys::open(d.at("f"), O_PATH, 0)?;
+    fails!(EBADF, sys::fcntl(&fd, libc::F_SETFL, libc::O_APPEND));
+    fails!(EBADF, sys::set_lock(&fd, libc::F_SETLK, libc::F_RDLCK, sys::range(0, 0)));
+    let dir = sys::open(d.path(), O_PATH, 0)?;
+    fails!(EBADF, sys::getdirentries(&dir, &mut [0; 100]));
+    assert_eq!(sys::fcntl(&fd, libc::F_GETFL, 0)? & O_PATH, O_PATH);
+    sys::dup(&fd)?;
     Ok(())
 }

@@ -29,7 +29,39 @@ cases![
     failed_truncation_leaves_the_file,
     fifo_for_writing_without_reader_is_enxio,
     dotdot_of_a_missing_directory_is_enoent,
+    creating_what_exists_with_a_slash_is_eisdir,
+    creating_a_directory_by_open_is_einval,
 ];
+
+fn creating_what_exists_with_a_slash_is_eisdir(d: &Dir) -> Outcome {
+    d.file("f", b"");
+    d.dir("dir");
+    sys::symlink("loop", d.at("loop"))?;
+    sys::symlink("none", d.at("dangling"))?;
+    for name in ["f/", "dir/", "loop/", "dangling/", "new/"] {
+        for flags in [O_RDWR | O_CREAT, O_RDWR | O_CREAT | O_EXCL] {
+            assert_eq!(sys::open(d.at(name), flags, 0o600).err(), Some(sys::EISDIR), "{name} {flags:o}");
+        }
+    }
+    fails!(ENOENT, sys::open(d.at("none/new/"), O_RDWR | O_CREAT, 0o600));
+    fails!(ENOTDIR, sys::open(d.at("f/new/"), O_RDWR | O_CREAT, 0o600));
+    fails!(EEXIST, sys::open(d.at("dir/."), O_RDWR | O_CREAT | O_EXCL, 0o600));
+    Ok(())
+}
+
+fn creating_a_directory_by_open_is_einval(d: &Dir) -> Outcome {
+    d.file("f", b"");
+    d.dir("dir");
+    // Linux before 6.3 made a file and then failed, or opened it.
+    if sys::open(d.at("probe"), O_RDONLY | O_CREAT | O_DIRECTORY, 0o600).err() != Some(sys::EINVAL) {
+        return crate::case::skip("an older kernel");
+    }
+    for name in ["f", "dir", "new", "none/new", "f/x"] {
+        fails!(EINVAL, sys::open(d.at(name), O_RDONLY | O_CREAT | O_DIRECTORY, 0o600));
+    }
+    assert_eq!(sys::names_in(d.path())?, ["dir", "f"]);
+    Ok(())
+}
 
 fn missing_file_is_enoent(d: &Dir) -> Outcome {
     fails!(ENOENT, sys::open(d.at("no"), O_RDONLY, 0));

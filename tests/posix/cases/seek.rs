@@ -15,6 +15,7 @@ cases![
     data_and_hole_beyond_the_end_are_enxio,
     holes_are_found_where_nothing_was_written,
     fully_sparse_file_has_no_data,
+    seeking_beyond_all_offsets_is_einval,
 ];
 
 fn set_cur_and_end_move_the_offset(d: &Dir) -> Outcome {
@@ -115,5 +116,13 @@ fn fully_sparse_file_has_no_data(d: &Dir) -> Outcome {
     fails!(ENXIO, sys::lseek(&fd, 0, SEEK_DATA));
     assert_eq!(sys::lseek(&fd, 0, SEEK_HOLE)?, 0);
     assert_eq!(sys::lseek(&fd, 1000, SEEK_HOLE)?, 1000);
+    Ok(())
+}
+
+fn seeking_beyond_all_offsets_is_einval(d: &Dir) -> Outcome {
+    let fd = d.open("f", b"bytes");
+    fails!(EINVAL, sys::lseek(&fd, i64::MAX, libc::SEEK_END));
+    fails!(EINVAL, sys::lseek(&fd, -6, libc::SEEK_END));
+    fails!(EINVAL, sys::lseek(&fd, 0, 99));
     Ok(())
 }

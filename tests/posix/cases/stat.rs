@@ -20,6 +20,7 @@ cases![
     errors,
     standard_descriptors_say_what_they_are,
     size_is_seen_by_others_without_fsync,
+    statx_refuses_both_ways_of_synchronising,
 ];
 
 fn each_type_has_its_type_bits(d: &Dir) -> Outcome {
@@ -251,5 +252,13 @@ fn size_is_seen_by_others_without_fsync(d: &Dir) -> Outcome {
         sys::pwrite(&fd, b"x", size - 1)?;
         sys::fork(|| assert_eq!(sys::stat(d.at("f")).expect("stat").st_size, size)).succeeds();
     }
+    Ok(())
+}
+
+fn statx_refuses_both_ways_of_synchronising(d: &Dir) -> Outcome {
+    d.file("f", b"");
+    let both = libc::AT_STATX_FORCE_SYNC | libc::AT_STATX_DONT_SYNC;
+    fails!(EINVAL, sys::statx(libc::AT_FDCWD, d.at("f"), both, libc::STATX_BASIC_STATS));
+    sys::statx(libc::AT_FDCWD, d.at("f"), libc::AT_STATX_DONT_SYNC, libc::STATX_BASIC_STATS)?;
     Ok(())
 }

@@ -26,6 +26,8 @@ cases![
     new_file_has_all_times_equal_to_now,
     times_only_move_forward_over_writes,
     writing_through_a_mapping_changes_mtime,
+    utimensat_that_leaves_both_looks_at_nothing,
+    utimensat_refuses_unknown_flags,
 ];
 
 const OLD: sys::Time = (1_000_000_000, 5);
@@ -295,5 +297,18 @@ fn writing_through_a_mapping_changes_mtime(d: &Dir) -> Outcome {
         modified >= OLD.0,
         "tmpfs marks no time at a store; others do"
     );
+    Ok(())
+}
+
+fn utimensat_that_leaves_both_looks_at_nothing(d: &Dir) -> Outcome {
+    sys::utimensat(d.at("none"), sys::OMIT, sys::OMIT, 0)?;
+    fails!(ENOENT, sys::utimensat(d.at("none"), sys::NOW, sys::OMIT, 0));
+    Ok(())
+}
+
+fn utimensat_refuses_unknown_flags(d: &Dir) -> Outcome {
+    d.file("f", b"");
+    fails!(EINVAL, sys::utimensat(d.at("f"), sys::NOW, sys::NOW, 1));
+    fails!(EINVAL, sys::utimensat(d.at("f"), (0, 1_000_000_000), sys::OMIT, 0));
     Ok(())
 }

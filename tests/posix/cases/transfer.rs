@@ -20,6 +20,9 @@ cases![
     splice_from_file_to_pipe_and_back,
     ficlone_shares_and_separates,
     std_copy_copies,
+    splice_leaves_in_the_pipe_what_the_limit_forbids,
+    splice_refuses_unknown_flags,
+    sendfile_within_a_file,
 ];
 
 fn sendfile_to_a_file_uses_both_offsets(d: &Dir) -> Outcome {
@@ -307,5 +310,42 @@ fn std_copy_copies(d: &Dir) -> Outcome {
     assert_eq!(copied, 3_000_001);
     assert!(content(d.at("to")) == bytes);
     assert_eq!(sys::stat(d.at("to"))?.st_mode & 0o777, 0o640);
+    Ok(())
+}
+
+fn splice_leaves_in_the_pipe_what_the_limit_forbids(d: &Dir) -> Outcome {
+    let to = d.open("to", b"");
+    let (out, into) = sys::pipe(libc::O_NONBLOCK)?;
+    sys::write(&into, &[7; 200])?;
+    sys::fork(|| {
+        sys::ignore(libc::SIGXFSZ);
+        sys::limit(libc::RLIMIT_FSIZE, 100).expect("setrlimit");
+        assert_eq!(sys::splice(&out, &mut None, &to, &mut None, 200), Ok(100));
+        fails!(EFBIG, sys::splice(&out, &mut None, &to, &mut None, 200));
+    })
+    .succeeds();
+    assert_eq!(sys::read(&out, &mut [0; 300])?, 100);
+    Ok(())
+}
+
+fn splice_refuses_unknown_flags(d: &Dir) -> Outcome {
+    let from = d.open("from", b"bytes");
+    let (_out, into) = sys::pipe(0)?;
+    fails!(EINVAL, sys::splice_flagged(&from, &into, 3, 0xff));
+    assert_eq!(sys::splice_flagged(&from, &into, 3, libc::SPLICE_F_MOVE | libc::SPLICE_F_MORE)?, 3);
+    Ok(())
+}
+
+fn sendfile_within_a_file(d: &Dir) -> Outcome {
+    let file = d.open("f", b"0123456789");
+    sys::lseek(&file, 5, libc::SEEK_SET)?;
+    let mut from = Some(0);
+    assert_eq!(sys::sendfile(&file, &file, &mut from, 5)?, 5);
+    assert_eq!((from, content(d.at("f"))), (Some(5), b"0123401234".to_vec()));
+    // Onto itself.
+    sys::lseek(&file, 0, libc::SEEK_SET)?;
+    let mut from = Some(0);
+    assert_eq!(sys::sendfile(&file, &file, &mut from, 5)?, 5);
+    assert_eq!(content(d.at("f")), b"0123401234");
     Ok(())
 }

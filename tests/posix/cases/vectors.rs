@@ -16,6 +16,7 @@ cases![
     preadv2_with_offset_minus_one_uses_the_offset,
     pwritev2_with_rwf_append_appends,
     preadv2_with_unknown_flag_is_refused,
+    preadv2_ignores_what_is_about_writing,
 ];
 
 fn writev_gathers_in_order(d: &Dir) -> Outcome {
@@ -121,5 +122,14 @@ fn preadv2_with_unknown_flag_is_refused(d: &Dir) -> Outcome {
         EOPNOTSUPP,
         sys::preadv2(&fd, &mut [&mut [0; 1]], 0, 0x4000_0000)
     );
+    Ok(())
+}
+
+fn preadv2_ignores_what_is_about_writing(d: &Dir) -> Outcome {
+    let file = d.open("f", b"bytes");
+    for flags in [libc::RWF_DSYNC, libc::RWF_SYNC, libc::RWF_HIPRI] {
+        let mut buffer = [0; 5];
+        assert_eq!(sys::preadv2(&file, &mut [&mut buffer[..]], 0, flags)?, 5, "{flags:#x}");
+    }
     Ok(())
 }

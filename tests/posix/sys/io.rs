@@ -179,6 +179,12 @@ pub fn splice(from: impl Raw, from_offset: &mut Option<i64>, to: impl Raw, to_of
     call!(libc::splice(from.raw(), source, to.raw(), target, length, 0)).map(count)
 }
 
+/// `splice` without offsets, with flags.
+pub fn splice_flagged(from: impl Raw, to: impl Raw, length: usize, flags: u32) -> Sys<usize> {
+    let (source, target) = (std::ptr::null_mut(), std::ptr::null_mut());
+    call!(libc::splice(from.raw(), source, to.raw(), target, length, flags)).map(count)
+}
+
 /// `ioctl(FICLONE)`.
 pub fn ficlone(to: impl Raw, from: impl Raw) -> Sys<()> {
     call!(libc::ioctl(to.raw(), libc::FICLONE, from.raw())).map(drop)

@@ -85,25 +85,23 @@ impl Fs {
     /// The path of directory `dir` from the root of the tree ("" for the root, "/a/b").
     ///
     /// # Errors
-    /// `ENOENT` if it is removed; `ENOTDIR`; `ENAMETOOLONG` beyond 4,095 bytes.
+    /// `ENOENT` if it is removed; `ENOTDIR`. It may be longer than a path that can be given.
     pub fn path_of(&self, dir: Ino) -> Result<Vec<u8>> {
         let txn = self.meta.read()?;
         is_live_dir(&Inode::load(&txn, dir)?.ok_or(Error::Os(libc::ENOENT))?)?;
-        // Filled from the end.
-        let mut path = [0; libc::PATH_MAX as usize - 1];
-        let mut start = path.len();
+        let mut names = Vec::new();
         let mut at = dir;
         while at != Ino::ROOT {
             let Some((parent, name)) = place(&txn, at)? else {
                 return fail(libc::ENOENT);
             };
-            let Some(slash) = start.checked_sub(name.len() + 1) else {
-                return fail(libc::ENAMETOOLONG);
-            };
-            path[slash] = b'/';
-            path[slash + 1..start].copy_from_slice(name);
-            (start, at) = (slash, parent);
+            names.push(name);
+            at = parent;
         }
-        Ok(path[start..].to_vec())
+        Ok(names.iter().rev().fold(Vec::with_capacity(256), |mut path, name| {
+            path.push(b'/');
+            path.extend_from_slice(name);
+            path
+        }))
     }
 }
