@@ -220,9 +220,10 @@ pub extern "C" fn work_for_ever(which: *mut libc::c_void) -> *mut libc::c_void {
                     libc::rename(name(c"newer"), name(c"new"));
                     let mut stat: libc::stat = std::mem::zeroed();
                     libc::stat(name(c"new"), &raw mut stat);
-                    libc::usleep(1);
                 }
             }
+            // What listing and renaming are not: a cancellation point.
+            libc::usleep(1);
         }
     }
 }
