@@ -71,18 +71,31 @@ pub struct Settings {
     /// `FLAC_STATS`: a file, `stderr`, or empty.
     pub stats: Bytes<PATH>,
     /// `FLAC_EXEC`, set by ourselves across exec.
-    pub exec: Option<Exec>,
+    exec: Exec,
     /// `root` exists in the kernel's tree, where ours covers it.
     pub covered: bool,
 }
 
 impl Settings {
+    // All zeros: so it costs nothing where FLAC is off.
     const fn new() -> Self {
-        Self { root: Bytes::new(), pool: Bytes::new(), dram: None, attach: true, stats: Bytes::new(), exec: None, covered: false }
+        Self {
+            root: Bytes::new(),
+            pool: Bytes::new(),
+            dram: None,
+            attach: false,
+            stats: Bytes::new(),
+            exec: Exec { pid: 0, token: None, exe: (0, 0) },
+            covered: false,
+        }
+    }
+    /// `FLAC_EXEC`, if it was set.
+    pub fn exec(&self) -> Option<Exec> {
+        (self.exec.pid != 0).then_some(self.exec)
     }
     /// The process slot that the image before left to this one.
     pub fn slot(&self) -> Option<u32> {
-        self.exec.filter(|exec| exec.pid == rustix::process::getpid().as_raw_nonzero().get())?.token
+        self.exec().filter(|exec| exec.pid == rustix::process::getpid().as_raw_nonzero().get())?.token
     }
 }
 
@@ -249,21 +262,19 @@ impl<'a> Environment<'a> {
         s.root.set(&normal[..len]);
         s.covered = rustix::fs::lstat(&normal[..len]).is_ok();
         if let Some(v) = self.log {
-            log::set_level(level(v).ok_or(("FLAC_LOG", v, "must be off, error, warn or info"))?);
+            log::set_level(level(v).ok_or(("FLAC_LOG", v, "must be off, error, warn, info or planner"))?);
         }
         if let Some(v) = self.dram {
             s.dram = Some(size(v, memory).ok_or(("FLAC_DRAM", v, "must be a size as in 512M, 4G or 25%, of 16M at least"))?);
         }
-        if let Some(v) = self.attach {
-            s.attach = match v {
-                b"on" => true,
-                b"off" => false,
-                _ => return Err(("FLAC_ATTACH", v, "must be on or off")),
-            };
-        }
+        s.attach = match self.attach {
+            None | Some(b"on") => true,
+            Some(b"off") => false,
+            Some(v) => return Err(("FLAC_ATTACH", v, "must be on or off")),
+        };
         let fits = "is too long";
         self.stats.is_none_or(|v| s.stats.set(v)).then_some(()).ok_or(("FLAC_STATS", &[][..], fits))?;
-        s.exec = self.exec.and_then(Exec::parse);
+        s.exec = self.exec.and_then(Exec::parse).unwrap_or_default();
         let pool = match (self.pool, self.data_home, self.home) {
             (Some(p), ..) => s.pool.set(p),
             (None, Some(d), _) if d[0] == b'/' => join(&mut s.pool, d, b"/flac"),
@@ -318,6 +329,7 @@ fn level(v: &[u8]) -> Option<log::Level> {
         b"error" => log::Level::Error,
         b"warn" | b"1" => log::Level::Warn,
         b"info" => log::Level::Info,
+        b"planner" => log::Level::Planner,
         _ => return None,
     })
 }

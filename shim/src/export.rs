@@ -27,13 +27,11 @@ macro_rules! export {
         #[unsafe(no_mangle)]
         pub unsafe extern "C-unwind" fn $name($($arg: $ty),*) -> $ret {
             type Function = unsafe extern "C-unwind" fn($($ty),*) -> $ret;
-            static REAL: $crate::real::Symbol = {
-                // SAFETY: the bytes end with the only NUL among them.
-                let name = unsafe { std::ffi::CStr::from_bytes_with_nul_unchecked(concat!(stringify!($name), "\0").as_bytes()) };
-                $crate::real::Symbol::new(name)
-            };
+            static REAL: $crate::real::Symbol = $crate::real::Symbol::new();
+            // SAFETY: the bytes end with the only NUL among them.
+            const NAME: &std::ffi::CStr = unsafe { std::ffi::CStr::from_bytes_with_nul_unchecked(concat!(stringify!($name), "\0").as_bytes()) };
             let libc_function = |$($arg: $ty),*| -> $ret {
-                let at = REAL.get();
+                let at = REAL.get(NAME);
                 if at.is_null() {
                     $crate::boundary::set_errno(libc::ENOSYS);
                     return <$ret as $crate::boundary::CReturn>::FAILED;

@@ -9,30 +9,30 @@ use std::ffi::CStr;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-/// One symbol of libc.
+/// One symbol of libc. Its name comes with each question instead of lying beside the address: a pointer to it would be for the loader to set, in every program, in five pages
+/// that would else be zeros that nobody touches.
 pub struct Symbol {
-    name: &'static CStr,
     at: AtomicPtr<c_void>,
 }
 
 impl Symbol {
-    /// The symbol `name`, not looked up yet.
-    pub const fn new(name: &'static CStr) -> Self {
-        Self { name, at: AtomicPtr::new(null_mut()) }
+    /// A symbol that was not looked up yet.
+    pub const fn new() -> Self {
+        Self { at: AtomicPtr::new(null_mut()) }
     }
 
-    /// Its address; null if this libc has no such function.
+    /// Its address; null if this libc has no such function. `name` is the same each time.
     #[inline(always)]
-    pub fn get(&self) -> *mut c_void {
+    pub fn get(&self, name: &'static CStr) -> *mut c_void {
         let at = self.at.load(Ordering::Relaxed);
-        if at.is_null() { self.look_up() } else { at }
+        if at.is_null() { self.look_up(name) } else { at }
     }
 
     #[cold]
     #[inline(never)]
-    fn look_up(&self) -> *mut c_void {
+    fn look_up(&self, name: &'static CStr) -> *mut c_void {
         // SAFETY: the name is a C string; RTLD_NEXT is valid in a shared library.
-        let at = unsafe { libc::dlsym(libc::RTLD_NEXT, self.name.as_ptr()) };
+        let at = unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) };
         self.at.store(at, Ordering::Relaxed);
         at
     }
@@ -44,9 +44,9 @@ impl Symbol {
 /// As for the system call.
 pub unsafe fn system_call(n: libc::c_long, words: [usize; 6]) -> libc::c_long {
     type Function = unsafe extern "C-unwind" fn(libc::c_long, usize, usize, usize, usize, usize, usize) -> libc::c_long;
-    static REAL: Symbol = Symbol::new(c"syscall");
+    static REAL: Symbol = Symbol::new();
     // SAFETY: every libc has it, with words for arguments.
-    let function = unsafe { std::mem::transmute::<*mut c_void, Function>(REAL.get()) };
+    let function = unsafe { std::mem::transmute::<*mut c_void, Function>(REAL.get(c"syscall")) };
     let [a, b, c, d, e, f] = words;
     // SAFETY: as the caller says.
     unsafe { function(n, a, b, c, d, e, f) }

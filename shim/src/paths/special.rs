@@ -97,14 +97,14 @@ pub fn file(special: &Special<'_>) -> Answer<Option<(&'static Fs, Ino)>> {
 
 /// The program's file, if this image was made from FLAC.
 fn exe() -> Answer<(&'static Fs, Ino)> {
-    let (_, ino) = config::settings().and_then(|s| s.exec).map(|exec| exec.exe).filter(|exe| exe.1 != 0).ok_or(Escape::NotOurs)?;
+    let (_, ino) = config::settings().and_then(|s| s.exec()).map(|exec| exec.exe).filter(|exe| exe.1 != 0).ok_or(Escape::NotOurs)?;
     Ok((space::fs()?, Ino::new(ino)))
 }
 
 /// Its path, as `readlink` gives it.
 pub fn name(special: &Special<'_>, fs: &Fs, ino: Ino) -> Answer<Vec<u8>> {
     // A program's directory is known: where it lies is looked at every day.
-    let dir = config::settings().and_then(|s| s.exec).map(|exec| exec.exe.0).filter(|dir| *dir != 0 && special.what == What::Exe);
+    let dir = config::settings().and_then(|s| s.exec()).map(|exec| exec.exe.0).filter(|dir| *dir != 0 && special.what == What::Exe);
     let entries = dir.and_then(|dir| Some((Ino::new(dir), fs.list_dir(Ino::new(dir)).ok()?)));
     let found = entries.and_then(|(dir, list)| {
         let name = list.iter().skip(2).find(|(entry, ..)| *entry == ino)?.2.to_vec();

@@ -118,8 +118,8 @@ jump! {
 
 /// Where `vfork` goes on.
 extern "C" fn vfork_target() -> *const c_void {
-    static REAL: Symbol = Symbol::new(c"vfork");
-    if crate::config::on() { by_fork as *const c_void } else { REAL.get() }
+    static REAL: Symbol = Symbol::new();
+    if crate::config::on() { by_fork as *const c_void } else { REAL.get(c"vfork") }
 }
 
 /// `vfork` by `fork`.

@@ -19,7 +19,7 @@ use std::os::fd::AsRawFd;
 use std::ptr::null_mut;
 use std::sync::{Mutex, PoisonError};
 
-static REAL: Symbol = Symbol::new(c"dlopen");
+static REAL: Symbol = Symbol::new();
 
 /// A library that was loaded: which version of which file, and the name that the loader knows it by.
 struct Loaded {
@@ -40,12 +40,12 @@ type Function = unsafe extern "C-unwind" fn(*const c_char, c_int) -> *mut c_void
 /// The loader's `dlopen`. What it thinks of its caller is right for libraries that have a path.
 fn real(name: *const c_char, flags: c_int) -> *mut c_void {
     // SAFETY: the loader's function has this type; a C string.
-    unsafe { std::mem::transmute::<*mut c_void, Function>(REAL.get())(name, flags) }
+    unsafe { std::mem::transmute::<*mut c_void, Function>(REAL.get(c"dlopen"))(name, flags) }
 }
 
 /// Where `dlopen` goes on.
 extern "C" fn target(path: CPath, _flags: c_int) -> *const c_void {
-    if crate::config::on() && !path.is_null() && in_flac(path).is_some() { load as *const c_void } else { REAL.get() }
+    if crate::config::on() && !path.is_null() && in_flac(path).is_some() { load as *const c_void } else { REAL.get(c"dlopen") }
 }
 
 /// The library's file, and its path, if it is FLAC's. A name without a slash is looked for in `LD_LIBRARY_PATH`.

@@ -159,9 +159,9 @@ export! {
 #[allow(unsafe_code, reason = "calls libc")]
 pub unsafe fn fread_unlocked_of_libc(to: *mut u8, len: usize, stream: Stream) -> usize {
     type Function = unsafe extern "C-unwind" fn(*mut u8, usize, usize, Stream) -> usize;
-    static REAL: crate::real::Symbol = crate::real::Symbol::new(c"fread_unlocked");
+    static REAL: crate::real::Symbol = crate::real::Symbol::new();
     // SAFETY: libc's function has this type; the rest is the caller's promise.
-    unsafe { std::mem::transmute::<*mut c_void, Function>(REAL.get())(to, 1, len, stream) }
+    unsafe { std::mem::transmute::<*mut c_void, Function>(REAL.get(c"fread_unlocked"))(to, 1, len, stream) }
 }
 
 export! {
