@@ -65,6 +65,8 @@ pub struct Options {
 pub enum Preset {
     /// What FLAC promises.
     Targets,
+    /// Programs that do what attaching is worst at: nothing may be slower than on a tmpfs with huge pages.
+    Adversary,
     /// Sizes, patterns, buffers and threads, for the charts.
     Matrix,
 }

@@ -11,6 +11,7 @@ pub fn plan(options: &Options) -> Plan {
     let mut rows = match options.preset {
         _ if options.test => trial(),
         Some(Preset::Targets) => targets(),
+        Some(Preset::Adversary) => adversary(),
         Some(Preset::Matrix) => matrix(),
         None => product(options),
     };
@@ -96,6 +97,27 @@ fn matrix() -> Plan {
         rows.extend([2, 4].map(|processes| Row { processes, ..Row::new(io, 4 * KIB) }));
     }
     rows.into_iter().map(|row| (row, tmpfs(0.95))).collect()
+}
+
+/// Buffers that are overwritten wholly or a byte a page after each read, fresh each time or the same, sizes that are no multiple of a page's or a block's, any order, and a busy
+/// thread that makes each change of the address space dear.
+fn adversary() -> Plan {
+    let row = |io, size, pattern, buffer, touch, busy| Row { pattern, buffer, touch, busy, ..Row::new(io, size) };
+    let (sequential, random) = (Pattern::Sequential, Pattern::Random);
+    let rows = [
+        row(Io::Rw, 64 * KIB, random, Source::Warm, Touch::Page, false),
+        row(Io::Rw, 2 * MIB, sequential, Source::Warm, Touch::Page, false),
+        row(Io::Rw, 2 * MIB, random, Source::Warm, Touch::All, false),
+        row(Io::Rw, 2 * MIB, sequential, Source::Fresh, Touch::All, false),
+        row(Io::Rw, 96 * KIB, random, Source::Fresh, Touch::Page, false),
+        row(Io::Read, 96 * KIB, sequential, Source::Warm, Touch::Page, false),
+        row(Io::Read, 100_000, random, Source::Warm, Touch::All, false),
+        row(Io::Read, 64 * KIB, random, Source::Warm, Touch::None, true),
+        row(Io::Read, 96 * KIB, random, Source::Fresh, Touch::All, true),
+        row(Io::Read, 2 * MIB, random, Source::Warm, Touch::Page, true),
+        row(Io::Rw, 2 * MIB, sequential, Source::Warm, Touch::All, true),
+    ];
+    rows.into_iter().map(|row| (row, vec![Target { times: 0.95, system: System::Huge }])).collect()
 }
 
 /// Each kind of operation once, and each parameter off its usual value once.

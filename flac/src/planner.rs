@@ -8,6 +8,25 @@ use crate::attach::Touched;
 use crate::region::OpenSlot;
 use crate::sync::{AtomicU32, Ordering::Relaxed};
 use crate::units::{BLOCK, PAGE};
+use std::fmt::Arguments;
+use std::sync::OnceLock;
+
+/// Who hears the explanations, if anybody.
+static LISTENER: OnceLock<fn(Arguments<'_>)> = OnceLock::new();
+
+/// From now on each decision about a large transfer is told to `listener`, with its reason.
+pub fn explain_to(listener: fn(Arguments<'_>)) {
+    // A second listener comes too late.
+    let _ = LISTENER.set(listener);
+}
+
+/// Tells a decision, if somebody listens.
+#[inline]
+pub fn explain(what: Arguments<'_>) {
+    if let Some(listener) = LISTENER.get() {
+        listener(what);
+    }
+}
 
 /// What the planner knows about a transfer.
 pub struct Transfer {
@@ -96,18 +115,23 @@ pub fn is_waiting(open: &OpenSlot) -> bool {
     Habit::unpack(open.habit.load(Relaxed)).wait > 0
 }
 
-/// Whether to attach, where nothing says to wait. Updates the open file's habit.
-pub fn attach_pays(open: &OpenSlot, t: &Transfer) -> bool {
-    let mut habit = Habit::unpack(open.habit.load(Relaxed));
+/// Learns from what became of the last attach, if `t` is about the buffer that it was made to.
+pub fn judge(open: &OpenSlot, t: &Transfer) {
     if let (true, Some(b)) = (t.again, t.buffer) {
+        let mut habit = Habit::unpack(open.habit.load(Relaxed));
         if turned_out_badly(t, b) {
             habit.went_badly();
         } else if habit.wait == 0 {
             habit.went_well();
         }
+        open.habit.store(habit.pack(), Relaxed);
     }
-    open.habit.store(habit.pack(), Relaxed);
-    if habit.wait > 0 {
+}
+
+/// Whether to attach, where nothing says to wait. Updates the open file's habit.
+pub fn attach_pays(open: &OpenSlot, t: &Transfer) -> bool {
+    judge(open, t);
+    if is_waiting(open) {
         return false;
     }
     if t.slow || t.huge && t.bytes >= BLOCK {
@@ -179,6 +203,32 @@ mod tests {
     #[test]
     fn who_only_reads_gets_every_transfer_attached() {
         assert_eq!(reads(&open(), 1000, Touched { read: BLOCK / PAGE, own: 0 }), 1000);
+    }
+
+    #[test]
+    fn who_overwrites_fresh_memory_each_time_is_copied_to_once_that_is_seen() {
+        let open = open();
+        let mut attaches = 0;
+        for _ in 0..1000 {
+            // Never the buffer of last time: only the write that follows tells.
+            let fresh = Transfer { bytes: BLOCK, huge: true, slow: false, buffer: None, again: false };
+            if !waits(&open) && attach_pays(&open, &fresh) {
+                attaches += 1;
+                judge(&open, &Transfer { buffer: Some(Touched { read: 0, own: BLOCK / PAGE }), again: true, ..fresh });
+            }
+        }
+        assert!(attaches <= 6, "{attaches}");
+    }
+
+    #[test]
+    fn a_warm_buffer_is_asked_about_rarely_and_another_one_at_once() {
+        let open = open();
+        note_warm(&open, 0x10000);
+        assert_eq!((0..100).take_while(|_| is_known_warm(&open, 0x10000)).count() as u64, ASK_AGAIN);
+        note_warm(&open, 0x10000);
+        assert!(!is_known_warm(&open, 0x20000));
+        note_warm(&open, 0);
+        assert!(!is_known_warm(&open, 0x10000));
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub enum Level {
     Warn,
     /// Decisions.
     Info,
+    /// How each large transfer is moved, and why.
+    Planner,
 }
 
 static LEVEL: AtomicU8 = AtomicU8::new(Level::Off as u8);
@@ -32,7 +34,8 @@ pub fn level_name() -> &'static str {
         0 => "off",
         1 => "error",
         2 => "warn",
-        _ => "info",
+        3 => "info",
+        _ => "planner",
     }
 }
 
@@ -83,4 +86,14 @@ fn at(level: Level, what: fmt::Arguments<'_>) {
     if LEVEL.load(Ordering::Relaxed) >= level as u8 {
         line(what);
     }
+}
+
+/// A decision of the planner.
+pub fn planner(what: fmt::Arguments<'_>) {
+    line(what);
+}
+
+/// Whether the planner shall explain itself.
+pub fn explains() -> bool {
+    LEVEL.load(Ordering::Relaxed) >= Level::Planner as u8
 }

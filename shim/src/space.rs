@@ -67,6 +67,9 @@ fn open() -> Answer<&'static Fs> {
             fds::reconcile(fs);
             crate::signals::catch_faults();
             flac::fs::locks::interrupted_by(crate::signals::is_waiting);
+            if log::explains() {
+                flac::explain_planner_to(log::planner);
+            }
             STATE.store(OPEN, Ordering::Release);
             let frames = if fs.has_huge_frames() { "huge" } else { "small" };
             log::info(format_args!("process {pid} uses {} in {}, {frames} frames", wanted.pool.display(), fs.run_dir().display()));

@@ -154,6 +154,7 @@ impl Fs {
         let mut at = at;
         for v in from.iter().filter(|v| v.iov_len > 0) {
             let len = v.iov_len.min(MAX_RW - done);
+            self.judge_attach(open, v.iov_base.addr(), len);
             // SAFETY: one of the caller's vectors.
             match unsafe { self.write_at(slot, v.iov_base.cast(), len, at) } {
                 Ok((n, end)) => {

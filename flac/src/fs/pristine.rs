@@ -72,6 +72,10 @@ impl Fs {
     /// The write is over: the planner hears how the search went.
     pub(super) fn searched(&self, search: &Search) {
         if search.misses + search.hits > 0 {
+            planner::explain(format_args!(
+                "write: {} parts of the buffer are as they were read and are shared, {} are not",
+                search.hits, search.misses
+            ));
             planner::share_was(&self.share_habit, search.hits > 0);
         }
     }

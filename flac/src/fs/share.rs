@@ -87,15 +87,41 @@ impl Fs {
 
     fn attach_pays(&self, slot: SlotNo, open: &OpenSlot, addr: usize, pages: usize, offset: u64) -> bool {
         let may_be_huge = self.has_huge_frames() && pages >= BLOCK_FRAMES;
-        if !may_be_huge && planner::is_known_warm(open, addr) || planner::waits(open) {
+        let explain = |what: &str| planner::explain(format_args!("read of {} KiB to {addr:#x}: {what}", pages * PAGE / 1024));
+        if !may_be_huge && planner::is_known_warm(open, addr) {
+            explain("copied, as the last one to this buffer");
+            return false;
+        }
+        if planner::waits(open) {
+            explain("copied, because attaching has turned out badly for this open file");
             return false;
         }
         planner::note_warm(open, addr);
         let pays = self.attach_pays_now(slot, open, addr, pages, offset);
-        if pays || planner::is_waiting(open) {
+        let waits = planner::is_waiting(open);
+        if pays || waits {
             planner::note_warm(open, 0);
         }
+        explain(match () {
+            () if pays => "attached",
+            () if waits => "copied: the last attach turned out badly, what it showed was overwritten or read through small pages",
+            () => "copied: the buffer is in use, or can't be replaced",
+        });
         pays
+    }
+
+    /// The program writes a buffer to the open file: if it is the one that was last attached by a read of it, the planner hears what became of it. For a program that takes fresh memory for
+    /// each round that is the only time to see it.
+    #[inline]
+    pub(super) fn judge_attach(&self, open: &OpenSlot, addr: usize, len: usize) {
+        let pages = open.last_pages.load(Relaxed) as usize;
+        if len >= ATTACH_MIN && pages > 0 && open.last_addr.load(Relaxed) as usize == addr.next_multiple_of(PAGE) {
+            open.last_pages.store(0, Relaxed);
+            if let Some(buffer) = self.memory.touched(addr.next_multiple_of(PAGE), pages * PAGE) {
+                let huge = self.has_huge_frames() && pages >= BLOCK_FRAMES;
+                planner::judge(open, &Transfer { bytes: pages * PAGE, huge, slow: false, buffer: Some(buffer), again: true });
+            }
+        }
     }
 
     fn attach_pays_now(&self, slot: SlotNo, open: &OpenSlot, addr: usize, pages: usize, offset: u64) -> bool {
