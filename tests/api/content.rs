@@ -45,9 +45,9 @@ fn an_attached_buffer_and_the_file_are_independent() {
     let (ino, id) = space.create("f", 0);
     let old = pattern(8 << 20, 1);
     space.write(id, &old, 0).unwrap();
-    let layout = std::alloc::Layout::from_size_align(8 << 20, 2 << 20).unwrap();
-    // SAFETY: the layout has a size; the memory is used as bytes that `read_into` fills, and freed with the same layout.
-    let buffer = unsafe { std::slice::from_raw_parts_mut(std::alloc::alloc_zeroed(layout), 8 << 20) };
+    // Not the allocator's: what other tests free decides where that puts a block, and in an arena nothing is attached.
+    let mut fresh = Fresh::new(8 << 20);
+    let buffer = fresh.bytes();
     for round in 0..3 {
         assert_eq!(space.read_into(id, buffer, 0), Ok(8 << 20));
         assert!(buffer == old, "round {round}");
@@ -62,9 +62,7 @@ fn an_attached_buffer_and_the_file_are_independent() {
     }
     let attached = space.fs.stats.list().iter().find(|(name, _)| *name == "bytes attached").unwrap().1;
     assert!(attached > 0 || !space.fs.has_huge_frames(), "nothing was attached");
-    space.fs.unmapped(buffer.as_ptr() as usize, 8 << 20);
-    // SAFETY: allocated above with this layout; the views on it were forgotten.
-    unsafe { std::alloc::dealloc(buffer.as_mut_ptr(), layout) };
+    fresh.drop_from(&space.fs);
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! The promises of `flac::Fs`, through its public interface only.
 #![expect(unsafe_code, reason = "read and write take raw buffers")]
 
+mod ahead;
 mod content;
 mod in_place;
 mod pristine;
 
 use flac::fs::attr::Creds;
-use flac::fs::names::Name;
+use flac::fs::names::{Last, Name, Resolved};
 use flac::fs::open::OpenId;
 use flac::media::{Pool, PoolOptions};
 use flac::units::Ino;
@@ -54,6 +55,12 @@ impl Space {
     fn create(&self, name: &str, hold: usize) -> (Ino, OpenId) {
         let name = Name::new(name.as_bytes()).expect("a short name");
         let ino = self.fs.create(Ino::ROOT, &name, libc::S_IFREG | 0o644, 0, &ROOT).expect("a file");
+        (ino, self.fs.open_file(ino, libc::O_RDWR, hold).expect("it opens"))
+    }
+
+    fn open(&self, name: &str, hold: usize) -> (Ino, OpenId) {
+        let found = self.fs.resolve(Ino::ROOT, name.as_bytes(), Last::Follow, &ROOT).expect("a look-up");
+        let Resolved::Found { ino, .. } = found else { panic!("{name} is gone") };
         (ino, self.fs.open_file(ino, libc::O_RDWR, hold).expect("it opens"))
     }
 

@@ -12,7 +12,7 @@
 use super::Fs;
 use crate::error::{Error, Result};
 use crate::inode::{SlotNo, flag};
-use crate::media::Model;
+use crate::media::{Model, Way};
 use crate::region::copy;
 use crate::sync::{AtomicU64, Ordering::*};
 use crate::table::Entry;
@@ -76,13 +76,14 @@ impl Fs {
         entry.touches() < HOT
     }
 
-    /// Makes the page readable without the lock: its leaf is loaded; on block media, or if it is read often, so is the page. Needs the inode's lock.
-    pub(super) fn bring(&self, slot: SlotNo, page: PageNo) -> Result<()> {
+    /// Makes the page readable without the lock: its leaf is loaded; on block media, or if it is read often, so is the page, with some of the `want` that are read from there on. Needs the
+    /// inode's lock.
+    pub(super) fn bring(&self, slot: SlotNo, page: PageNo, want: u64) -> Result<()> {
         let cell = self.cell(slot, page)?;
         let entry = Entry::from_raw(cell.load(Acquire));
         let (None, Some(pool)) = (entry.dram(), entry.pool()) else { return Ok(()) };
         if !self.reads_in_place(slot) {
-            return self.resident(slot, page).map(|_| ());
+            return self.resident(slot, page, want).map(|_| ());
         }
         if self.pool.mapped(pool, 1).is_none() {
             return Err(Error::Corrupt(format!("the pool has no frame {}: run `flac fsck`", pool.get())));
@@ -106,13 +107,13 @@ impl Fs {
         // A large file takes a whole block at a time.
         let room = self.frames.free().saturating_sub(self.frames.total() as u64 / 16 + BLOCK_FRAMES as u64);
         let Some(first) = first.filter(|_| count > 0) else { return Ok(0) };
-        match if room < count { Err(Error::NoFrames) } else { self.load_pages(slot, page, first, count) } {
+        match if room < count { Err(Error::NoFrames) } else { self.load_pages(slot, page, first, count, Way::Past) } {
             Err(Error::NoFrames) => {
                 // No room: they stay where they are, and are not asked for again at once.
                 cells.iter().take(count as usize).for_each(|cell| cell.store(Entry::from_raw(cell.load(Relaxed)).cooled().raw(), Release));
                 Ok(0)
             }
-            other => other.map(|()| count),
+            other => other,
         }
     }
 
@@ -191,7 +192,7 @@ impl Fs {
             entry.dram().is_none() && entry.pool().is_some_and(|pool| pool.get() as u64 == first.get() as u64 + i)
         };
         let count = (0..most.min(MOVE_BATCH)).zip(cells).take_while(|(i, cell)| follows(*i, cell)).count() as u64;
-        self.load_pages(slot, page, first, count)?;
+        let count = self.load_pages(slot, page, first, count, Way::Past)?;
         Ok((count, count))
     }
 

@@ -267,7 +267,7 @@ impl Fs {
         let mut start = None;
         let mut count = 0;
         for i in 0..most {
-            let entry = self.resident(slot, page.plus(i))?;
+            let entry = self.resident(slot, page.plus(i), most - i)?;
             let frame = match entry.dram() {
                 // No view sees it (`begin_shared`), but another shared mapping may: it stays where it is.
                 Some(frame) => frame,

@@ -2,10 +2,11 @@
 //!
 //! [`Fs`] is one process's view of one pool. Its methods are grouped by file: `open` (joining the pool), `process` (fork, exec, death),
 //! `files` (open-file slots and holds), `names` (resolve, create, remove, rename, xattr), `attr`, `io` with `read`, `write` and `pristine`, `resize`, `share`, `pages`
-//! (loading), `evict`, `direct` (reading in place), `flush` with `snapshot` and `extents`, `map`, `absent`, `locks`, `watch` (inotify), `fsck`, `admin` (what the tools need).
+//! (loading), `ahead` (reading ahead), `evict`, `direct` (reading in place), `flush` with `snapshot` and `extents`, `map`, `absent`, `locks`, `watch` (inotify), `fsck`, `admin` (what the tools need).
 
 mod absent;
 pub mod admin;
+mod ahead;
 pub mod attr;
 pub mod census;
 mod direct;
@@ -72,6 +73,8 @@ pub struct Fs {
     lazy: crate::sync::AtomicU32,
     /// Locked while this process watches something.
     watcher: Spin<Option<crate::media::OwnFd>>,
+    /// Who reads on and on, to read ahead for.
+    streams: ahead::Streams,
     /// What this process did, for statistics.
     pub stats: stats::Stats,
     root: Option<Vec<u8>>,

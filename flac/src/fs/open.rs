@@ -63,6 +63,7 @@ impl Fs {
             stats: Stats::default(),
             root: config.root.as_ref().map(|r| r.as_os_str().as_bytes().to_vec()),
             attach: config.attach,
+            streams: Default::default(),
             share_habit: Default::default(),
             pool,
             meta,

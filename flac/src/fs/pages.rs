@@ -5,13 +5,13 @@ use super::record::{EXTENT_PAGES, decode_extents, extent_key};
 use super::stats::Stats;
 use crate::error::{Error, Result};
 use crate::inode::{SlotNo, flag};
+use crate::media::Way;
 use crate::region::{InodeSlot, Node};
 use crate::sync::{AtomicU64, Ordering::*};
 use crate::table::Entry;
 use crate::units::{BLOCK_FRAMES, FrameNo, Ino, PAGE, PageNo, PoolFrame};
+use std::time::Instant;
 
-/// Pages read from the pool in one go: 512 KiB, where a disk's throughput is near its best.
-const READ_AHEAD: u64 = 128;
 /// A file that will be at least this long gets its frames in whole blocks.
 const BLOCK_FROM: u64 = 1 << 20;
 
@@ -51,96 +51,91 @@ impl Fs {
         Ok(())
     }
 
-    /// The entry of `page` with a DRAM half if it has any content, loaded from the pool if need be, together with what follows it there.
-    /// Needs the inode's lock.
-    pub(super) fn resident(&self, slot: SlotNo, page: PageNo) -> Result<Entry> {
+    /// The entry of `page` with a DRAM half if it has any content, loaded from the pool if need be, together with what follows it there: the caller goes on to need `want`
+    /// pages, this one included. Needs the inode's lock.
+    pub(super) fn resident(&self, slot: SlotNo, page: PageNo, want: u64) -> Result<Entry> {
         let entry = Entry::from_raw(self.cell(slot, page)?.load(Acquire));
         match (entry.dram(), entry.pool()) {
             (None, Some(pool)) => {
-                self.load_run(slot, page, pool)?;
+                self.load_run(slot, page, pool, want)?;
                 Ok(Entry::from_raw(self.cell(slot, page)?.load(Acquire)))
             }
             _ => Ok(entry),
         }
     }
 
-    /// Loads `page` and, on block media, the pages behind it whose pool frames follow `pool`, within the leaf.
-    fn load_run(&self, slot: SlotNo, page: PageNo, pool: PoolFrame) -> Result<()> {
-        let leaf_end = (page.get() / BLOCK_FRAMES as u64 + 1) * BLOCK_FRAMES as u64;
+    /// Loads `page` and, on block media, pages behind it whose pool frames follow `pool`, within the leaf; what comes next is asked for meanwhile.
+    fn load_run(&self, slot: SlotNo, page: PageNo, pool: PoolFrame, want: u64) -> Result<()> {
         // Where pages are read in place, nothing is loaded ahead.
-        let ahead = if self.pool.medium().is_mapped() { 1 } else { READ_AHEAD };
-        let most = ahead.min(leaf_end - page.get());
-        let mut count = 1;
-        while count < most {
-            let entry = Entry::from_raw(self.cell(slot, page.plus(count))?.load(Relaxed));
-            if entry.dram().is_some() || entry.pool() != Some(pool.plus(count as u32)) {
-                break;
-            }
-            count += 1;
+        if self.pool.medium().is_mapped() {
+            return self.load_pages(slot, page, pool, 1, Way::Past).map(|_| ());
         }
-        match self.load_pages(slot, page, pool, count) {
+        let plan = self.plan_load(slot, page, want);
+        let cells = self.inodes.table(slot).cells(page).unwrap_or_default();
+        let follows = |(i, cell): &(u64, &AtomicU64)| {
+            let entry = Entry::from_raw(cell.load(Relaxed));
+            entry.dram().is_none() && entry.pool().is_some_and(|p| p.get() as u64 == pool.get() as u64 + i)
+        };
+        let count = (0..plan.load).zip(cells).take_while(follows).count().max(1) as u64;
+        let way = if plan.asked { Way::Asked } else { Way::Past };
+        let start = Instant::now();
+        match self.load_pages(slot, page, pool, count, way) {
             // Damage further on is the affair of whoever reads there.
-            Err(Error::Corrupt(_)) if count > 1 => match Entry::from_raw(self.cell(slot, page)?.load(Relaxed)).dram() {
-                Some(_) => Ok(()),
-                None => self.load_pages(slot, page, pool, 1),
-            },
-            other => other,
-        }
-    }
-
-    /// Loads `count` pages of one leaf that lie in the pool from frame `pool` on and have no DRAM half. Needs the inode's lock.
-    pub(super) fn load_pages(&self, slot: SlotNo, page: PageNo, pool: PoolFrame, count: u64) -> Result<()> {
-        let mut at = 0;
-        while at < count {
-            let (first, run) = self.frame_run(slot, page.plus(at), count - at)?;
-            let loaded = self.load_frames(slot, page.plus(at), pool.plus(at as u32), first, run);
-            for i in 0..run {
-                let frame = first.plus(i as u32);
-                match &loaded {
-                    Ok(()) => {
-                        let cell = self.cell(slot, page.plus(at + i))?;
-                        cell.store(Entry::from_raw(cell.load(Relaxed)).loaded(frame).raw(), Release);
-                        self.clock.filled(frame, 1);
-                    }
-                    Err(_) => _ = self.frames.put(frame),
-                }
+            Err(Error::Corrupt(_)) if count > 1 => self.load_pages(slot, page, pool, 1, Way::Past).map(|_| ()),
+            loaded => {
+                self.went_on(&plan, page, loaded?, start.elapsed());
+                Ok(())
             }
-            loaded?;
-            at += run;
         }
-        Ok(())
     }
 
-    /// Up to `want` frames in a row, each with one reference, for pages from `page` on.
-    fn frame_run(&self, slot: SlotNo, page: PageNo, want: u64) -> Result<(FrameNo, u64)> {
-        let size = self.inodes.slot(slot).size.load(Relaxed);
-        let first = self.frame_for(slot, page, size >= BLOCK_FROM)?;
-        let mut run = 1;
-        while run < want {
-            let next = match self.frame_for(slot, page.plus(run), size >= BLOCK_FROM) {
-                Ok(next) => next,
-                // What we have is enough to go on.
-                Err(_) => break,
-            };
-            if next != first.plus(run as u32) {
-                self.frames.put(next);
-                break;
-            }
-            run += 1;
+    /// Loads up to `count` pages of one leaf that lie in the pool from frame `pool` on and have no DRAM half: as many as there are frames for, at least one. How many. Needs the
+    /// inode's lock.
+    pub(super) fn load_pages(&self, slot: SlotNo, page: PageNo, pool: PoolFrame, count: u64, way: Way) -> Result<u64> {
+        let blocks = self.inodes.slot(slot).size.load(Relaxed) >= BLOCK_FROM;
+        let mut frames = vec![self.frame_for(slot, page, blocks)?];
+        // What we have is enough to go on.
+        frames.extend((1..count).map_while(|i| self.frame_for(slot, page.plus(i), blocks).ok()));
+        if let Err(e) = self.load_frames(slot, page, pool, &frames, way) {
+            frames.iter().for_each(|frame| _ = self.frames.put(*frame));
+            return Err(e);
         }
-        Ok((first, run))
+        for (page, frame) in (0..).map(|i| page.plus(i)).zip(&frames) {
+            let cell = self.cell(slot, page)?;
+            cell.store(Entry::from_raw(cell.load(Relaxed)).loaded(*frame).raw(), Release);
+            self.clock.filled(*frame, 1);
+        }
+        Ok(frames.len() as u64)
     }
 
-    /// Fills fresh frames from the pool and compares them with their checksums.
-    pub(super) fn load_frames(&self, slot: SlotNo, page: PageNo, pool: PoolFrame, first: FrameNo, count: u64) -> Result<()> {
-        let bytes = self.fresh_bytes(first, count as usize)?;
-        self.pool.read(pool, bytes)?;
-        Stats::add(&self.stats.loaded, bytes.len());
+    /// Fills fresh frames from the pool, from frame `pool` on, and compares them with their checksums.
+    pub(super) fn load_frames(&self, slot: SlotNo, page: PageNo, pool: PoolFrame, frames: &[FrameNo], way: Way) -> Result<()> {
+        let mut runs: Vec<&mut [u8]> = Vec::new();
+        let mut rest = frames;
+        while let Some(first) = rest.first() {
+            let n = rest.iter().enumerate().take_while(|(i, frame)| **frame == first.plus(*i as u32)).count();
+            runs.push(self.fresh_bytes(*first, n)?);
+            rest = &rest[n..];
+        }
+        Stats::add(&self.stats.loaded, frames.len() * PAGE);
+        // What the kernel fetched ahead may have been overwritten since, past its cache: only the medium itself can be found damaged.
+        if way == Way::Asked
+            && self.pool.read_scattered(pool, &mut runs, Way::Asked).is_ok()
+            && self.verify(slot, page, pool, &mut runs).is_ok()
+        {
+            return Ok(());
+        }
+        self.pool.read_scattered(pool, &mut runs, Way::Past)?;
+        self.verify(slot, page, pool, &mut runs)
+    }
+
+    /// Compares pages as they came from the pool with their checksums.
+    fn verify(&self, slot: SlotNo, page: PageNo, pool: PoolFrame, runs: &mut [&mut [u8]]) -> Result<()> {
         let ino = Ino::new(self.inodes.slot(slot).ino.load(Relaxed));
         let txn = self.meta.read()?;
         // One look-up serves a whole chunk.
         let mut chunk = Vec::new();
-        for (i, data) in bytes.chunks_exact_mut(PAGE).enumerate() {
+        for (i, data) in runs.iter_mut().flat_map(|run| run.chunks_exact_mut(PAGE)).enumerate() {
             let page = page.plus(i as u64);
             let within = (page.get() % EXTENT_PAGES as u64) as usize;
             if i == 0 || within == 0 {

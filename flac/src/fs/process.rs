@@ -44,6 +44,7 @@ impl Fs {
         self.tails.after_fork_child();
         self.faulting.after_fork_child();
         self.watcher.after_fork_child();
+        self.streams.after_fork_child();
     }
 
     /// The number by which a new image (after exec, same pid) finds this process's slot again, for [`Fs::open_after_exec`].

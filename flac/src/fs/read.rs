@@ -40,6 +40,11 @@ enum Piece {
     Fault(usize),
 }
 
+/// Pages from `page` to the one before byte `end`.
+fn pages_of(page: PageNo, end: u64) -> u64 {
+    end.div_ceil(PAGE as u64).saturating_sub(page.get())
+}
+
 impl Fs {
     /// Reads up to `len` bytes from `offset` on into `to`. Fewer only at the end of the file or where memory ends; `EFAULT` if that is at once.
     ///
@@ -114,7 +119,7 @@ impl Fs {
                     (done, tries) = (done + n, if n > 0 { 0 } else { tries + 1 });
                     let load = self.with_frames(|| {
                         let _write = self.inodes.lock(slot);
-                        self.bring(slot, page)
+                        self.bring(slot, page, pages_of(page, offset + len as u64))
                     });
                     match load {
                         Err(_) if done > 0 => return Ok(done),
@@ -136,7 +141,7 @@ impl Fs {
                 match unsafe { self.copy_out(slot, to.add(done), len - done, offset + done as u64, (false, mover))? } {
                     Piece::Load(page, n) => {
                         done += n;
-                        self.bring(slot, page)?;
+                        self.bring(slot, page, pages_of(page, offset + len as u64))?;
                     }
                     Piece::Done(n) => return Ok(done + n),
                     Piece::Fault(0) if done == 0 => return Err(Error::Os(libc::EFAULT)),

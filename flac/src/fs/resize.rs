@@ -129,7 +129,7 @@ impl Fs {
     /// Zeroes bytes [from, to) of a page. The pool space that this needs comes from `promised` as long as there is some; what was taken in vain
     /// is put there. Needs the inode's lock.
     fn zero_part(&self, slot: SlotNo, page: PageNo, from: usize, to: usize, promised: &mut u64) -> Result<()> {
-        let entry = self.resident(slot, page)?;
+        let entry = self.resident(slot, page, 1)?;
         let Some(old) = entry.dram() else { return Ok(()) };
         let cell = self.cell(slot, page)?;
         let in_place = self.frames.is_exclusive(old) || self.inodes.slot(slot).shared_maps.load(Relaxed) != 0;
@@ -256,7 +256,7 @@ impl Fs {
         let mapped = self.inodes.slot(slot).shared_maps.load(Relaxed) != 0;
         for (page, from, to) in parts(offset, end) {
             if mapped || to - from < PAGE {
-                let entry = self.resident(slot, page)?;
+                let entry = self.resident(slot, page, 1)?;
                 need += (entry.dram().is_some() && !entry.is_dirty()) as u64;
             }
         }

@@ -235,7 +235,7 @@ impl Fs {
             if count > 0 && self.stays_in_pool(slot, page.plus(count))? {
                 break;
             }
-            match self.resident(slot, page.plus(count)) {
+            match self.resident(slot, page.plus(count), most - count) {
                 Ok(entry) if entry.dram().is_some_and(|frame| follows(first, frame, count)) => {}
                 Err(Error::NoFrames) if count > 0 => break,
                 Err(e) => return Err(e),
@@ -385,7 +385,7 @@ impl Fs {
         let mut done = 0;
         let mut result = Ok(());
         for i in 0..pages {
-            if let Err(e) = self.share_page(from, PageNo::of(from_at).plus(i), to, PageNo::of(to_at).plus(i)) {
+            if let Err(e) = self.share_page(from, PageNo::of(from_at).plus(i), to, PageNo::of(to_at).plus(i), pages - i) {
                 result = Err(e);
                 break;
             }
@@ -402,8 +402,8 @@ impl Fs {
         result.map(|()| 0)
     }
 
-    fn share_page(&self, from: SlotNo, source: PageNo, to: SlotNo, target: PageNo) -> Result<()> {
-        let entry = self.resident(from, source)?;
+    fn share_page(&self, from: SlotNo, source: PageNo, to: SlotNo, target: PageNo, want: u64) -> Result<()> {
+        let entry = self.resident(from, source, want)?;
         let cell = self.cell(to, target)?;
         let old = Entry::from_raw(cell.load(Relaxed));
         let pages = &self.inodes.slot(to).pages;

@@ -282,9 +282,9 @@ impl Fs {
     fn fill_old(&self, slot: SlotNo, page: PageNo, frame: FrameNo) -> Result<()> {
         let old = Entry::from_raw(self.cell(slot, page)?.load(Relaxed));
         if let (None, Some(pool), true) = (old.dram(), old.pool(), self.pool.medium().is_mapped()) {
-            return self.load_frames(slot, page, pool, frame, 1);
+            return self.load_frames(slot, page, pool, &[frame], crate::media::Way::Past);
         }
-        let old = self.resident(slot, page)?;
+        let old = self.resident(slot, page, 1)?;
         self.ready(frame, 1)?;
         let to = self.region.dram.at(frame);
         match old.dram() {

@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::units::PAGE;
 use rustix::fd::BorrowedFd;
 use rustix::fs::{FlockOperation, Mode, OFlags};
-use rustix::io::{Errno, IoSlice, ReadWriteFlags};
+use rustix::io::{Errno, IoSlice, IoSliceMut, ReadWriteFlags};
 use std::path::{Path, PathBuf};
 
 /// An open file. Survives a program that closes our descriptor: then each use opens the file again.
@@ -113,6 +113,30 @@ impl File {
             }
             Ok(done)
         })
+    }
+
+    /// As [`File::read_at`], into scattered memory.
+    pub(crate) fn read_vectored_at(&self, to: &mut [&mut [u8]], offset: u64) -> rustix::io::Result<usize> {
+        let total: usize = to.iter().map(|part| part.len()).sum();
+        if let [one] = to {
+            return self.read_at(one, offset);
+        }
+        let mut slices: Vec<IoSliceMut<'_>> = to.iter_mut().map(|part| IoSliceMut::new(part)).collect();
+        match self.with(|fd| rustix::io::preadv(fd, &mut slices, offset)) {
+            Ok(n) if n == total => return Ok(n),
+            // A short read is rare: part by part.
+            Ok(_) | Err(Errno::INTR | Errno::INVAL) => {}
+            Err(e) => return Err(e),
+        }
+        let mut done = 0;
+        for part in to {
+            let n = self.read_at(part, offset + done as u64)?;
+            done += n;
+            if n < part.len() {
+                break;
+            }
+        }
+        Ok(done)
     }
 
     /// Writes all of `from`.

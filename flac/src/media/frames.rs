@@ -12,6 +12,18 @@ use std::time::Instant;
 
 /// Bytes that pass through a bounce buffer at a time.
 const BOUNCE: usize = 256 << 10;
+/// Bytes that one call asks the kernel for.
+const ASK: u64 = 512 << 10;
+
+/// How frames of a block medium are read; elsewhere it makes no difference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Past the kernel's page cache, where the file system can.
+    Past,
+    /// From the page cache, into which [`Pool::ask`] had them fetched; they leave it. What comes may be older than the medium: a write past the cache drops the copy there,
+    /// except where the kernel can't. So compare it with a checksum.
+    Asked,
+}
 
 impl Pool {
     /// Reads `to.len() / 4096` frames from `first` on. Panics unless the length is a multiple of 4096 and the frames lie in the pool.
@@ -19,29 +31,67 @@ impl Pool {
     /// # Errors
     /// `Corrupt` if frames were never written; `Io`.
     pub fn read(&self, first: PoolFrame, to: &mut [u8]) -> Result<()> {
-        assert_eq!(to.len() % PAGE, 0, "whole frames");
-        let (start, end) = self.span(first, to.len() / PAGE);
+        self.read_scattered(first, &mut [to], Way::Past)
+    }
+
+    /// As [`Pool::read`], into memory that may be scattered and by the way the caller says. Panics unless the lengths are multiples of 4096 and the frames lie in the pool.
+    ///
+    /// # Errors
+    /// As for [`Pool::read`].
+    pub fn read_scattered(&self, first: PoolFrame, to: &mut [&mut [u8]], way: Way) -> Result<()> {
+        assert!(to.iter().all(|part| part.len() % PAGE == 0), "whole frames");
+        let bytes = to.iter().map(|part| part.len()).sum();
+        let (start, end) = self.span(first, bytes / PAGE);
+        let mut at = start;
         if let Some(map) = &self.map {
             self.check_there(end)?;
-            self.charged(Model::charge_read, to.len(), || map.read(start as usize, to));
-            return Ok(());
+            return self.charged(Model::charge_read, bytes, || {
+                for part in to {
+                    map.read(at as usize, part);
+                    at += part.len() as u64;
+                }
+                Ok(())
+            });
         }
-        let read = |file: &File, to: &mut [u8], at| {
-            let n = file.read_at(to, at).map_err(Error::io("reading the pool"))?;
-            if n < to.len() { Err(self.too_short(at + to.len() as u64)) } else { Ok(()) }
+        let read = |file: &File, to: &mut [&mut [u8]], at, bytes: usize| {
+            let n = file.read_vectored_at(to, at).map_err(Error::io("reading the pool"))?;
+            if n < bytes { Err(self.too_short(at + bytes as u64)) } else { Ok(()) }
         };
         match &self.direct {
-            None => read(&self.cached, to, start),
-            Some(direct) if to.as_ptr().align_offset(PAGE) == 0 => read(direct, to, start),
-            Some(direct) => {
-                let mut bounce = PageBuffer::new(BOUNCE.min(to.len()));
-                for (i, part) in to.chunks_mut(BOUNCE).enumerate() {
+            Some(direct) if way == Way::Past && to.iter().all(|part| part.as_ptr().align_offset(PAGE) == 0) => {
+                read(direct, to, start, bytes)
+            }
+            Some(direct) if way == Way::Past => {
+                let mut bounce = PageBuffer::new(BOUNCE.min(bytes));
+                for part in to.iter_mut().flat_map(|part| part.chunks_mut(BOUNCE)) {
                     let bounce = &mut bounce.as_mut_slice()[..part.len()];
-                    read(direct, bounce, start + (i * BOUNCE) as u64)?;
+                    read(direct, &mut [&mut *bounce], at, part.len())?;
                     part.copy_from_slice(bounce);
+                    at += part.len() as u64;
                 }
                 Ok(())
             }
+            _ => {
+                let result = read(&self.cached, to, start, bytes);
+                // The copy in DRAM is the one that serves from now on.
+                let len = std::num::NonZeroU64::new(bytes as u64);
+                let _ = self.cached.with(|fd| rustix::fs::fadvise(fd, start, len, rustix::fs::Advice::DontNeed));
+                result
+            }
+        }
+    }
+
+    /// Asks the kernel to fetch `count` frames from `first` on into its page cache, from where [`Way::Asked`] takes them, and returns before they are there. Advice: if it can't
+    /// be followed, nothing is lost but time. Does nothing where the medium is mapped. Panics unless the frames lie in the pool.
+    pub fn ask(&self, first: PoolFrame, count: u32) {
+        if self.map.is_some() {
+            return;
+        }
+        let (start, end) = self.span(first, count as usize);
+        // The kernel cuts one call to what it likes to read at once (`max_sectors_kb`, or its own window).
+        for at in (start..end).step_by(ASK as usize) {
+            let len = std::num::NonZeroU64::new(ASK.min(end - at));
+            let _ = self.cached.with(|fd| rustix::fs::fadvise(fd, at, len, rustix::fs::Advice::WillNeed));
         }
     }
 

@@ -24,6 +24,7 @@ mod tests;
 
 pub(crate) use fd::Fd as OwnFd;
 pub use fd::HIGH_FD;
+pub use frames::Way;
 pub use lines::WriteBack;
 pub use model::Model;
 pub use pool::Pool;

@@ -64,6 +64,10 @@ impl Pool {
             Medium::Block => open("frames", OFlags::DIRECT).ok(),
             _ => None,
         };
+        // What is read through the page cache was asked for before: the kernel must not guess.
+        if direct.is_some() {
+            let _ = cached.with(|fd| rustix::fs::fadvise(fd, 0, None, rustix::fs::Advice::Random));
+        }
         let bytes = u64::from(superblock.frames) * PAGE as u64;
         let map = match probed.medium {
             Medium::Block => None,

@@ -114,24 +114,39 @@ hook! {
 }
 
 hook! {
-    /// `posix_fadvise(2)`: returns the error. Advice changes nothing: data is in memory or is fetched in large pieces.
+    /// `posix_fadvise(2)`: returns the error. `POSIX_FADV_WILLNEED` begins to load; other advice changes nothing: sequential reads are noticed, and the cache
+    /// evicts what is not used again.
     fn posix_fadvise(fd: c_int, at: off_t, len: off_t, advice: c_int) -> c_int, also(posix_fadvise64), when(fds::maybe(fd)) {
         let (fs, id) = fds::open_file(fd)?;
         if fs.open_flags(id) & libc::O_PATH != 0 {
             return Ok(libc::EBADF);
         }
-        Ok(if len < 0 || at < 0 || !(libc::POSIX_FADV_NORMAL..=libc::POSIX_FADV_NOREUSE).contains(&advice) { libc::EINVAL } else { 0 })
+        if len < 0 || at < 0 || !(libc::POSIX_FADV_NORMAL..=libc::POSIX_FADV_NOREUSE).contains(&advice) {
+            return Ok(libc::EINVAL);
+        }
+        let ino = fs.open_ino(id);
+        if advice == libc::POSIX_FADV_WILLNEED && is_regular(fs, ino)? {
+            fs.will_need(ino, at.cast_unsigned(), len.cast_unsigned());
+        }
+        Ok(0)
     }
 }
 
 hook! {
-    /// `readahead(2)`: advice, see `posix_fadvise`.
+    /// `readahead(2)`: begins to load, and returns.
     fn readahead(fd: c_int, at: off_t, n: size_t) -> ssize_t, when(fds::maybe(fd)) {
         let (fs, id) = fds::open_file(fd)?;
         let flags = fs.open_flags(id);
         if flags & libc::O_PATH != 0 || flags & libc::O_ACCMODE == libc::O_WRONLY {
             return fail(libc::EBADF);
         }
-        if is_regular(fs, fs.open_ino(id))? { Ok(0) } else { fail(libc::EINVAL) }
+        let ino = fs.open_ino(id);
+        if !is_regular(fs, ino)? {
+            return fail(libc::EINVAL);
+        }
+        if let (Ok(at), 1..) = (u64::try_from(at), n) {
+            fs.will_need(ino, at, n as u64);
+        }
+        Ok(0)
     }
 }
