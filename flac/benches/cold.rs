@@ -23,6 +23,9 @@ const WHO: Creds<'static> = Creds { uid: 0, gid: 0, groups: &[], umask: 0o022 };
 const PIECE: usize = 128 << 10;
 const RANDOM: u64 = 200;
 
+/// Fills a buffer from an offset on.
+type Read<'a> = dyn FnMut(&mut [u8], u64) + 'a;
+
 /// A pool with a file, and the same file beside it.
 struct Place {
     dir: tempfile::TempDir,
@@ -136,7 +139,7 @@ fn main() {
     let (size, rounds) = if quick { (8 << 20, 1) } else { (300 << 20, 5) };
     let place = Place::new(&below, size);
     let file = || File::open(place.beside()).expect("it opens");
-    let through_flac = |measure: &dyn Fn(&mut dyn FnMut(&mut [u8], u64)) -> f64| {
+    let through_flac = |measure: &dyn Fn(&mut Read<'_>) -> f64| {
         place.cool();
         let fs = open(place.dir.path(), size);
         let id = fs.open_file(place.ino, libc::O_RDONLY, 0).expect("it opens");

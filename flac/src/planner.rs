@@ -144,6 +144,12 @@ pub fn attach_pays(open: &OpenSlot, t: &Transfer) -> bool {
     }
 }
 
+/// The buffer shows what was attached before, and this read can't be attached like that: its offset does not fit. Going back and forth costs fresh memory each time (2.5 us a page), so
+/// from here on the program is copied to.
+pub fn does_not_fit(open: &OpenSlot) {
+    open.habit.store(Habit { level: WORST, good: 0, wait: 1 << (2 * WORST) }.pack(), Relaxed);
+}
+
 /// Whether to ask the kernel if the pages of a write are still attached views. `habit` is the process's memory of how that turned out; the answer is told by [`share_was`].
 pub fn share_may_pay(habit: &AtomicU32) -> bool {
     let mut h = Habit::unpack(habit.load(Relaxed));

@@ -7,7 +7,8 @@ use libc::{stat, statx as Statx};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The preferred size of a transfer, from which programs choose their buffers. 128 KiB is what coreutils use anyway (so no buffer
-/// of theirs shrinks), fits the second-level cache, and keeps `cat` and `cp` of small files from allocating megabytes.
+/// of theirs shrinks), fits the second-level cache, and keeps `cat` and `cp` of small files from allocating megabytes. With 512 KiB or 2 MiB
+/// instead, `cat`, `wc`, `grep`, `sort` and `cksum` of 30 to 300 MB took the same time within the noise of three rounds.
 pub const BLOCK_SIZE: i64 = 128 << 10;
 
 /// Files' sizes on the medium are counted in these.

@@ -68,6 +68,8 @@ pub struct Settings {
     pub dram: Option<u64>,
     /// `FLAC_ATTACH`.
     pub attach: bool,
+    /// `FLAC_MALLOC`: whether large blocks of memory are placed where reads into them can be attached.
+    pub place: bool,
     /// `FLAC_STATS`: a file, `stderr`, or empty.
     pub stats: Bytes<PATH>,
     /// `FLAC_EXEC`, set by ourselves across exec.
@@ -84,6 +86,7 @@ impl Settings {
             pool: Bytes::new(),
             dram: None,
             attach: false,
+            place: false,
             stats: Bytes::new(),
             exec: Exec { pid: 0, token: None, exe: (0, 0) },
             covered: false,
@@ -196,6 +199,7 @@ struct Environment<'a> {
     pool: Option<&'a [u8]>,
     dram: Option<&'a [u8]>,
     attach: Option<&'a [u8]>,
+    malloc: Option<&'a [u8]>,
     log: Option<&'a [u8]>,
     stats: Option<&'a [u8]>,
     exec: Option<&'a [u8]>,
@@ -216,6 +220,7 @@ impl<'a> Environment<'a> {
             b"FLAC_POOL" => &mut self.pool,
             b"FLAC_DRAM" => &mut self.dram,
             b"FLAC_ATTACH" => &mut self.attach,
+            b"FLAC_MALLOC" => &mut self.malloc,
             b"FLAC_LOG" => &mut self.log,
             b"FLAC_STATS" => &mut self.stats,
             b"FLAC_EXEC" => &mut self.exec,
@@ -239,7 +244,7 @@ impl<'a> Environment<'a> {
     fn settle(&self, s: &mut Settings) -> u8 {
         if let Some(name) = self.unknown {
             log::fatal(format_args!(
-                "{} is not a variable of FLAC (there are FLAC_ROOT, _POOL, _DRAM, _ATTACH, _LOG, _STATS)",
+                "{} is not a variable of FLAC (there are FLAC_ROOT, _POOL, _DRAM, _ATTACH, _MALLOC, _LOG, _STATS)",
                 Shown(name)
             ));
         }
@@ -271,6 +276,11 @@ impl<'a> Environment<'a> {
             None | Some(b"on") => true,
             Some(b"off") => false,
             Some(v) => return Err(("FLAC_ATTACH", v, "must be on or off")),
+        };
+        s.place = match self.malloc {
+            None | Some(b"large") => true,
+            Some(b"off") => false,
+            Some(v) => return Err(("FLAC_MALLOC", v, "must be large or off")),
         };
         let fits = "is too long";
         self.stats.is_none_or(|v| s.stats.set(v)).then_some(()).ok_or(("FLAC_STATS", &[][..], fits))?;

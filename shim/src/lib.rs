@@ -20,6 +20,7 @@ mod variadic;
 
 mod abi;
 mod attributes;
+mod blocks;
 mod boundary;
 mod config;
 mod copying;

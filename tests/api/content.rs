@@ -66,6 +66,31 @@ fn an_attached_buffer_and_the_file_are_independent() {
 }
 
 #[test]
+fn a_read_that_does_not_fit_replaces_the_view_in_its_buffer() {
+    let space = Space::new();
+    let (_, id) = space.create("f", 0);
+    let bytes = pattern((8 << 20) + 5000, 1);
+    space.write(id, &bytes, 0).unwrap();
+    let mut fresh = Fresh::new(8 << 20);
+    let buffer = fresh.bytes();
+    for (round, at) in [100, (1 << 20) + 100].into_iter().enumerate() {
+        // Each time through a new open file: one that was met with such a read is copied to.
+        let (_, id) = space.open("f", round + 1);
+        assert_eq!(space.read_into(id, buffer, 0), Ok(8 << 20));
+        assert!(space.fs.has_views(buffer.as_ptr().addr(), 8 << 20) || !space.fs.has_huge_frames(), "round {round}");
+        let rest = (bytes.len() - at).min(8 << 20);
+        assert_eq!(space.read_into(id, buffer, at as u64), Ok(rest));
+        assert!(buffer[..rest] == bytes[at..at + rest] && buffer[rest..] == bytes[rest..8 << 20], "round {round}");
+        let (start, whole) = (buffer.as_ptr().addr(), rest / 4096 * 4096 - 4096);
+        let attached = || space.fs.has_huge_frames() && space.fs.has_views(start, whole);
+        assert!(!attached(), "round {round}: a view of old stays below the copy");
+        assert_eq!(space.read_into(id, buffer, 0), Ok(8 << 20));
+        assert!(!attached(), "round {round}: it goes back and forth");
+    }
+    fresh.drop_from(&space.fs);
+}
+
+#[test]
 fn a_synced_file_survives_a_reboot() {
     let space = Space::new();
     let (ino, id) = space.create("f", 0);

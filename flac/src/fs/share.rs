@@ -39,16 +39,23 @@ impl Fs {
         let s = self.inodes.slot(slot);
         let addr = to as usize;
         let size = s.size.load(Acquire);
-        if !self.attach || addr % PAGE != offset as usize % PAGE || offset >= size || s.shared_maps.load(Relaxed) != 0 {
+        if !self.attach || offset >= size || s.shared_maps.load(Relaxed) != 0 {
             return Ok(Attached::Copy);
         }
         let len = len.min((size - offset) as usize);
+        if addr % PAGE != offset as usize % PAGE {
+            self.misfit(open, addr, len)?;
+            return Ok(Attached::Copy);
+        }
         if !addr.is_multiple_of(PAGE) {
             // SAFETY: the head of the program's buffer, up to its first whole page.
             return unsafe { self.read_at(slot, None, to, (PAGE - addr % PAGE).min(len), offset) }.map(Attached::Done);
         }
         let pages = len / PAGE;
         if (pages as u64) < RUN_MIN || !self.attach_pays(slot, open, addr, pages, offset) {
+            if self.has_huge_frames() && addr % BLOCK != offset as usize % BLOCK {
+                self.misfit(open, addr, pages * PAGE)?;
+            }
             self.detach(addr, pages * PAGE)?;
             open.last_pages.store(0, Relaxed);
             return Ok(if self.is_fresh(addr, pages) { Attached::CopyToFresh } else { Attached::Copy });
@@ -78,6 +85,17 @@ impl Fs {
     fn is_fresh(&self, addr: usize, pages: usize) -> bool {
         let has_none = |page: usize| self.memory.touched(addr + page * PAGE, PAGE).is_some_and(|t| t.own + t.read == 0);
         pages >= FRESH_MIN && has_none(0) && has_none(pages - 1)
+    }
+
+    /// A read that can't be attached goes to `addr`. If views lie there, they are replaced by fresh memory: a copy into them would cost a fault with a copy of its own for each page. And a
+    /// program that reads to one buffer from offsets that fit and from others that do not is better copied to.
+    fn misfit(&self, open: &OpenSlot, addr: usize, len: usize) -> Result<()> {
+        let (from, to) = (addr.next_multiple_of(PAGE), (addr + len) / PAGE * PAGE);
+        if self.ledger.first_in(from, to.max(from)).is_some_and(|view| view.inode == 0) {
+            planner::does_not_fit(open);
+            self.detach(from, to - from)?;
+        }
+        Ok(())
     }
 
     /// Whether this kernel tells what a buffer is (Linux 6.11), without which everything is copied.
