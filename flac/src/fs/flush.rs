@@ -192,3 +192,6 @@ impl Fs {
         Ok(Some((txn.commit()?, freed)))
     }
 }
+
+#[cfg(test)]
+mod tests;

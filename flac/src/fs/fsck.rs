@@ -23,6 +23,7 @@ pub fn check(fs: &Fs, data: bool) -> Result<Vec<String>> {
         inodes: HashMap::new(),
         used: vec![0; (fs.pool.frames() as usize).div_ceil(64)],
         page: vec![0; PAGE],
+        zeros: crc32c::crc32c(&[0; PAGE]),
         named: None,
         findings: Vec::new(),
     };
@@ -60,6 +61,8 @@ struct Check<'t, V> {
     /// One bit for each frame of the pool.
     used: Vec<u64>,
     page: Vec<u8>,
+    /// The checksum of a page of zeros.
+    zeros: u32,
     /// The file that was last named in a finding.
     named: Option<(Ino, String)>,
     findings: Vec<String>,
@@ -205,7 +208,8 @@ impl<V: View> Check<'_, V> {
         for (n, extent) in extents.iter().enumerate() {
             let Some(extent) = extent else { continue };
             let page = first.plus(n as u64);
-            if page.start() >= attr.size {
+            // Space that was set aside behind the end (FALLOC_FL_KEEP_SIZE) is zeros.
+            if page.start() >= attr.size && extent.crc != self.zeros {
                 self.find(format!("inode {ino}: page {} lies beyond the size {}", page.get(), attr.size));
             }
             self.frame(ino, page, *extent)?;

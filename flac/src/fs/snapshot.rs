@@ -80,6 +80,10 @@ impl Fs {
                 taken.push((no, frame));
             }
         });
+        // What is cut off or punched from now on has to be taken out of the KV again, for this flush puts it there.
+        if !taken.is_empty() {
+            s.flags.fetch_or(flag::HAS_POOL, AcqRel);
+        }
         let cut = s.cut.swap(0, AcqRel);
         s.flush_cut.store(cut, Release);
         let mut snapshot = Snapshot {
@@ -139,8 +143,6 @@ impl Fs {
             let _write = self.inodes.lock(slot);
             if ok {
                 s.flush_cut.store(0, Release);
-                let has_pool = snapshot.count > 0 || s.flags.load(Relaxed) & flag::HAS_POOL != 0;
-                s.flags.fetch_or(if has_pool { flag::HAS_POOL } else { 0 }, AcqRel);
             } else {
                 self.merge_cut(slot);
                 s.flags.fetch_or(flag::DIRTY, AcqRel);

@@ -11,3 +11,7 @@ mod look;
 mod model;
 mod regression;
 mod work;
+
+pub use cuts::{geometry_on, make_pool, place};
+pub use look::WHO;
+pub use work::open;

@@ -130,3 +130,25 @@ fn regression_a_read_that_runs_over_the_end_of_the_pool_is_an_error() {
     assert_eq!(fs.read_bytes(id, &mut to[..2 * PAGE], 0), Ok(2 * PAGE));
     assert_eq!(fs.read_bytes(id, &mut to, 0).map_err(|e| e.errno()), Err(libc::EIO));
 }
+
+/// A check took the pages that FALLOC_FL_KEEP_SIZE sets aside behind the end of a file for damage.
+#[test]
+fn regression_space_set_aside_behind_the_end_is_sound() {
+    let dir = place();
+    let pool = dir.path().join("pool");
+    make_pool(&pool, &geometry_on(Lower::Ext4), Lower::Ext4);
+    let _seems_a_disk = Tape::start(&pool, Lower::Ext4);
+    let fs = open(&pool).expect("the pool opens");
+    let ino = file(&fs, "file", 2, 1);
+    fs.allocate(ino, libc::FALLOC_FL_KEEP_SIZE, PAGE as u64, 9 * PAGE as u64).expect("set aside");
+    fs.sync_all().expect("a flush");
+    assert_eq!(fs.check(true).expect("a check"), Vec::<String>::new());
+    drop(fs);
+    let fs = open(&pool).expect("the pool opens");
+    assert_eq!(fs.check(true).expect("a check"), Vec::<String>::new());
+    fs.truncate(ino, 10 * PAGE as u64).expect("grown");
+    let id = fs.open_file(ino, libc::O_RDWR, 1).expect("it opens");
+    let mut to = vec![7; 8 * PAGE];
+    assert_eq!(fs.read_bytes(id, &mut to, 2 * PAGE as u64), Ok(8 * PAGE));
+    assert!(to.iter().all(|byte| *byte == 0), "what was set aside is zeros");
+}

@@ -1,0 +1,61 @@
+//! What happens to a file while it is flushed.
+
+use super::*;
+use crate::fs::names::Name;
+use crate::fs::survival::{WHO, geometry_on, make_pool, open, place};
+use crate::media::sim::tape::{Lower, Tape};
+
+/// A file of twelve pages of ones, whose first flush finds it changed by `change` when it has taken its snapshot. What it is then, after the next flush and in the pool.
+fn changed_while_flushed(change: impl Fn(&Fs, Ino)) -> [Vec<u8>; 2] {
+    let dir = place();
+    let pool = dir.path().join("pool");
+    make_pool(&pool, &geometry_on(Lower::Ext4), Lower::Ext4);
+    let _seems_a_disk = Tape::start(&pool, Lower::Ext4);
+    let fs = open(&pool).expect("the pool opens");
+    let ino = fs.create(Ino::ROOT, &Name::new(b"file").expect("a name"), libc::S_IFREG | 0o644, 0, &WHO).expect("a file");
+    let read = |fs: &Fs| {
+        fs.truncate(ino, 12 * PAGE as u64).expect("as long as it was");
+        let id = fs.open_file(ino, libc::O_RDWR, 2).expect("it opens");
+        let mut bytes = vec![7; 12 * PAGE];
+        assert_eq!(fs.read_bytes(id, &mut bytes, 0), Ok(12 * PAGE));
+        fs.release(2);
+        bytes
+    };
+    let id = fs.open_file(ino, libc::O_RDWR, 1).expect("it opens");
+    fs.write_bytes(id, &[1; 12 * PAGE], 0).expect("a write");
+    let slot = fs.hold_inode(ino).expect("cached");
+    {
+        let _flusher = fs.inodes.slot(slot).flush_lock.lock(&*fs.procs);
+        let mut snapshot = fs.take_snapshot(slot).expect("dirty");
+        change(&fs, ino);
+        fs.write_pages(&mut snapshot).expect("written");
+        let (seq, freed) = fs.log_pages(slot, ino, &snapshot).expect("logged").expect("the file is there");
+        fs.finish(slot, &snapshot, true);
+        fs.pool_free(&freed, seq);
+    }
+    fs.unhold_inode(slot);
+    fs.sync_all().expect("a flush");
+    assert_eq!(fs.check(true).expect("a check"), Vec::<String>::new());
+    let first = read(&fs);
+    fs.sync_all().expect("a flush");
+    fs.release(1);
+    drop(fs);
+    let fs = open(&pool).expect("the pool opens");
+    [first, read(&fs)]
+}
+
+/// The pages that the first flush of a file writes were taken for never written: what was cut off meanwhile came back.
+#[test]
+fn regression_what_is_cut_off_during_the_first_flush_is_gone() {
+    for found in changed_while_flushed(|fs, ino| fs.truncate(ino, 3 * PAGE as u64).expect("shorter")) {
+        assert!(found[..3 * PAGE] == [1; 3 * PAGE] && found[3 * PAGE..] == [0; 9 * PAGE]);
+    }
+}
+
+#[test]
+fn regression_what_is_punched_during_the_first_flush_is_zeros() {
+    let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+    for found in changed_while_flushed(|fs, ino| fs.allocate(ino, mode, 2 * PAGE as u64, 8 * PAGE as u64).expect("a hole")) {
+        assert!(found[2 * PAGE..10 * PAGE] == [0; 8 * PAGE] && found[..2 * PAGE] == [1; 2 * PAGE] && found[10 * PAGE..] == [1; 2 * PAGE]);
+    }
+}
