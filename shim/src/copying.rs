@@ -105,17 +105,30 @@ impl Position {
 pub fn overlaps(from: End, from_at: Position, to: End, to_at: Position, len: usize) -> Answer<bool> {
     let (End::Flac(fs, a), End::Flac(_, b)) = (from, to) else { return Ok(false) };
     let (Some(x), Some(y)) = (from_at.get(from)?, to_at.get(to)?) else { return fail(libc::EINVAL) };
-    let meet = x < y.saturating_add(len as u64) && y < x.saturating_add(len as u64);
-    Ok(meet && fs.open_ino(a) == fs.open_ino(b))
+    if fs.open_ino(a) != fs.open_ino(b) {
+        return Ok(false);
+    }
+    // What there is to copy counts, not what was asked for.
+    let len = left(fs, a, x).min(len as u64);
+    Ok(x < y.saturating_add(len) && y < x.saturating_add(len))
+}
+
+/// Bytes of the file from `at` to its end.
+fn left(fs: &Fs, id: OpenId, at: u64) -> u64 {
+    fs.attr(fs.open_ino(id)).map_or(0, |attr| attr.size.saturating_sub(at))
 }
 
 /// Copies up to `len` bytes; returns how many. Stops early at the end of the source and where the target takes no more; fails only if nothing was copied.
 pub fn copy(from: End, from_at: Position, to: End, to_at: Position, len: usize) -> Answer<usize> {
-    let len = len.min(transfer::MOST);
+    let mut len = len.min(transfer::MOST);
     if let (End::Flac(fs, a), End::Flac(_, b)) = (from, to)
         && !overlaps(from, from_at, to, to_at, len)?
     {
         let (Some(x), Some(y)) = (from_at.get(from)?, to_at.get(to)?) else { return fail(libc::EINVAL) };
+        if fs.open_ino(a) == fs.open_ino(b) {
+            // Not what the copy itself puts behind the end.
+            len = left(fs, a, x).min(len as u64) as usize;
+        }
         crate::limits::check(y.saturating_add(1))?;
         let n = fs.copy_range(fs.open_ino(a), x, fs.open_ino(b), y, len as u64)?;
         from_at.set(from, x + n)?;

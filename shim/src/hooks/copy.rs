@@ -122,6 +122,19 @@ struct CloneRange {
     to_at: u64,
 }
 
+/// `struct space_resv`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct SpaceRange {
+    kind: i16,
+    whence: i16,
+    start: i64,
+    len: i64,
+    system: i32,
+    process: u32,
+    unused: [i32; 4],
+}
+
 /// `struct fsxattr` and what else is answered with zeros is not here: `ENOTTY`, as from a file system without such attributes.
 mod request {
     use libc::c_ulong;
@@ -131,6 +144,21 @@ mod request {
     pub const FS_IOC_FIEMAP: c_ulong = 0xc020_660b;
     pub const FIGETBSZ: c_ulong = 2;
     pub const FIBMAP: c_ulong = 1;
+    pub const FS_IOC_RESVSP: c_ulong = 0x4030_5828;
+    pub const FS_IOC_UNRESVSP: c_ulong = 0x4030_5829;
+    pub const FS_IOC_RESVSP64: c_ulong = 0x4030_582a;
+    pub const FS_IOC_UNRESVSP64: c_ulong = 0x4030_582b;
+    pub const FS_IOC_ZERO_RANGE: c_ulong = 0x4030_5839;
+}
+
+/// The mode of `fallocate` of which the request is an older form.
+fn allocation(request: c_ulong) -> Option<c_int> {
+    match request {
+        request::FS_IOC_RESVSP | request::FS_IOC_RESVSP64 => Some(libc::FALLOC_FL_KEEP_SIZE),
+        request::FS_IOC_UNRESVSP | request::FS_IOC_UNRESVSP64 => Some(libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE),
+        request::FS_IOC_ZERO_RANGE => Some(libc::FALLOC_FL_ZERO_RANGE | libc::FALLOC_FL_KEEP_SIZE),
+        _ => None,
+    }
 }
 
 hook! {
@@ -162,9 +190,24 @@ hook! {
                 Ok(0)
             }
             libc::FIOCLEX | libc::FIONCLEX => Err(Escape::NotOurs),
-            _ => fail(libc::ENOTTY),
+            other => match allocation(other) {
+                Some(mode) if check_regular(fs, id).is_ok() => allocate_range(fs, id, fd, mode, arg),
+                _ => fail(libc::ENOTTY),
+            },
         }
     }
+}
+
+fn allocate_range(fs: &Fs, id: OpenId, fd: c_int, mode: c_int, arg: *mut c_void) -> Answer<c_int> {
+    let range = In::<SpaceRange>::at(arg).get().ok_or(Escape::Fail(libc::EFAULT))?;
+    let base = match c_int::from(range.whence) {
+        libc::SEEK_SET => 0,
+        libc::SEEK_CUR => fs.seek(id, 0, libc::SEEK_CUR)? as i64,
+        libc::SEEK_END => fs.attr(fs.open_ino(id))?.size as i64,
+        _ => return fail(libc::EINVAL),
+    };
+    let start = range.start.checked_add(base).ok_or(Escape::Fail(libc::EINVAL))?;
+    super::resize::allocate(fd, mode, start, range.len).map(|()| 0)
 }
 
 /// A clone of a FLAC file onto a file of the kernel's: `EXDEV`.

@@ -89,12 +89,15 @@ fn link_at(
     } else {
         side(old_fd, old, last)?
     };
+    // What is wrong with the old path is said before the new one is looked at.
+    match &from {
+        Side::Flac(_, Resolved::Missing { .. }) => return fail(libc::ENOENT),
+        Side::Flac(_, Resolved::Found { slash: true, kind, .. }) if *kind != libc::S_IFDIR => return fail(libc::ENOTDIR),
+        _ => {}
+    }
     match (from, side(new_fd, new, Last::Entry)?) {
         (Side::Kernel(a), Side::Kernel(b)) => both_theirs((old_fd, old, a), (new_fd, new, b), theirs),
-        (Side::Flac(fs, Resolved::Found { ino, kind, slash, .. }), Side::Flac(_, to)) => {
-            if slash && kind != libc::S_IFDIR {
-                return fail(libc::ENOTDIR);
-            }
+        (Side::Flac(fs, Resolved::Found { ino, .. }), Side::Flac(_, to)) => {
             let (parent, name, slash) = missing(to)?;
             if slash {
                 return fail(libc::ENOENT);
@@ -140,7 +143,8 @@ fn rename_at(
     match (side(old_fd, old, Last::Entry)?, side(new_fd, new, Last::Entry)?) {
         (Side::Kernel(a), Side::Kernel(b)) => both_theirs((old_fd, old, a), (new_fd, new, b), theirs),
         (Side::Flac(fs, from), Side::Flac(_, to)) => {
-            if flags & !(libc::RENAME_NOREPLACE | libc::RENAME_EXCHANGE) != 0 || flags.count_ones() > 1 {
+            let known = libc::RENAME_NOREPLACE | libc::RENAME_EXCHANGE | libc::RENAME_WHITEOUT;
+            if flags & !known != 0 || flags & libc::RENAME_EXCHANGE != 0 && flags.count_ones() > 1 {
                 return fail(libc::EINVAL);
             }
             let (source, target) = (renamable(&from)?, renamable(&to)?);

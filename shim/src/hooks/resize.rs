@@ -68,7 +68,8 @@ fn grow_checked(fs: &Fs, ino: Ino, size: u64) -> Answer<()> {
     }
 }
 
-fn allocate(fd: c_int, mode: c_int, at: off_t, len: off_t) -> Answer<()> {
+/// `fallocate(2)` on a descriptor of FLAC's.
+pub fn allocate(fd: c_int, mode: c_int, at: off_t, len: off_t) -> Answer<()> {
     let (fs, id) = fds::open_file(fd)?;
     let (at, len) = (offset(at)?, offset(len)?);
     if len == 0 {

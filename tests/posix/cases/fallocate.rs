@@ -21,6 +21,7 @@ cases![
     bad_ranges_are_einval,
     read_only_descriptor_is_ebadf,
     directory_and_pipe_are_refused,
+    older_ioctls_do_the_same,
 ];
 
 fn plain_mode_grows_with_zeros(d: &Dir) -> Outcome {
@@ -159,5 +160,25 @@ fn directory_and_pipe_are_refused(d: &Dir) -> Outcome {
     fails!(ESPIPE, sys::fallocate(&into, 0, 0, 10));
     let dir = sys::open(d.path(), libc::O_RDONLY, 0)?;
     fails!(EBADF, sys::fallocate(&dir, 0, 0, 10));
+    Ok(())
+}
+
+fn older_ioctls_do_the_same(d: &Dir) -> Outcome {
+    const RESVSP64: u64 = 0x4030_582a;
+    const UNRESVSP64: u64 = 0x4030_582b;
+    let fd = d.open("f", &[7; 20_000]);
+    sys::allocate_by(&fd, UNRESVSP64, libc::SEEK_SET, 4096..8192)?;
+    let mut expected = vec![7; 20_000];
+    expected[4096..8192].fill(0);
+    assert!(content(d.at("f")) == expected);
+    let before = sys::fstat(&fd)?;
+    sys::allocate_by(&fd, RESVSP64, libc::SEEK_END, 1 << 20..2 << 20)?;
+    let after = sys::fstat(&fd)?;
+    assert_eq!(after.st_size, 20_000);
+    assert!(after.st_blocks >= before.st_blocks + (1 << 20) / 512);
+    fails!(EINVAL, sys::allocate_by(&fd, RESVSP64, 9, 0..1));
+    fails!(EINVAL, sys::allocate_by(&fd, RESVSP64, libc::SEEK_SET, 0..0));
+    let reader = sys::open(d.at("f"), libc::O_RDONLY, 0)?;
+    fails!(EBADF, sys::allocate_by(&reader, RESVSP64, libc::SEEK_SET, 0..1));
     Ok(())
 }

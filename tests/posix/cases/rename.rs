@@ -2,7 +2,7 @@
 
 use crate::case::{Dir, Outcome, cases, content, fails, write_all};
 use crate::sys;
-use libc::{RENAME_EXCHANGE, RENAME_NOREPLACE};
+use libc::{RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT};
 
 cases![
     replaces_the_target_at_once,
@@ -26,6 +26,7 @@ cases![
     noreplace_does_not_replace,
     exchange_swaps_files_directories_and_both,
     flags_that_contradict_are_einval,
+    whiteout_leaves_a_device_of_number_zero,
     renameat_takes_two_directories,
     directory_links_follow_a_moved_subdirectory,
 ];
@@ -268,7 +269,43 @@ fn flags_that_contradict_are_einval(d: &Dir) -> Outcome {
         EINVAL,
         sys::renameat2(d.at("a"), d.at("b"), RENAME_EXCHANGE | RENAME_NOREPLACE)
     );
+    fails!(
+        EINVAL,
+        sys::renameat2(d.at("a"), d.at("b"), RENAME_EXCHANGE | RENAME_WHITEOUT)
+    );
     fails!(EINVAL, sys::renameat2(d.at("a"), d.at("b"), 0x100));
+    Ok(())
+}
+
+fn whiteout_leaves_a_device_of_number_zero(d: &Dir) -> Outcome {
+    d.dir("dir");
+    d.file("a", b"a");
+    d.file("b", b"b");
+    sys::renameat2(d.at("a"), d.at("b"), RENAME_WHITEOUT)?;
+    sys::renameat2(
+        d.at("b"),
+        d.at("dir/c"),
+        RENAME_WHITEOUT | RENAME_NOREPLACE,
+    )?;
+    assert_eq!(content(d.at("dir/c")), b"a");
+    for left in ["a", "b"] {
+        let stat = sys::lstat(d.at(left))?;
+        assert_eq!(
+            (stat.st_mode, stat.st_rdev, stat.st_nlink),
+            (libc::S_IFCHR, 0, 1),
+            "{left}"
+        );
+    }
+    let links = sys::stat(d.path())?.st_nlink;
+    sys::renameat2(d.at("dir"), d.at("moved"), RENAME_WHITEOUT)?;
+    assert_eq!(sys::stat(d.path())?.st_nlink, links);
+    assert_eq!(sys::names_in(d.path())?, ["a", "b", "dir", "moved"]);
+    let entries = sys::stat(d.path())?.st_size;
+    for name in ["a", "b", "dir"] {
+        sys::unlink(d.at(name))?;
+    }
+    assert_eq!(sys::names_in(d.path())?, ["moved"]);
+    assert!(sys::stat(d.path())?.st_size < entries);
     Ok(())
 }
 

@@ -14,6 +14,7 @@ cases![
     copy_file_range_stops_at_the_end,
     copy_file_range_within_a_file,
     copy_file_range_errors,
+    copy_file_range_within_a_file_may_not_meet_itself,
     copies_are_independent,
     copy_across_the_border,
     copy_file_range_across_the_border,
@@ -177,6 +178,20 @@ fn copy_file_range_errors(d: &Dir) -> Outcome {
         EINVAL,
         sys::copy_file_range(&out, &mut None, &to, &mut None, 3)
     );
+    Ok(())
+}
+
+fn copy_file_range_within_a_file_may_not_meet_itself(d: &Dir) -> Outcome {
+    let fd = d.open("f", b"abcdef");
+    let copy = |from: i64, to: i64, n: usize| {
+        sys::copy_file_range(&fd, &mut Some(from), &fd, &mut Some(to), n)
+    };
+    fails!(EINVAL, copy(0, 2, 4));
+    fails!(EINVAL, copy(2, 0, 4));
+    // What lies behind the end is not copied.
+    assert_eq!(copy(4, 7, 100)?, 2);
+    assert_eq!(copy(20, 10, 100)?, 0);
+    assert_eq!(content(d.at("f")), b"abcdef\0ef");
     Ok(())
 }
 

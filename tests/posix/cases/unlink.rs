@@ -18,6 +18,7 @@ cases![
     link_to_an_unlinked_open_file_is_enoent,
     unlink_changes_the_times_of_the_directory,
     ten_thousand_files_come_and_go,
+    links_to_what_is_missing_are_enoent_whatever_the_new_name,
 ];
 
 fn unlinked_open_file_keeps_its_content(d: &Dir) -> Outcome {
@@ -207,5 +208,14 @@ fn ten_thousand_files_come_and_go(d: &Dir) -> Outcome {
         sys::unlink(d.at(&format!("file-{number}")))?;
     }
     assert!(sys::names_in(d.path())?.is_empty());
+    Ok(())
+}
+
+fn links_to_what_is_missing_are_enoent_whatever_the_new_name(d: &Dir) -> Outcome {
+    d.file("f", b"");
+    fails!(ENOENT, sys::link(d.at("no"), d.at("f/g")));
+    fails!(ENOENT, sys::link(d.at("no"), d.at("f")));
+    fails!(ENOTDIR, sys::link(d.at("f"), d.at("f/g")));
+    fails!(ENOTDIR, sys::link(d.at("f/"), d.at("no/g")));
     Ok(())
 }

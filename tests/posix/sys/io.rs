@@ -117,6 +117,21 @@ pub fn fallocate(fd: impl Raw, mode: i32, offset: i64, length: i64) -> Sys<()> {
     call!(libc::fallocate(fd.raw(), mode, offset, length)).map(drop)
 }
 
+/// The ioctls that did this before `fallocate` did (`FS_IOC_RESVSP` and its like).
+pub fn allocate_by(fd: impl Raw, request: u64, whence: i32, range: std::ops::Range<i64>) -> Sys<()> {
+    /// `struct space_resv`.
+    #[repr(C)]
+    struct SpaceRange {
+        kind: i16,
+        whence: i16,
+        start: i64,
+        len: i64,
+        unused: [i32; 6],
+    }
+    let range = SpaceRange { kind: 0, whence: whence as i16, start: range.start, len: range.end - range.start, unused: [0; 6] };
+    call!(libc::ioctl(fd.raw(), request, &raw const range)).map(drop)
+}
+
 /// `posix_fallocate`, which returns its error instead of setting errno.
 pub fn posix_fallocate(fd: impl Raw, offset: i64, length: i64) -> Sys<()> {
     // SAFETY: no pointers.

@@ -23,7 +23,7 @@ pub fn new_inode(ino: Ino, mode: u32, uid: u32, gid: u32) -> Inode {
 
 /// An inode made by `who` in `dir`: a setgid directory passes on its group, and to directories the bit. A file loses the bit if it would be
 /// executed with a group that its maker is not in; that is decided before the umask takes its part.
-fn inherit(ino: Ino, mode: u32, dir: &Attr, who: &Creds<'_>) -> Inode {
+pub fn inherit(ino: Ino, mode: u32, dir: &Attr, who: &Creds<'_>) -> Inode {
     let group_exec = libc::S_ISGID | libc::S_IXGRP;
     let set_gid = dir.mode & libc::S_ISGID != 0;
     let foreign = !who.is_root() && !who.in_group(dir.gid);
@@ -62,7 +62,7 @@ impl Fs {
     /// setgid directory honoured.
     ///
     /// # Errors
-    /// `EEXIST`; `EACCES`; `EPERM` for a device by somebody else than root, and for a directory; `EINVAL` for another type; `ENOENT` if the
+    /// `EEXIST`; `EACCES`; `EPERM` for a device by somebody else than root (but a whiteout, the character device 0), and for a directory; `EINVAL` for another type; `ENOENT` if the
     /// parent is removed.
     pub fn create(&self, parent: Ino, name: &Name, mode: u32, rdev: u64, who: &Creds<'_>) -> Result<Ino> {
         let mode = match mode & libc::S_IFMT {
@@ -140,7 +140,8 @@ impl Fs {
         }
         let mut dir = op.inode(parent)?;
         may_insert(&dir, who)?;
-        if matches!(mode & libc::S_IFMT, libc::S_IFCHR | libc::S_IFBLK) && !who.is_root() {
+        let whiteout = mode & libc::S_IFMT == libc::S_IFCHR && matches!(kind, Kind::Node { rdev: 0 });
+        if matches!(mode & libc::S_IFMT, libc::S_IFCHR | libc::S_IFBLK) && !whiteout && !who.is_root() {
             return fail(libc::EPERM);
         }
         let ino = self.inodes.next_ino();

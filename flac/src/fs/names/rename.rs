@@ -1,6 +1,6 @@
 //! Renaming and exchanging entries.
 
-use super::create::count_entry;
+use super::create::{count_entry, inherit};
 use super::permit::{may_insert, may_remove};
 use super::remove::{drop_name, is_empty};
 use super::{Change, Name, fail};
@@ -40,10 +40,12 @@ struct Rename<'f, 'n> {
     to_parent: Ino,
     to_name: &'n Name,
     exchange: bool,
+    /// A device of number 0 takes the old name.
+    whiteout: bool,
 }
 
 impl Fs {
-    /// Renames with `flags` as of renameat2 (0, `RENAME_NOREPLACE`, `RENAME_EXCHANGE`), atomically: at any moment, and after any crash, the
+    /// Renames with `flags` as of renameat2 (`RENAME_NOREPLACE`, `RENAME_EXCHANGE`, `RENAME_WHITEOUT`), atomically: at any moment, and after any crash, the
     /// target is what it was before or what it is after. Two names of one inode both stay.
     ///
     /// # Errors
@@ -52,7 +54,9 @@ impl Fs {
     pub fn rename(&self, from: (Ino, &Name), to: (Ino, &Name), flags: u32, who: &Creds<'_>) -> Result<()> {
         let no_replace = flags & libc::RENAME_NOREPLACE != 0;
         let exchange = flags & libc::RENAME_EXCHANGE != 0;
-        if flags & !(libc::RENAME_NOREPLACE | libc::RENAME_EXCHANGE) != 0 || no_replace && exchange {
+        let whiteout = flags & libc::RENAME_WHITEOUT != 0;
+        let known = libc::RENAME_NOREPLACE | libc::RENAME_EXCHANGE | libc::RENAME_WHITEOUT;
+        if flags & !known != 0 || exchange && (no_replace || whiteout) {
             return fail(libc::EINVAL);
         }
         if !from.1.is_entry() || !to.1.is_entry() {
@@ -84,7 +88,7 @@ impl Fs {
         }
         let from = Entry { parent: from.0, name: from.1, inode: op.inode(source.ino)? };
         let inode = target.map(|t| op.inode(t.ino)).transpose()?;
-        Rename { op, from, to: inode, to_parent: to.0, to_name: to.1, exchange }.run(who)
+        Rename { op, from, to: inode, to_parent: to.0, to_name: to.1, exchange, whiteout }.run(who)
     }
 }
 
@@ -104,6 +108,11 @@ impl Rename<'_, '_> {
         self.point(new, source)?;
         match self.to {
             Some(target) if self.exchange => self.point(old, target)?,
+            _ if self.whiteout => {
+                let inode = inherit(self.op.fs().inodes.next_ino(), libc::S_IFCHR, &old_dir.attr, who);
+                self.op.set(NameKey::dirent(old.0, old.1.as_bytes()).bytes(), &Dirent::new(inode.attr.ino, inode.attr.mode).encode())?;
+                self.op.put_new(&inode)?;
+            }
             _ => {
                 self.op.delete(NameKey::dirent(old.0, old.1.as_bytes()).bytes())?;
             }
@@ -170,18 +179,19 @@ impl Rename<'_, '_> {
     fn count(&self, old_dir: &mut Inode, new_dir: Option<&mut Inode>, replaces: bool) {
         let dirs = |inode: Option<&Inode>| inode.is_some_and(|i| i.attr.is_dir()) as i32;
         let (leaves, target) = (dirs(Some(&self.from.inode)), dirs(self.to.as_ref()));
+        let stays = self.whiteout as i32;
         let new_dir = match new_dir {
             Some(new_dir) => new_dir,
             None => {
                 let lost = if replaces { (-1, -target) } else { (0, 0) };
-                return count_entry(old_dir, lost.0, lost.1);
+                return count_entry(old_dir, lost.0 + stays, lost.1);
             }
         };
         if self.exchange {
             count_entry(old_dir, 0, target - leaves);
             count_entry(new_dir, 0, leaves - target);
         } else {
-            count_entry(old_dir, -1, -leaves);
+            count_entry(old_dir, stays - 1, -leaves);
             count_entry(new_dir, if replaces { 0 } else { 1 }, leaves - target);
         }
     }
