@@ -20,7 +20,7 @@ const MAGIC: i64 = 0x6573_5546;
 
 /// The device's minor number; the major is 0, as for every file system without a device. The kernel counts its own from 1, this one
 /// begins where it never gets.
-fn minor(fs: &Fs) -> u32 {
+pub fn minor(fs: &Fs) -> u32 {
     static MINOR: AtomicU32 = AtomicU32::new(0);
     match MINOR.load(Ordering::Relaxed) {
         0 => {
