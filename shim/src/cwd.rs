@@ -7,7 +7,7 @@ use flac::Fs;
 use flac::fs::names::{Last, Resolved};
 use flac::units::Ino;
 use rustix::fs::{Mode, OFlags};
-use std::os::fd::IntoRawFd;
+use std::os::fd::{AsFd, IntoRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
@@ -129,7 +129,10 @@ fn hold(fs: &Fs, ino: Ino) {
     let mut fd = HOLD.load(Ordering::Relaxed);
     if fd < 0 || !fds::is_own(fd) {
         let Ok(stub) = rustix::fs::open(fs.run_dir().join("stub"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) else { return };
-        fd = fds::claim(stub.into_raw_fd());
+        // Where the limit on open files is low, the number is worth more to the program.
+        let Ok(high) = fds::above_floors(stub.as_fd()) else { return };
+        fd = high.into_raw_fd();
+        fds::note_own(fd);
         HOLD.store(fd, Ordering::Relaxed);
     }
     // Fails if the directory is removed already: then nothing is held.

@@ -14,6 +14,7 @@ use flac::fs::open::OpenId;
 use flac::units::Ino;
 use libc::c_int;
 use rustix::fs::SeekFrom;
+use rustix::io::FdFlags;
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::sync::atomic::{AtomicI32, AtomicU8, Ordering};
 
@@ -204,7 +205,7 @@ pub fn identify_for_exec() -> Answer<()> {
     let Some(fs) = space::opened() else { return Ok(()) };
     for (hold, _) in fs.holds() {
         let fd = hold as c_int;
-        if is_duplicate(fd) && !rustix::io::fcntl_getfd(borrow(fd)?)?.contains(rustix::io::FdFlags::CLOEXEC) {
+        if is_duplicate(fd) && !rustix::io::fcntl_getfd(borrow(fd)?)?.contains(FdFlags::CLOEXEC) {
             identify(fd)?;
         }
     }
@@ -301,28 +302,58 @@ pub fn forget_own(fd: c_int) {
 const FLOORS: [c_int; 2] = [900, 200];
 /// How many numbers from each floor on are looked at.
 const SPAN: usize = 24;
+/// A limit on open files from which on `flac`'s numbers can be had.
+pub const ENOUGH: u64 = FLOORS[1] as u64 + SPAN as u64;
 
-/// Runs `f`, and remembers the descriptors that it opens at the numbers where `flac` keeps its own.
+/// Runs `f`, and remembers the descriptors that it opens at the numbers where `flac` keeps its own, and those left open for it (see [`leave_for_exec`]) that it takes.
 pub fn noting_own<R>(f: impl FnOnce() -> R) -> R {
-    let before = open_above_floors();
+    let before = own_above_floors();
     let result = f();
-    let after = open_above_floors();
+    let after = own_above_floors();
     for (i, (before, after)) in before.into_iter().zip(after).enumerate() {
         if after && !before {
-            note_own(FLOORS[i / SPAN] + (i % SPAN) as c_int);
+            note_own(number(i));
         }
     }
     result
 }
 
-/// Which of those numbers are open: one system call for all.
+/// The `i`th number that is looked at.
+fn number(i: usize) -> c_int {
+    FLOORS[i / SPAN] + (i % SPAN) as c_int
+}
+
+/// Which of those numbers are open, without those left open that nobody has taken: these are not close-on-exec.
+fn own_above_floors() -> [bool; 2 * SPAN] {
+    let mut open = open_above_floors();
+    for (i, open) in open.iter_mut().enumerate().filter(|(_, open)| **open) {
+        *open = borrow(number(i)).is_ok_and(|fd| rustix::io::fcntl_getfd(fd).is_ok_and(|flags| flags.contains(FdFlags::CLOEXEC)));
+    }
+    open
+}
+
+/// Before exec, where the limit on open files is so low that a new image could not open the files of the pool at such numbers as they have here: it shall
+/// inherit them, and `flac` takes over what it finds. `false` in `leave` is after an exec that failed.
+pub fn leave_for_exec(leave: bool) {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    for fd in own().filter(|fd| *fd as u64 >= limit) {
+        let Ok(fd) = borrow(fd) else { continue };
+        let is_file = rustix::fs::fstat(fd).is_ok_and(|stat| stat.st_mode & libc::S_IFMT == libc::S_IFREG);
+        // Stubs, and the pipe that says that exec has happened, are not for it.
+        let is_written = rustix::fs::fcntl_getfl(fd).is_ok_and(|flags| flags.bits() as c_int & libc::O_ACCMODE == libc::O_RDWR);
+        if is_file && is_written {
+            let _ = rustix::io::fcntl_setfd(fd, if leave { FdFlags::empty() } else { FdFlags::CLOEXEC });
+        }
+    }
+}
+
+/// Which of those numbers may be open: one system call for all, unless the limit on open files is below their count.
 fn open_above_floors() -> [bool; 2 * SPAN] {
-    let mut all: [libc::pollfd; 2 * SPAN] =
-        std::array::from_fn(|i| libc::pollfd { fd: FLOORS[i / SPAN] + (i % SPAN) as c_int, events: 0, revents: 0 });
+    let mut all: [libc::pollfd; 2 * SPAN] = std::array::from_fn(|i| libc::pollfd { fd: number(i), events: 0, revents: 0 });
     #[expect(unsafe_code, reason = "poll takes numbers that are not open")]
     // SAFETY: an array of that length.
     let polled = crate::boundary::sheltered(|| unsafe { libc::poll(all.as_mut_ptr(), all.len() as libc::nfds_t, 0) });
-    all.map(|p| polled >= 0 && p.revents & libc::POLLNVAL == 0)
+    all.map(|p| polled < 0 || p.revents & libc::POLLNVAL == 0)
 }
 
 /// Forgets `fd` and closes it.

@@ -56,10 +56,11 @@ fn open() -> Answer<&'static Fs> {
     let pid = rustix::process::getpid().as_raw_nonzero().get();
     let Some(settings) = config::settings().filter(|_| !config::bad()) else { return failed(libc::EINVAL) };
     let wanted = config::flac_config(settings);
-    let result = fds::noting_own(|| match settings.slot() {
+    let open = || match settings.slot() {
         Some(token) => Fs::open_after_exec(&wanted, token),
         None => Fs::open(&wanted),
-    });
+    };
+    let result = crate::limits::with_room(|| fds::noting_own(open));
     match result {
         Ok(fs) => {
             let fs: &'static Fs = Box::leak(Box::new(fs));

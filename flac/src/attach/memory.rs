@@ -1,7 +1,7 @@
 #![expect(unsafe_code, reason = "asks the kernel about this process's address space by ioctl")]
 //! Questions about this process's own memory: what is mapped at an address, and which of its pages have been touched.
 
-use crate::region::high_fd;
+use crate::region::out_of_the_way;
 use crate::sync::{AtomicI64, Ordering::*};
 use rustix::fs::{Mode, OFlags};
 use std::ffi::c_void;
@@ -138,7 +138,8 @@ impl Memory {
         let mut fd = cache.load(Acquire);
         if fd == UNOPENED {
             let opened = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-            fd = match opened.ok().and_then(|fd| high_fd(fd).ok()) {
+            // Without it buffers are copied; a program with few descriptors is not to miss one for that.
+            fd = match opened.ok().and_then(out_of_the_way) {
                 Some(file) => file.into_raw_fd() as i64,
                 None => UNAVAILABLE,
             };

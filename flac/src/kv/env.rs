@@ -34,7 +34,7 @@ pub(super) struct Env {
     /// Threads of this process that write or wait for it.
     pub(super) writers: AtomicUsize,
     /// Holds the lock on the lock file, see [`guard_lock_file`].
-    _guard: Fd,
+    guard: Option<Fd>,
 }
 
 // SAFETY: LMDB allows an environment to be used by all threads; the pointers are not changed after `open`.
@@ -60,7 +60,7 @@ impl Env {
             fds: [(-1, (0, 0)); 2],
             writer: AtomicUsize::new(0),
             writers: AtomicUsize::new(0),
-            _guard: guard,
+            guard: Some(guard),
         };
         let flags = lmdb::MDB_NOSYNC | lmdb::MDB_WRITEMAP | lmdb::MDB_NOTLS | lmdb::MDB_NOMETASYNC | lmdb::MDB_NOMEMINIT;
         // SAFETY: `raw` was created above and is not open yet.
@@ -77,7 +77,7 @@ impl Env {
         }
         if fresh {
             // From now on nobody may set up the lock file again; those who join see to it themselves.
-            guard_lock_file(&lock_path, true).map(|guard| env._guard = guard)?;
+            env.guard = Some(guard_lock_file(&lock_path, true)?);
         }
         env.move_descriptors(&lock_path);
         env.set_comparison()?;
@@ -108,7 +108,7 @@ impl Env {
             };
             let id = (stat.st_dev, stat.st_ino);
             self.fds[i] = (low, id);
-            if let Some(high) = fd::duplicate_high(borrowed) {
+            if let Some(high) = fd::duplicate_high(borrowed, id) {
                 // SAFETY: the field holds a descriptor number that LMDB reads at each use; no other thread has the environment.
                 // Closing the low number drops LMDB's lock on the lock file's first byte, whose purpose the guard serves.
                 unsafe { fields.add(i).write(high) };
@@ -164,24 +164,38 @@ impl Env {
         found.1 > 1
     }
 
+    /// Closes it, for another to be opened by the same process.
+    pub(super) fn close(mut self) {
+        self.leave_descriptors();
+    }
+
     /// In a forked child: closes the parent's environment as far as that is safe.
     pub(super) fn abandon(self: Box<Self>) {
         let mut env = self;
         // The cached transactions hold reader slots of the parent: not ours to free.
         env.cache = Default::default();
+        env.leave_descriptors();
         if env.writers.load(Ordering::Acquire) != 0 {
             // Another thread of the parent was writing, so the environment's heap may be half changed. It stays, with its mappings.
             env.raw = ptr::null_mut();
             for (raw, id) in env.fds {
                 fd::close_if_ours(raw, id);
             }
-            return;
         }
-        let fields = env.raw.cast::<RawFd>();
-        for (i, (raw, id)) in env.fds.into_iter().enumerate() {
-            if raw >= 0 && !fd::refers_to(raw, id) {
-                // SAFETY: as in `move_descriptors`. -1 keeps LMDB from closing a number that now is the program's.
+    }
+
+    /// Before closing: takes from LMDB the descriptors that the next environment will need (see [`fd`]), and those whose numbers are the program's by now.
+    fn leave_descriptors(&mut self) {
+        // Otherwise it is closed after LMDB's, whose closing would end the lock for all if nobody else held it.
+        if self.guard.as_ref().is_some_and(Fd::leave_open) {
+            std::mem::forget(self.guard.take());
+        }
+        let fields = self.raw.cast::<RawFd>();
+        for (i, (raw, id)) in self.fds.iter_mut().enumerate() {
+            if *raw >= 0 && (!fd::refers_to(*raw, *id) || fd::leave_open(*raw, *id)) {
+                // SAFETY: as in `move_descriptors`. LMDB does not close a negative number.
                 unsafe { fields.add(i).write(-1) };
+                *raw = -1;
             }
         }
     }

@@ -39,7 +39,7 @@ impl Kv {
         let mut env = Env::open(dir, map_size, fresh)?;
         if env.has_own_readers() {
             // Closing frees all entries of this process.
-            drop(env);
+            env.close();
             env = Env::open(dir, map_size, false)?;
         }
         let space = Space::open(dir, map_size as u64, fresh)?;

@@ -1,14 +1,22 @@
 //! Descriptors that keep out of the program's way: close-on-exec, with numbers that programs do not use, and never
 //! mistaken for a descriptor of the program that got the same number.
+//!
+//! A process whose limit on open files is low may have no numbers left, let alone high ones. But a descriptor beyond the limit stays what it is, over fork and exec,
+//! if it was opened before the limit was lowered. So such descriptors are *left open* for whoever comes next (a new image, a forked child's new environment): that
+//! they are not close-on-exec says that they are free to be [taken over](taken_over).
 #![expect(unsafe_code, reason = "the one owner of raw descriptor numbers: std's closes through libc, whose symbols we interpose")]
 
-use rustix::fd::{AsFd, BorrowedFd, IntoRawFd, RawFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use rustix::fs::{Mode, OFlags};
-use rustix::io::Result;
+use rustix::io::{Errno, FdFlags, Result};
 use std::path::Path;
 
 /// Descriptor numbers from here on are ours, where the limit on open files allows.
 pub const HIGH_FD: RawFd = 900;
+/// Where our numbers begin, the first that the limit allows.
+const FLOORS: [RawFd; 2] = [HIGH_FD, 200];
+/// How many numbers from each of these on are looked at for descriptors left open.
+const SPAN: RawFd = 24;
 
 /// Which file a descriptor refers to: device and inode.
 pub(crate) type FileId = (u64, u64);
@@ -23,11 +31,14 @@ pub(crate) struct Fd {
 impl Fd {
     /// Opens `path` at a high descriptor number.
     pub(crate) fn open(path: &Path, flags: OFlags, mode: Mode) -> Result<Fd> {
-        let low = rustix::fs::open(path, flags | OFlags::CLOEXEC, mode)?;
+        let low = match rustix::fs::open(path, flags | OFlags::CLOEXEC, mode) {
+            Err(Errno::MFILE) => return Fd::left_open_at(path, flags).ok_or(Errno::MFILE),
+            low => low?,
+        };
         let low = Fd { raw: low.into_raw_fd(), id: (0, 0) };
         let stat = rustix::fs::fstat(&low)?;
         let id = (stat.st_dev, stat.st_ino);
-        let raw = duplicate_high(&low).unwrap_or(low.raw);
+        let raw = duplicate_high(&low, id).unwrap_or(low.raw);
         let low_raw = low.raw;
         std::mem::forget(low);
         if raw != low_raw {
@@ -35,6 +46,18 @@ impl Fd {
             unsafe { rustix::io::close(low_raw) };
         }
         Ok(Fd { raw, id })
+    }
+
+    /// What was left open of `path`.
+    fn left_open_at(path: &Path, flags: OFlags) -> Option<Fd> {
+        let stat = rustix::fs::stat(path).ok()?;
+        let id = (stat.st_dev, stat.st_ino);
+        taken_over(id, flags).map(|raw| Fd { raw, id })
+    }
+
+    /// As [`leave_open`]; if it answers true, the caller forgets the value.
+    pub(crate) fn leave_open(&self) -> bool {
+        leave_open(self.raw, self.id)
     }
 
     /// Opens `path` for a moment, at whatever number is free.
@@ -56,6 +79,11 @@ impl Fd {
         self.raw
     }
 
+    /// Whether programs do not use the number.
+    pub(crate) fn is_high(&self) -> bool {
+        is_high(&self.as_fd())
+    }
+
     /// Whether the number still means the file that was opened: a program may close all descriptors, ours included.
     pub(crate) fn is_ours(&self) -> bool {
         refers_to(self.raw, self.id)
@@ -72,9 +100,47 @@ pub(crate) fn refers_to(raw: RawFd, id: FileId) -> bool {
     rustix::fs::fstat(fd).is_ok_and(|stat| (stat.st_dev, stat.st_ino) == id)
 }
 
-/// A close-on-exec duplicate of `fd` with a high number; `None` where the limit on open files allows none.
-pub(crate) fn duplicate_high(fd: impl AsFd) -> Option<RawFd> {
-    [HIGH_FD, 200].into_iter().find_map(|floor| rustix::io::fcntl_dupfd_cloexec(&fd, floor).ok().map(IntoRawFd::into_raw_fd))
+/// A close-on-exec descriptor of the file `id`, which `fd` is, with a high number: a duplicate, or what was left open. `None` where the limit on open files
+/// allows none and there is none.
+pub(crate) fn duplicate_high(fd: impl AsFd, id: FileId) -> Option<RawFd> {
+    let duplicate = |floor| rustix::io::fcntl_dupfd_cloexec(&fd, floor).ok().map(IntoRawFd::into_raw_fd);
+    FLOORS.into_iter().find_map(duplicate).or_else(|| taken_over(id, rustix::fs::fcntl_getfl(&fd).ok()?))
+}
+
+/// A descriptor of the file `id`, opened as `flags` say, that was left open. It is the caller's from now on.
+fn taken_over(id: FileId, flags: OFlags) -> Option<RawFd> {
+    let how = OFlags::RDWR | OFlags::WRONLY | OFlags::DIRECT | OFlags::APPEND;
+    let numbers = FLOORS.into_iter().flat_map(|floor| floor..floor + SPAN);
+    numbers.filter(|raw| refers_to(*raw, id)).find(|raw| {
+        // SAFETY: open, seen just now; both calls only look at it and at its flags.
+        let fd = unsafe { BorrowedFd::borrow_raw(*raw) };
+        rustix::io::fcntl_getfd(fd).is_ok_and(|flags| !flags.contains(FdFlags::CLOEXEC))
+            && rustix::fs::fcntl_getfl(fd).is_ok_and(|has| has & how == flags & how)
+            && rustix::io::fcntl_setfd(fd, FdFlags::CLOEXEC).is_ok()
+    })
+}
+
+/// Leaves descriptor `raw`, the caller's own of the file `id`, open for whoever needs one, if its number is beyond the limit on open files, so that it could not be
+/// opened again. Otherwise nothing is done, and it is still the caller's.
+pub(crate) fn leave_open(raw: RawFd, id: FileId) -> bool {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    if limit.is_none_or(|limit| (raw as u64) < limit) || !refers_to(raw, id) {
+        return false;
+    }
+    // SAFETY: open, seen just now.
+    let fd = unsafe { BorrowedFd::borrow_raw(raw) };
+    rustix::io::fcntl_setfd(fd, FdFlags::empty()).is_ok()
+}
+
+/// Whether programs do not use the number.
+pub(crate) fn is_high(fd: &impl AsRawFd) -> bool {
+    fd.as_raw_fd() >= FLOORS[1]
+}
+
+/// An owner for what [`duplicate_high`] returned.
+pub(crate) fn own(raw: RawFd) -> OwnedFd {
+    // SAFETY: the caller was given the number and hands it over.
+    unsafe { OwnedFd::from_raw_fd(raw) }
 }
 
 /// Closes descriptor `raw` if it still refers to the file `id`, which is the caller's alone.

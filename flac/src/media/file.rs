@@ -53,6 +53,11 @@ impl File {
         }
     }
 
+    /// Whether its descriptor has a number that programs do not use.
+    pub(crate) fn is_out_of_the_way(&self) -> bool {
+        self.fd.is_high()
+    }
+
     /// Which file this is.
     pub(crate) fn id(&self) -> FileId {
         self.fd.id()

@@ -281,7 +281,8 @@ fn bystander(dir: &Path, device: u64) -> Option<File> {
     let dir = std::fs::canonicalize(dir).ok()?;
     let same = |dir: &&Path| rustix::fs::stat(*dir).is_ok_and(|stat| stat.st_dev == device);
     let top = dir.ancestors().take_while(same).last()?;
-    File::open(top, OFlags::RDONLY | OFlags::DIRECTORY).ok()
+    // It is not worth a number where the limit on open files is low.
+    File::open(top, OFlags::RDONLY | OFlags::DIRECTORY).ok().filter(File::is_out_of_the_way)
 }
 
 /// The superblock of the pool in `dir`, and whether one of its two copies is damaged.

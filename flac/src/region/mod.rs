@@ -15,7 +15,7 @@ pub use layout::{
 };
 pub use map::{Dram, map_anonymous, map_file, map_fixed, protect, read_frames, reserve, unmap_range, write_frames};
 pub use node::{Marks, Node};
-pub use place::{HUGE_DIR, Place, RunDir, RunLock, SHM_DIR, find_huge, high_fd};
+pub use place::{HUGE_DIR, Place, RunDir, RunLock, SHM_DIR, find_huge, out_of_the_way};
 
 use crate::config::Config;
 use crate::error::Result;

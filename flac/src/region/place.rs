@@ -206,11 +206,16 @@ fn shared_mode(pool: &Path) -> Result<u32> {
     Ok(0o600 | others)
 }
 
-/// Moves a descriptor of ours out of the way of the program's: to a number from 900 on, if the limit allows.
-pub fn high_fd(fd: OwnedFd) -> Result<OwnedFd> {
-    match rustix::io::fcntl_dupfd_cloexec(&fd, 900) {
-        Ok(high) => Ok(high),
-        // RLIMIT_NOFILE is below 900: stay where we are.
-        Err(_) => Ok(fd),
+/// Moves a descriptor of ours out of the way of the program's, if the limit on open files allows.
+fn high_fd(fd: OwnedFd) -> Result<OwnedFd> {
+    let stat = rustix::fs::fstat(&fd).map_err(Error::io("look at a file of ours"))?;
+    match crate::media::fd::duplicate_high(&fd, (stat.st_dev, stat.st_ino)) {
+        Some(high) => Ok(crate::media::fd::own(high)),
+        None => Ok(fd),
     }
+}
+
+/// As [`high_fd`], but closed where the limit allows no such number.
+pub fn out_of_the_way(fd: OwnedFd) -> Option<OwnedFd> {
+    high_fd(fd).ok().filter(crate::media::fd::is_high)
 }

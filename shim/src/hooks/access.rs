@@ -212,9 +212,19 @@ fn limited(result: c_int) -> c_int {
     result
 }
 
+/// Libc's call is about to change a limit of this process.
+fn limiting(which: c_int, limit: crate::abi::In<libc::rlimit>) {
+    if which.cast_unsigned() == libc::RLIMIT_NOFILE
+        && let Some(limit) = limit.get()
+    {
+        crate::limits::lowering_open_files(limit.rlim_cur);
+    }
+}
+
 hook! {
-    /// `setrlimit(2)`: `RLIMIT_FSIZE` is FLAC's to heed.
+    /// `setrlimit(2)`: `RLIMIT_FSIZE` is FLAC's to heed; before `RLIMIT_NOFILE` is lowered FLAC opens what it needs.
     fn setrlimit(which: c_int, limit: crate::abi::In<libc::rlimit>) -> c_int, also(setrlimit64), map(limited) {
+        limiting(which, limit);
         Err(Escape::NotOurs)
     }
 }
@@ -223,6 +233,9 @@ hook! {
     /// `prlimit(2)`.
     fn prlimit(pid: libc::pid_t, which: c_int, new: crate::abi::In<libc::rlimit>, old: crate::abi::Out<libc::rlimit>) -> c_int,
     also(prlimit64), map(limited) {
+        if pid == 0 || pid == rustix::process::getpid().as_raw_nonzero().get() {
+            limiting(which, new);
+        }
         Err(Escape::NotOurs)
     }
 }

@@ -89,6 +89,7 @@ impl Call<'_> {
 pub fn kernel(fd: c_int, path: &CStr, flags: c_int, call: &Call<'_>, libraries: Option<&Ready>) -> Escape {
     // What fails here is known all the same to an image of ours, by its process slot.
     let _ = fds::identify_for_exec();
+    fds::leave_for_exec(true);
     let new = NewEnvironment::of(call, libraries);
     let (argv, envp) = (call.argv.0, new.as_ref().map_or(call.envp.0, NewEnvironment::pointer));
     // A signal that waits for this thread to leave our code must not be carried, blocked, into the new image.
@@ -104,7 +105,9 @@ pub fn kernel(fd: c_int, path: &CStr, flags: c_int, call: &Call<'_>, libraries: 
             }
         }
     });
-    Escape::Fail(boundary::errno())
+    let failed = Escape::Fail(boundary::errno());
+    fds::leave_for_exec(false);
+    failed
 }
 
 /// Executes a path. Comes back only when that fails.
