@@ -2,20 +2,21 @@
 # Exercisers that others wrote, and one of ours, on tmpfs and on FLAC: what passes on tmpfs must pass on FLAC, but for what
 # tests/exercisers/differs.txt lists with a reason.
 #
-# usage: ci/exercisers.sh [--quick] [shared|fsx|stress|python|posix]...
+# usage: ci/exercisers.sh [--quick] [shared|tree|fsx|stress|python|posix]...
 #   shared  processes on one file, each operation checked against a model (tests/exercisers/shared.c)
+#   tree    one process in a tree, which must answer as on tmpfs; four of them, whose tree must be sound and outlive a restart (tests/exercisers/tree.c)
 #   fsx     the crate of that name: one process, every kind of operation it knows
 #   stress  stress-ng's file system stressors with --verify
 #   python  CPython's own tests of files, processes, locks, archives (Debian's libpython3.N-testsuite)
 #   posix   the crate pjdfstest, as root
-# --quick: less than a minute, and only what needs no installation. SEEDS=N and OPERATIONS=N change shared and fsx, FLAC_SEED the first seed.
+# --quick: less than a minute, and only what needs no installation. SEEDS=N and OPERATIONS=N change shared, tree and fsx, FLAC_SEED the first seed.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 quick=
 [ "${1:-}" != --quick ] || { quick=1; shift; }
 parts=("$@")
-[ ${#parts[@]} -gt 0 ] || { [ -n "$quick" ] && parts=(shared) || parts=(shared fsx stress python posix); }
+[ ${#parts[@]} -gt 0 ] || { [ -n "$quick" ] && parts=(shared tree) || parts=(shared tree fsx stress python posix); }
 
 cargo build --quiet --release -p flac-shim -p flac-cli
 target=$PWD/${CARGO_TARGET_DIR:-target}
@@ -95,6 +96,26 @@ shared() {
     done
 }
 
+tree() {
+    cc -O2 -Wall -Wextra -o "$tools/bin/tree" tests/exercisers/tree.c
+    local seed seeds=${SEEDS:-20} operations=${OPERATIONS:-20000} status
+    [ -z "$quick" ] || { seeds=${SEEDS:-3} operations=${OPERATIONS:-4000}; }
+    for ((seed = first; seed < first + seeds; seed++)); do
+        # shellcheck disable=SC2016
+        both tree "answers, seed $seed" 300 bash -c '"$@" && "$1" "$2"' bash "$tools/bin/tree" . "$seed" "$operations" 1
+        cmp "$work/tmpfs.out" "$work/flac.out" || { echo "tree seed $seed: FAILED, other answers"; failures=$((failures + 1)); }
+        status=0
+        # shellcheck disable=SC2016
+        on_flac 600 bash -c '"$@" && "$1" "$2"' bash "$tools/bin/tree" . "$seed" "$((operations / 4))" 4 || status=$?
+        judge tree "four processes, seed $seed" 0 $status
+        cp "$work/flac.out" "$work/before"
+        "$flac" stop >/dev/null
+        "$flac" fsck --data >"$work/flac.out" || judge tree "check, seed $seed" 0 1
+        "$flac" run -- "$tools/bin/tree" /flac/d >"$work/flac.out" 2>&1 || true
+        cmp "$work/before" "$work/flac.out" || { echo "tree seed $seed: FAILED, not the same after a restart"; failures=$((failures + 1)); }
+    done
+}
+
 fsx() {
     crate fsx 0.3.2
     local seed config
@@ -146,7 +167,7 @@ posix() {
 
 for part in "${parts[@]}"; do
     case $part in
-    shared | fsx | stress | python | posix) "$part" ;;
+    shared | tree | fsx | stress | python | posix) "$part" ;;
     *) echo "no exerciser is called $part" >&2; exit 2 ;;
     esac
 done
