@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
 # The GNU programs' own test suites with everything in FLAC, compared with the same suites on tmpfs in the same run.
-# Arguments choose suites; SUITES_USER=root runs them as root instead of a normal user. Fails if a test that passes on tmpfs
-# fails on FLAC and is not in tests/suites/SUITE.differs, or if one that is there passes.
+# Arguments choose suites; SUITES_USER=root runs them as root instead of a normal user; SUITES_SIDES="flac outside" runs them also on
+# the tmpfs with the shim preloaded and FLAC_ROOT somewhere else; SUITES_TESTS="NAME..." runs those tests alone. Fails if a test that passes on tmpfs fails on such a side and is not in
+# tests/suites/SUITE.differs (its first column: normal, root or any user in FLAC, or outside), or if one that is there passes.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 user=${SUITES_USER:-normal}
+read -ra sides <<<"${SUITES_SIDES:-flac}"
+read -ra tests <<<"${SUITES_TESTS:-}"
 suites=("$@")
 [ $# -gt 0 ] || suites=(coreutils grep sed diffutils findutils tar gzip)
 cache=$PWD/target/suites
@@ -46,7 +49,7 @@ base=/dev/shm/flac-suites
 if [ "$(id -u)" = 0 ]; then
     [ -n "${SUITES_PRIVATE-}" ] || exec unshare --mount env SUITES_PRIVATE=1 "$0" "$@"
     mkdir -p "$base"
-    mount -t tmpfs -o size=3G,mode=755 flac-suites "$base"
+    mount -t tmpfs -o size=6G,mode=755 flac-suites "$base"
 fi
 tree=$base/w
 exec 9>"$cache/lock"
@@ -78,6 +81,7 @@ as_user() {
 }
 on_tmpfs() { as_user "$@"; }
 on_flac() { as_user LD_PRELOAD="$base/bin/libflacshim.so" FLAC_ROOT="$tree" FLAC_POOL="$pools/pool" FLAC_DRAM=3G "$@"; }
+on_outside() { as_user LD_PRELOAD="$base/bin/libflacshim.so" FLAC_ROOT=/flac FLAC_POOL="$pools/pool" FLAC_DRAM=1G "$@"; }
 
 # The built tree of a suite, as an archive: building takes longer than testing.
 build() {
@@ -105,13 +109,28 @@ place() {
     as_user mkdir -p "$tree/tmp"
     as_user tar -xf "$cache/$1.built.tar" --no-same-owner -C "$tree"
 }
-into_flac() {
+new_pool() {
     stop_pool
     as_user "$base/bin/flac" mkfs --size 4G --pool "$pools/pool" >/dev/null
+}
+into_outside() {
+    new_pool
+    place "$1"
+}
+into_flac() {
+    new_pool
     place "$1"
     as_user FLAC_DRAM=3G "$base/bin/flac" import --pool "$pools/pool" "$tree" / >/dev/null
+    to_flac
+}
+# The tree on the tmpfs and that in FLAC have the same path: which of them is seen there.
+to_flac() {
     mv "$tree" "$base/w.tmpfs"
     as_user mkdir "$tree"
+}
+to_tmpfs() {
+    rmdir "$tree"
+    mv "$base/w.tmpfs" "$tree"
 }
 
 # Runs a suite, or the named tests of it: SIDE SUITE RESULTS [TEST]...
@@ -133,30 +152,31 @@ differing() {
 passed() { grep -cE '^(PASS|XFAIL) ' "$1" || true; }
 
 failures=0
+# SIDE SUITE
 compare() {
-    local suite=$1 tmpfs=$cache/$1.$user.tmpfs flac=$cache/$1.$user.flac listed=tests/suites/$1.differs
+    local side=$1 suite=$2 tmpfs=$cache/$2.$user.tmpfs other=$cache/$2.$user.$1 listed=tests/suites/$2.differs
     local differs=() known again=()
-    mapfile -t differs < <(differing "$tmpfs" "$flac")
+    mapfile -t differs < <(differing "$tmpfs" "$other")
     # A busy machine makes tests miss their times: what differs is tried again alone, then on tmpfs alone.
     if [ ${#differs[@]} -gt 0 ]; then
-        run flac "$suite" "$flac.again" "${differs[@]}"
-        mapfile -t again < <(differing <(printf 'PASS %s\n' "${differs[@]}") "$flac.again")
+        run "$side" "$suite" "$other.again" "${differs[@]}"
+        mapfile -t again < <(differing <(printf 'PASS %s\n' "${differs[@]}") "$other.again")
         if [ ${#again[@]} -gt 0 ]; then
-            rmdir "$tree"
-            mv "$base/w.tmpfs" "$tree"
+            [ "$side" != flac ] || to_tmpfs
             run tmpfs "$suite" "$tmpfs.again" "${again[@]}"
-            mv "$tree" "$base/w.tmpfs"
-            as_user mkdir "$tree"
-            mapfile -t again < <(differing "$tmpfs.again" "$flac.again")
+            [ "$side" != flac ] || to_flac
+            mapfile -t again < <(differing "$tmpfs.again" "$other.again")
         fi
     fi
     touch "$listed"
-    known=$(awk -F'\t' -v user="$user" '$1 == user || $1 == "any" { print $2 }' "$listed" | sort)
+    known=$(awk -F'\t' -v user="$user" -v side="$side" '
+        side == "flac" ? $1 == user || $1 == "any" : $1 == side { print $2 }' "$listed" | sort)
+    [ ${#tests[@]} = 0 ] || known=$(comm -12 <(echo "$known") <(printf '%s\n' "${tests[@]}" | sort))
     local total new gone
     total=$(passed "$tmpfs")
     new=$(comm -13 <(echo "$known") <(printf '%s\n' "${again[@]}" | sort) | sed '/^$/d')
     gone=$(comm -23 <(echo "$known") <(printf '%s\n' "${again[@]}" | sort) | sed '/^$/d')
-    printf '%-10s %-6s passed on tmpfs %4d, on FLAC %4d (%s %%), differing and listed %d\n' "$suite" "$user" "$total" \
+    printf '%-10s %-6s passed on tmpfs %4d, %s %4d (%s %%), differing and listed %d\n' "$suite" "$user" "$total" "$side" \
         $((total - ${#again[@]})) "$(awk -v t="$total" -v d=${#again[@]} 'BEGIN { printf "%.2f", t ? 100 * (t - d) / t : 0 }')" \
         $((${#again[@]} - $(grep -c . <<<"$new" || true)))
     [ -z "$new" ] || { failures=$((failures + 1)) && sed 's/^/    differs: /' <<<"$new"; }
@@ -177,9 +197,11 @@ for suite in "${suites[@]}"; do
     build "$suite"
     rm -f "$cache/$suite.$user".*.log
     place "$suite"
-    run tmpfs "$suite" "$cache/$suite.$user.tmpfs"
-    into_flac "$suite"
-    run flac "$suite" "$cache/$suite.$user.flac"
-    compare "$suite"
+    run tmpfs "$suite" "$cache/$suite.$user.tmpfs" "${tests[@]}"
+    for side in "${sides[@]}"; do
+        "into_$side" "$suite"
+        run "$side" "$suite" "$cache/$suite.$user.$side" "${tests[@]}"
+        compare "$side" "$suite"
+    done
 done
 [ $failures = 0 ]
