@@ -49,6 +49,10 @@ pub fn make_directory(dir: &std::path::Path) {
 
 /// Opens the node `ino`; permission was checked. Devices: `EACCES` unless the process may make nodes (and so may open any device).
 pub fn open(fs: &Fs, ino: Ino, kind: u32, flags: c_int) -> Answer<c_int> {
+    // A whiteout: there is no such device.
+    if kind == libc::S_IFCHR && fs.attr(ino)?.rdev == 0 {
+        return Err(Escape::Fail(libc::ENXIO));
+    }
     let dir = fs.run_dir().join("fifo");
     let stub = dir.join(format!("{:x}", ino.get()));
     let make = || match kind {

@@ -296,6 +296,7 @@ fn whiteout_leaves_a_device_of_number_zero(d: &Dir) -> Outcome {
             "{left}"
         );
     }
+    fails!(ENXIO, sys::open(d.at("a"), libc::O_RDWR, 0));
     let links = sys::stat(d.path())?.st_nlink;
     sys::renameat2(d.at("dir"), d.at("moved"), RENAME_WHITEOUT)?;
     assert_eq!(sys::stat(d.path())?.st_nlink, links);
