@@ -87,17 +87,18 @@ struct ScanArg {
 }
 const _: () = assert!(size_of::<ScanArg>() == 96);
 
-const fn iowr(number: u32, size: usize) -> u32 {
-    3 << 30 | (size as u32) << 16 | (b'f' as u32) << 8 | number
+/// `_IOWR(kind, number, a struct of this size)`.
+pub(super) const fn iowr(kind: u8, number: u32, size: usize) -> u32 {
+    3 << 30 | (size as u32) << 16 | (kind as u32) << 8 | number
 }
-const PROCMAP_QUERY: u32 = iowr(17, size_of::<ProcmapQuery>());
-const PAGEMAP_SCAN: u32 = iowr(16, size_of::<ScanArg>());
+const PROCMAP_QUERY: u32 = iowr(b'f', 17, size_of::<ProcmapQuery>());
+const PAGEMAP_SCAN: u32 = iowr(b'f', 16, size_of::<ScanArg>());
 const IS_FILE: u64 = 1 << 2;
 const IS_PRESENT: u64 = 1 << 3;
 const IS_SWAPPED: u64 = 1 << 4;
 
 /// An ioctl whose argument is a struct that the kernel reads and writes; the result is the call's.
-struct Ask<T, const OP: u32>(T);
+pub(super) struct Ask<T, const OP: u32>(pub(super) T);
 
 // SAFETY: OP is made by `iowr` from the size of T, so the kernel touches exactly the struct.
 unsafe impl<T, const OP: u32> rustix::ioctl::Ioctl for Ask<T, OP> {

@@ -3,8 +3,10 @@
 //!
 //! The ledger of a process lies in the control segment, so that others can drop its references when it dies. The process keeps a sorted index of it for itself.
 
+mod cuts;
 mod memory;
 
+pub use cuts::Cuts;
 pub use memory::{Memory, Touched, Vma};
 
 use crate::frame::Frames;

@@ -53,14 +53,32 @@ impl Fs {
                     *last = (0, 0);
                     self.show(&tail, addr)
                 }
-                // Another thread touched it at the same time, and was first. But a page that is there and faults on and on is broken.
-                None if self.ledger.first_in(addr, addr + 1).is_some() => {
+                None => {
                     *last = if last.0 == addr { (addr, last.1 + 1) } else { (addr, 1) };
-                    last.1 < MOST_RETRIES
+                    // A page that is there and faults on and on is broken.
+                    last.1 < MOST_RETRIES && self.is_there(addr)
                 }
-                None => false,
             }
         })
+    }
+
+    /// Whether a page that faults is there by now: another thread touched it at the same time, and was first, or its frame has no memory because another process had cut it
+    /// off, and the file has grown since. If it has not, the mapping shows nothing there from now on.
+    fn is_there(&self, addr: usize) -> bool {
+        let Some(view) = self.ledger.first_in(addr, addr + 1) else { return false };
+        let Some(slot) = view.inode.checked_sub(1) else { return true };
+        let within = ((addr - view.addr) / PAGE) as u32;
+        let size = self.inodes.slot(slot).size.load(Acquire);
+        if view.page as u64 + (within as u64) < size.div_ceil(PAGE as u64) {
+            return self.region.dram.refill(view.first.plus(within));
+        }
+        // Held beyond the view: it goes.
+        let ino = Ino::new(self.inodes.slot(slot).ino.load(Acquire));
+        if let Ok(held) = self.hold_inode(ino) {
+            self.cut_mappings(held, size);
+            self.unhold_inode(held);
+        }
+        false
     }
 
     /// Before the kernel, or our own code, touches what the program might have mapped: a fault there would be `EFAULT`. For who has seen [`Fs::is_lazy`].
@@ -143,7 +161,7 @@ impl Fs {
         mapped.is_ok()
     }
 
-    /// The file was cut off at `size` by this process: what its shared mappings show behind that is nothing any more.
+    /// The file was cut off at `size`: what this process's shared mappings show behind that is nothing any more.
     pub(super) fn cut_mappings(&self, slot: SlotNo, size: u64) {
         let end = PageNo::new(size.div_ceil(PAGE as u64));
         let ino = Ino::new(self.inodes.slot(slot).ino.load(Acquire));

@@ -77,6 +77,11 @@ impl Fs {
         }
     }
 
+    /// Whether this process has mapped before, so that the next shared mapping will open no descriptor.
+    pub fn watches_cuts(&self) -> bool {
+        self.cuts.is_asked()
+    }
+
     /// Shows pages of the file as they are now.
     ///
     /// # Safety
@@ -259,6 +264,7 @@ impl Fs {
             unsafe { map_fixed(&self.region.dram, addr, frame, count, prot, true)? };
             done += count as u64;
         }
+        self.cuts.watch(at, pages as usize * PAGE);
         Ok(())
     }
 

@@ -40,7 +40,7 @@ mod write;
 
 pub(crate) use share::ATTACH_MIN;
 
-use crate::attach::{Ledger, Memory};
+use crate::attach::{Cuts, Ledger, Memory};
 use crate::clock::Clock;
 use crate::frame::Frames;
 use crate::inode::Inodes;
@@ -65,6 +65,8 @@ pub struct Fs {
     pub(crate) space: PoolSpace,
     pub(crate) ledger: Ledger,
     pub(crate) memory: Memory,
+    /// Shared mappings of this process, which other processes may cut.
+    cuts: Cuts,
     /// Parts of this process's mappings that show nothing.
     tails: Spin<Vec<absent::Tail>>,
     /// Held while one of them is brought in: the last page that was there already, and how often in a row.

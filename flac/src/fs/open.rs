@@ -2,7 +2,7 @@
 
 use super::Fs;
 use super::stats::Stats;
-use crate::attach::{Ledger, Memory};
+use crate::attach::{Cuts, Ledger, Memory};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -56,6 +56,7 @@ impl Fs {
             inodes: Inodes::new(control, procs.clone()),
             ledger: Ledger::new(control, procs.clone()),
             memory: Memory::default(),
+            cuts: Cuts::new(),
             tails: Spin::new(Vec::new()),
             faulting: Spin::new((0, 0)),
             lazy: Default::default(),

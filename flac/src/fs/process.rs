@@ -5,6 +5,7 @@ use super::files::open_slot_of;
 use crate::error::Result;
 use crate::region::PROCS;
 use crate::sync::Ordering::*;
+use crate::units::PAGE;
 
 impl Fs {
     /// Before `fork`: makes a process slot for the child with a copy of this process's holds and ledger. Returns a token.
@@ -41,10 +42,23 @@ impl Fs {
         self.meta.after_fork_child();
         self.ledger.after_fork_child();
         self.memory.after_fork_child();
+        self.cuts.after_fork_child();
         self.tails.after_fork_child();
         self.faulting.after_fork_child();
         self.watcher.after_fork_child();
         self.streams.after_fork_child();
+        self.watch_cuts();
+    }
+
+    /// Has every shared mapping that the parent left watched for what other processes cut off.
+    fn watch_cuts(&self) {
+        let mut at = 0;
+        while let Some(view) = self.ledger.first_in(at, usize::MAX) {
+            at = view.end();
+            if view.inode != 0 {
+                self.cuts.watch(view.addr, view.pages as usize * PAGE);
+            }
+        }
     }
 
     /// Opens what a fork has left to be opened at its first use, as far as it can be.

@@ -39,6 +39,7 @@ impl Fs {
             if size < s.size.load(Relaxed) {
                 self.shrink(slot, size)?;
             }
+            self.refill(slot, size);
             s.flags.fetch_or(flag::DIRTY, AcqRel);
             s.size.store(size, Release);
             touch(&[&s.mtime, &s.ctime]);
@@ -74,6 +75,7 @@ impl Fs {
                 self.recount(slot)?;
             }
         }
+        self.clear(&mapped);
         for (page, frame) in mapped {
             if !self.keep_mapped(slot, page, frame) {
                 self.frames.put(frame);
@@ -83,7 +85,7 @@ impl Fs {
     }
 
     /// The frames of the pages from `from` on, each with a reference more: other processes have mapped them. This process can't take them out of those
-    /// mappings, so they stay the file's, as zeros, and are what the file has there when it grows again. Needs the inode's lock.
+    /// mappings, so they stay the file's, without memory, and are what the file has there when it grows again. Needs the inode's lock.
     fn mapped_behind(&self, slot: SlotNo, from: PageNo) -> Vec<(PageNo, FrameNo)> {
         let mut found = Vec::new();
         self.inodes.table(slot).for_each(from, PageNo::new(u64::MAX), &mut |page, cell| {
@@ -95,14 +97,43 @@ impl Fs {
         found
     }
 
+    /// Takes the memory of frames away: to who has them mapped there is no page any more, or where the kernel could not be told so ([`crate::attach::Cuts`]), one of zeros.
+    fn clear(&self, mapped: &[(PageNo, FrameNo)]) {
+        for run in mapped.chunk_by(|(_, one), (_, next)| *next == one.plus(1)) {
+            let (first, pages) = (run[0].1, run.len() as u32);
+            if !self.region.dram.punch(first, pages) {
+                // SAFETY: the frames lie in the tier; whoever has them mapped sees what they show change, as with any write.
+                unsafe { std::ptr::write_bytes(self.region.dram.at(first), 0, pages as usize * PAGE) };
+            }
+        }
+    }
+
+    /// Before the file grows to `size`: frames behind its end, which have no memory since they were cut off, get it again, for they are mapped. (If there is none to be had, their
+    /// next touch asks again.) Needs the inode's lock.
+    #[inline]
+    pub(super) fn refill(&self, slot: SlotNo, size: u64) {
+        let s = self.inodes.slot(slot);
+        let end = s.size.load(Relaxed);
+        if size > end && s.shared_maps.load(Relaxed) != 0 {
+            self.refill_between(slot, PageNo::new(end.div_ceil(PAGE as u64)), PageNo::new(size.div_ceil(PAGE as u64)));
+        }
+    }
+
+    #[cold]
+    fn refill_between(&self, slot: SlotNo, from: PageNo, to: PageNo) {
+        self.inodes.table(slot).for_each(from, to, &mut |_, cell| {
+            if let Some(frame) = Entry::from_raw(cell.load(Relaxed)).dram() {
+                self.region.dram.refill(frame);
+            }
+        });
+    }
+
     /// Makes a frame of zeros the page's again; its reference goes to the table. `false`: there is no space. Needs the inode's lock.
     fn keep_mapped(&self, slot: SlotNo, page: PageNo, frame: FrameNo) -> bool {
         let Ok(cell) = self.cell(slot, page) else { return false };
         if !self.reserve(1) {
             return false;
         }
-        // SAFETY: the frame lies in the tier; whoever has it mapped sees what it shows change, as with any write.
-        unsafe { std::ptr::write_bytes(self.region.dram.at(frame), 0, PAGE) };
         cell.store(Entry::written(frame, self.inodes.mark(slot, page, 1)).raw(), Release);
         self.inodes.slot(slot).pages.fetch_add(1, Relaxed);
         true
@@ -205,6 +236,7 @@ impl Fs {
         }
         s.flags.fetch_or(flag::DIRTY, AcqRel);
         if !keep && end > s.size.load(Relaxed) {
+            self.refill(slot, end);
             s.size.store(end, Release);
         }
         touch(&[&s.mtime, &s.ctime]);

@@ -112,6 +112,7 @@ impl Fs {
         let end = start + done as u64;
         if done > 0 {
             if end > s.size.load(Relaxed) {
+                self.refill(slot, end);
                 s.size.store(end, Release);
             }
             touch(&[&s.mtime, &s.ctime]);

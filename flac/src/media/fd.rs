@@ -35,14 +35,19 @@ impl Fd {
             Err(Errno::MFILE) => return Fd::left_open_at(path, flags).ok_or(Errno::MFILE),
             low => low?,
         };
-        let low = Fd { raw: low.into_raw_fd(), id: (0, 0) };
-        let stat = rustix::fs::fstat(&low)?;
-        let id = (stat.st_dev, stat.st_ino);
-        let raw = duplicate_high(&low, id).unwrap_or(low.raw);
-        let low_raw = low.raw;
+        Fd::moved_high(low)
+    }
+
+    /// Gives what was just opened a high number.
+    pub(crate) fn moved_high(low: OwnedFd) -> Result<Fd> {
+        let stat = rustix::fs::fstat(&low);
+        let low_raw = low.into_raw_fd();
+        let low = Fd { raw: low_raw, id: (0, 0) };
+        let id = stat.map(|stat| (stat.st_dev, stat.st_ino))?;
+        let raw = duplicate_high(&low, id).unwrap_or(low_raw);
         std::mem::forget(low);
         if raw != low_raw {
-            // SAFETY: `low_raw` came from `open` above and nobody else knows it.
+            // SAFETY: the caller handed the number over, and nobody else knows it.
             unsafe { rustix::io::close(low_raw) };
         }
         Ok(Fd { raw, id })

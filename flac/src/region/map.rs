@@ -138,18 +138,23 @@ impl Dram {
             if !self.has_room(FrameNo::new(from), to - from) {
                 continue;
             }
-            let (start, len) = (from as usize * PAGE, (to - from) as usize * PAGE);
-            // SAFETY: the range lies in the linear mapping; what is in it does not change.
-            match unsafe { rustix::mm::madvise(self.base.add(start).cast(), len, rustix::mm::Advice::LinuxPopulateWrite) } {
-                // Linux before 5.14 can't say: there, as ever, the first touch tells.
-                Ok(()) | Err(rustix::io::Errno::INVAL) => {
-                    self.note_warm(from, to);
-                    return Ok(());
-                }
-                Err(_) => {}
+            if self.touch(from, to - from) {
+                self.note_warm(from, to);
+                return Ok(());
             }
         }
         Err(Error::NoFrames)
+    }
+
+    /// Has the kernel put memory behind frames, and map it here. `false`: the tmpfs is full.
+    fn touch(&self, first: u32, pages: u32) -> bool {
+        // SAFETY: the range lies in the linear mapping (callers see to it); what is in it does not change.
+        let done = unsafe {
+            let start = self.base.add(first as usize * PAGE).cast();
+            rustix::mm::madvise(start, pages as usize * PAGE, rustix::mm::Advice::LinuxPopulateWrite)
+        };
+        // Linux before 5.14 can't say: there, as ever, the first touch tells.
+        matches!(done, Ok(()) | Err(rustix::io::Errno::INVAL))
     }
 
     /// Whether frames can get memory, or have it: what the other files of the run directory need to grow is not taken for frames.
@@ -160,6 +165,19 @@ impl Dram {
         }
         let mut has = vec![0; pages as usize];
         self.residency(first, &mut has).is_ok_and(|()| has.iter().all(|has| has & 1 == 1))
+    }
+
+    /// Takes the memory away from frames: they are zeros from then on, and whoever maps them elsewhere has no page there. `false`: the file system can't.
+    pub fn punch(&self, first: FrameNo, pages: u32) -> bool {
+        use rustix::fs::FallocateFlags;
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        rustix::fs::fallocate(&self.file, flags, first.get() as u64 * PAGE as u64, pages as u64 * PAGE as u64).is_ok()
+    }
+
+    /// Gives a frame memory again that [`Dram::punch`] took from it, whichever process did. `false`: the tmpfs is full.
+    pub fn refill(&self, frame: FrameNo) -> bool {
+        // Only this one: others around it may be without memory for a reason.
+        frame.get() < self.frames && self.has_room(frame, 1) && self.touch(frame.get(), 1)
     }
 
     fn note_warm(&self, from: u32, to: u32) {

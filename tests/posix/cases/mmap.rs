@@ -18,7 +18,6 @@ cases![
     touching_after_truncation_is_sigbus,
     growing_makes_the_mapping_usable,
     truncation_and_growth_show_zeros,
-    what_another_process_cuts_off_and_writes_anew_shows_in_the_mapping,
     writing_a_read_only_mapping_is_sigsegv,
     access_modes_are_checked,
     bad_arguments,
@@ -183,27 +182,6 @@ fn truncation_and_growth_show_zeros(d: &Dir) -> Outcome {
     sys::ftruncate(&fd, 8192)?;
     assert!(map.get(100, 8092) == vec![0; 8092]);
     assert_eq!(map.get(0, 100), [1; 100]);
-    Ok(())
-}
-
-fn what_another_process_cuts_off_and_writes_anew_shows_in_the_mapping(d: &Dir) -> Outcome {
-    let fd = d.open("f", &[1; 5 * 4096]);
-    let map = sys::mmap(&fd, 5 * 4096, RW, MAP_SHARED, 0)?;
-    map.put(2 * 4096, b"touched");
-    for round in 2..5 {
-        sys::fork(|| {
-            let own = sys::open(d.at("f"), libc::O_RDWR, 0).expect("open");
-            sys::ftruncate(&own, 100).expect("ftruncate");
-            sys::pwrite(&own, &[round; 4096], 3 * 4096).expect("pwrite");
-        })
-        .succeeds();
-        assert_eq!(map.get(99, 2), [1, 0], "round {round}");
-        assert!(map.get(4096, 2 * 4096) == vec![0; 2 * 4096], "round {round}");
-        assert!(map.get(3 * 4096, 4096) == vec![round; 4096], "round {round}");
-        // And the other way round.
-        map.put(2 * 4096 + 5, &[round]);
-        assert_eq!(content(d.at("f"))[2 * 4096 + 5], round);
-    }
     Ok(())
 }
 

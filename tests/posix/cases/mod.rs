@@ -43,6 +43,7 @@ topics! {
     ofd_locks
     flock
     mmap
+    mmap_cuts
     transfer
     xattr
     stdio

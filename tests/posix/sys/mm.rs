@@ -190,3 +190,12 @@ pub fn peek(address: usize, length: usize) -> Vec<u8> {
     unsafe { std::ptr::copy_nonoverlapping(from, bytes.as_mut_ptr(), length) };
     bytes
 }
+
+/// Whether the kernel tells a process of its own missing pages.
+pub fn has_userfaultfd() -> bool {
+    const USER_MODE_ONLY: i32 = 1;
+    // SAFETY: no pointers.
+    let fd = unsafe { libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC | USER_MODE_ONLY) };
+    // SAFETY: opened just now, and nobody else's.
+    fd >= 0 && unsafe { libc::close(fd as i32) } == 0
+}

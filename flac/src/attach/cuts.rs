@@ -1,0 +1,89 @@
+//! Shared mappings whose frames another process takes the memory away from. What a process cuts off a file, it punches out of the tier; no process can change
+//! another's mappings, but the kernel then takes the pages out of all of them, and here it is told what the next touch is to be: SIGBUS, not a fresh page of zeros.
+#![expect(unsafe_code, reason = "userfaultfd's ioctls")]
+
+use super::memory::{Ask, iowr};
+use crate::media::OwnFd;
+use crate::sync::Spin;
+use rustix::fd::{AsFd, BorrowedFd};
+use rustix::mm::UserfaultfdFlags;
+
+/// Of linux/userfaultfd.h: `uffdio_api`.
+#[repr(C)]
+struct Api {
+    api: u64,
+    features: u64,
+    ioctls: u64,
+}
+
+/// `uffdio_register`.
+#[repr(C)]
+struct Register {
+    start: u64,
+    len: u64,
+    mode: u64,
+    ioctls: u64,
+}
+
+const UFFD_API: u64 = 0xAA;
+const UFFDIO_API: u32 = iowr(0xAA, 0x3F, size_of::<Api>());
+const UFFDIO_REGISTER: u32 = iowr(0xAA, 0x00, size_of::<Register>());
+const MISSING: u64 = 1;
+const FEATURE_MISSING_SHMEM: u64 = 1 << 5;
+const FEATURE_SIGBUS: u64 = 1 << 7;
+
+/// Which of this process's mappings are told of. Where the kernel has no such thing, or forbids it (containers do), nothing is: touches then give zeros.
+pub struct Cuts(Spin<State>);
+
+enum State {
+    Unasked,
+    Unavailable,
+    Open(OwnFd),
+}
+
+impl Cuts {
+    /// Asks the kernel for it when it is first wanted.
+    pub fn new() -> Cuts {
+        Cuts(Spin::new(State::Unasked))
+    }
+
+    /// From now on a touch of a page in [addr, addr + len) whose frame has no memory is SIGBUS (`EFAULT` where the kernel touches it). All of the range shows the tier.
+    pub fn watch(&self, addr: usize, len: usize) {
+        self.0.with(|state| {
+            if let State::Unasked = state {
+                *state = open().map_or(State::Unavailable, State::Open);
+            }
+            if let State::Open(fd) = state {
+                let range = Register { start: addr as u64, len: len as u64, mode: MISSING, ioctls: 0 };
+                // If it fails the range stays as it is.
+                let _ = ask::<_, UFFDIO_REGISTER>(fd.as_fd(), range);
+            }
+        });
+    }
+
+    /// Whether the kernel has been asked: no descriptor will be opened.
+    pub fn is_asked(&self) -> bool {
+        self.0.with(|state| !matches!(state, State::Unasked))
+    }
+
+    /// In a forked child, which has its parent's mappings, but not what the kernel was told of them: the caller tells it again.
+    pub fn after_fork_child(&self) {
+        self.0.after_fork_child();
+        // Dropping closes the descriptor, which is the parent's memory's.
+        self.0.with(|state| *state = State::Unasked);
+    }
+}
+
+fn open() -> Option<OwnFd> {
+    // Without privileges only faults of the program's own can be had, which is enough; the kernel's are errors then, as they should be.
+    let flags = UserfaultfdFlags::CLOEXEC | UserfaultfdFlags::NONBLOCK | UserfaultfdFlags::from_bits_retain(1);
+    // SAFETY: what faults is told of are ranges that `watch` is given.
+    let fd = unsafe { rustix::mm::userfaultfd(flags) }.ok()?;
+    ask::<_, UFFDIO_API>(fd.as_fd(), Api { api: UFFD_API, features: FEATURE_SIGBUS | FEATURE_MISSING_SHMEM, ioctls: 0 })?;
+    OwnFd::moved_high(fd).ok()
+}
+
+fn ask<T, const OP: u32>(fd: BorrowedFd<'_>, arg: T) -> Option<(i32, T)> {
+    // SAFETY: `Ask` describes the ioctl's argument exactly.
+    unsafe { rustix::ioctl::ioctl(fd, Ask::<T, OP>(arg)) }.ok()
+}

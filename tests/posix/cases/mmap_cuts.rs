@@ -1,0 +1,137 @@
+//! Shared mappings of files that another process cuts off.
+
+use crate::case::{Dir, Outcome, cases, content, fails, skip};
+use crate::sys::{self, Ended};
+use libc::{MAP_SHARED, PROT_READ, PROT_WRITE};
+
+cases![
+    what_is_written_anew_shows,
+    touching_is_sigbus,
+    to_the_kernel_it_is_efault,
+    touching_in_a_child_is_sigbus,
+    what_grows_again_is_usable,
+    many_pages_can_go,
+];
+
+const RW: i32 = PROT_READ | PROT_WRITE;
+
+fn touch_in_child(map: &sys::Map, offset: usize) -> Ended {
+    sys::fork(|| drop(map.get(offset, 1))).wait()
+}
+
+/// Containers may forbid what FLAC needs to see them.
+fn cuts_can_be_seen() -> Outcome {
+    if sys::has_userfaultfd() { Ok(()) } else { skip("no userfaultfd here") }
+}
+
+fn what_is_written_anew_shows(d: &Dir) -> Outcome {
+    let fd = d.open("f", &[1; 5 * 4096]);
+    let map = sys::mmap(&fd, 5 * 4096, RW, MAP_SHARED, 0)?;
+    map.put(2 * 4096, b"touched");
+    for round in 2..5 {
+        sys::fork(|| {
+            let own = sys::open(d.at("f"), libc::O_RDWR, 0).expect("open");
+            sys::ftruncate(&own, 100).expect("ftruncate");
+            sys::pwrite(&own, &[round; 4096], 3 * 4096).expect("pwrite");
+        })
+        .succeeds();
+        assert_eq!(map.get(99, 2), [1, 0], "round {round}");
+        assert!(map.get(4096, 2 * 4096) == vec![0; 2 * 4096], "round {round}");
+        assert!(map.get(3 * 4096, 4096) == vec![round; 4096], "round {round}");
+        // And the other way round.
+        map.put(2 * 4096 + 5, &[round]);
+        assert_eq!(content(d.at("f"))[2 * 4096 + 5], round);
+    }
+    Ok(())
+}
+
+fn touching_is_sigbus(d: &Dir) -> Outcome {
+    cuts_can_be_seen()?;
+    let fd = d.open("f", &[1; 3 * 4096]);
+    let map = sys::mmap(&fd, 3 * 4096, RW, MAP_SHARED, 0)?;
+    map.put(8192, b"touched");
+    let toucher = sys::fork(|| {
+        let own = sys::mmap(&fd, 3 * 4096, RW, MAP_SHARED, 0).expect("mmap");
+        own.put(8192, b"touched");
+        sys::fork(|| sys::truncate(d.at("f"), 4097).expect("truncate")).succeeds();
+        sys::fsync(&fd).expect("fsync");
+        assert_eq!(own.get(4096, 2), [1, 0], "the last page stays");
+        own.get(8191, 1);
+        own.put(8192, b"not there");
+    });
+    assert_eq!(toucher.wait(), Ended::Signal(libc::SIGBUS));
+    assert_eq!(map.get(4096, 2), [1, 0]);
+    Ok(())
+}
+
+fn to_the_kernel_it_is_efault(d: &Dir) -> Outcome {
+    cuts_can_be_seen()?;
+    let fd = d.open("f", &[1; 3 * 4096]);
+    let map = sys::mmap(&fd, 3 * 4096, RW, MAP_SHARED, 0)?;
+    let other = d.open("other", &[2; 8192]);
+    let (read_end, write_end) = sys::pipe(0)?;
+    sys::fork(|| sys::ftruncate(&fd, 4096).expect("ftruncate")).succeeds();
+    fails!(EFAULT, sys::write_from(&write_end, map.address() + 4096, 100));
+    fails!(EFAULT, sys::write_from(&other, map.address() + 8192, 100));
+    assert_eq!(sys::write_from(&write_end, map.address() + 4000, 96)?, 96);
+    drop(read_end);
+    sys::ftruncate(&fd, 8192)?;
+    assert_eq!(sys::write_from(&other, map.address() + 4096, 100)?, 100, "it grew");
+    Ok(())
+}
+
+fn touching_in_a_child_is_sigbus(d: &Dir) -> Outcome {
+    cuts_can_be_seen()?;
+    let fd = d.open("f", &[1; 3 * 4096]);
+    let map = sys::mmap(&fd, 3 * 4096, RW, MAP_SHARED, 0)?;
+    map.put(8192, b"touched");
+    // Inherited before the cut, by children of a process that does not look before they do.
+    let (read_end, write_end) = sys::pipe(0)?;
+    let child = sys::fork(|| {
+        sys::read(&read_end, &mut [0]).expect("read");
+        assert_eq!(touch_in_child(&map, 8192), Ended::Signal(libc::SIGBUS));
+        map.get(8192, 1);
+    });
+    sys::fork(|| sys::truncate(d.at("f"), 0).expect("truncate")).succeeds();
+    sys::write(&write_end, b"x")?;
+    assert_eq!(child.wait(), Ended::Signal(libc::SIGBUS));
+    Ok(())
+}
+
+fn what_grows_again_is_usable(d: &Dir) -> Outcome {
+    let fd = d.open("f", &[1; 4 * 4096]);
+    let map = sys::mmap(&fd, 4 * 4096, RW, MAP_SHARED, 0)?;
+    let grow: [&dyn Fn(); 3] = [
+        &|| sys::ftruncate(&fd, 4 * 4096).expect("ftruncate"),
+        &|| assert_eq!(sys::pwrite(&fd, b"end", 4 * 4096 - 3), Ok(3)),
+        &|| sys::fallocate(&fd, 0, 0, 4 * 4096).expect("fallocate"),
+    ];
+    for grow in grow {
+        map.put(0, &[1; 4 * 4096]);
+        sys::fork(|| {
+            sys::ftruncate(&fd, 10).expect("ftruncate");
+            sys::fork(grow).succeeds();
+        })
+        .succeeds();
+        assert_eq!(map.get(0, 12)[8..], [1, 1, 0, 0]);
+        assert!(map.get(4096, 2 * 4096) == vec![0; 2 * 4096]);
+        map.put(8192, b"usable");
+        assert_eq!(content(d.at("f"))[8190..8198], *b"\0\0usable");
+    }
+    Ok(())
+}
+
+fn many_pages_can_go(d: &Dir) -> Outcome {
+    cuts_can_be_seen()?;
+    const LEN: usize = 6 << 20;
+    let fd = d.open("f", &vec![1; LEN]);
+    let map = sys::mmap(&fd, LEN, RW, MAP_SHARED, 0)?;
+    map.put(0, &vec![2; LEN]);
+    sys::fork(|| sys::ftruncate(&fd, 3 << 20).expect("ftruncate")).succeeds();
+    assert!(map.get(0, 3 << 20) == vec![2; 3 << 20]);
+    for at in [3 << 20, (3 << 20) + 4096, 5 << 20, LEN - 1] {
+        assert_eq!(touch_in_child(&map, at), Ended::Signal(libc::SIGBUS), "at {at}");
+    }
+    assert_eq!(content(d.at("f")).len(), 3 << 20);
+    Ok(())
+}
