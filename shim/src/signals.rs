@@ -3,6 +3,8 @@
 //! * A handler of the program that comes while this thread is inside our code must not run there: it might call us again, and
 //!   wait for a lock that its own thread holds. It is put off: the thread goes on with every signal blocked, and when it leaves our code
 //!   the signal is sent to it again. A call that waits is interrupted by it all the same.
+//! * Control-Z is put off in the same way where nothing handles it: a thread that is stopped while it holds a lock would hold up every other process. (`SIGSTOP` can't be, nor
+//!   what stops this thread because another one was outside.)
 //! * A fault on the program's memory in the middle of a copy ends the copy: the call answers EFAULT, as the kernel's does.
 //!
 //! So the program's handlers are kept in a table here, and the kernel is given [`arrive`] for each of them.
@@ -51,12 +53,22 @@ pub fn set(signal: c_int, action: &sigaction) -> sigaction {
     TABLE.current[index].store(next as u8, Ordering::Release);
     let mut given = *action;
     let is_fault = matches!(signal, libc::SIGSEGV | libc::SIGBUS);
-    if is_handler(action) || is_fault {
+    let stops = is_stop(signal, action);
+    if is_handler(action) || is_fault || stops {
         given.sa_sigaction = arrive as *const () as usize;
         // RESETHAND is ours to do: a signal that is put off arrives twice.
         given.sa_flags = (action.sa_flags | libc::SA_SIGINFO) & !libc::SA_RESETHAND;
     }
+    if stops {
+        // A call that is stopped goes on afterwards.
+        given.sa_flags |= libc::SA_RESTART | libc::SA_ONSTACK;
+    }
     given
+}
+
+/// Whether the signal with this action stops the process, and can be put off.
+fn is_stop(signal: c_int, action: &sigaction) -> bool {
+    signal == libc::SIGTSTP && action.sa_sigaction == libc::SIG_DFL
 }
 
 /// Whether the action is a function, not SIG_DFL or SIG_IGN.
@@ -65,8 +77,18 @@ fn is_handler(action: &sigaction) -> bool {
     !matches!(action.sa_sigaction, libc::SIG_DFL | libc::SIG_IGN) && action.sa_sigaction != arrive as *const () as usize
 }
 
-/// Makes faults on the program's memory end copies instead of the program. Called when the `Fs` is opened, under the guard.
-pub fn catch_faults() {
+/// Makes faults on the program's memory end copies instead of the program, and Control-Z wait until a call is over. Called when the `Fs` is opened, under the guard.
+pub fn take_over() {
+    catch_faults();
+    let mut action = no_action();
+    // SAFETY: asks only.
+    unsafe { libc::sigaction(libc::SIGTSTP, std::ptr::null(), &mut action) };
+    if is_stop(libc::SIGTSTP, &action) {
+        set_kernel(libc::SIGTSTP, &set(libc::SIGTSTP, &action));
+    }
+}
+
+fn catch_faults() {
     for signal in [libc::SIGSEGV, libc::SIGBUS] {
         if get(signal).is_some() {
             continue;
@@ -169,7 +191,7 @@ pub fn restarts() -> bool {
     let restarts = pending().get() && {
         // SAFETY: `pending` was set after SAVED was written.
         let (signal, ..) = unsafe { SAVED.with(|s| (*s.get()).assume_init()) };
-        get(signal).is_some_and(|action| action.sa_flags & libc::SA_RESTART != 0)
+        get(signal).is_some_and(|action| is_stop(signal, &action) || action.sa_flags & libc::SA_RESTART != 0)
     };
     if restarts {
         boundary::call_out(send_again);
@@ -213,8 +235,25 @@ unsafe fn run(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
                 }
             }
         }
+        Some(action) if is_stop(signal, &action) => stop(info),
         // A fault that nobody handles, or a signal whose action was reset meanwhile: what the kernel does without us.
         _ => die(signal, info),
+    }
+}
+
+/// Stops the process; returns when it goes on. (The kernel ignores the signal in a process group that no shell looks after.)
+fn stop(info: *const siginfo_t) {
+    let default = no_action();
+    set_kernel(libc::SIGTSTP, &default);
+    let (this, mut mask) = (1u64 << (libc::SIGTSTP - 1), 0u64);
+    // SAFETY: the kernel's siginfo, sent to this thread, where it arrives as soon as it is not blocked any more; masks of the kernel's size.
+    unsafe {
+        libc::syscall(libc::SYS_rt_tgsigqueueinfo, libc::getpid(), libc::gettid(), libc::SIGTSTP, info);
+        libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_UNBLOCK, &raw const this, &raw mut mask, size_of::<u64>());
+        libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const mask, 0usize, size_of::<u64>());
+    }
+    if get(libc::SIGTSTP).is_some_and(|action| is_stop(libc::SIGTSTP, &action)) {
+        set_kernel(libc::SIGTSTP, &set(libc::SIGTSTP, &default));
     }
 }
 

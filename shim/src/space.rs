@@ -66,7 +66,7 @@ fn open() -> Answer<&'static Fs> {
             let fs: &'static Fs = Box::leak(Box::new(fs));
             FS.store(std::ptr::from_ref(fs).cast_mut(), Ordering::Relaxed);
             fds::reconcile(fs);
-            crate::signals::catch_faults();
+            crate::signals::take_over();
             flac::fs::locks::interrupted_by(crate::signals::is_waiting);
             if log::explains() {
                 flac::explain_planner_to(log::planner);

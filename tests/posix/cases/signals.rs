@@ -12,7 +12,35 @@ cases![
     a_signal_ends_the_wait_for_a_lock_at_whatever_moment_it_comes,
     handlers_run_while_sendfile_waits_for_a_full_pipe,
     handlers_run_while_an_open_waits_for_the_other_end_of_a_fifo,
+    a_job_that_is_suspended_holds_up_nobody,
 ];
+
+/// As with Control-Z: wherever in a call it comes, what the others want of the same names and files does not wait for the job to go on.
+fn a_job_that_is_suspended_holds_up_nobody(d: &Dir) -> Outcome {
+    let job = sys::fork(|| {
+        for i in (0..=255_u8).cycle() {
+            let fd = sys::open(d.at("own"), libc::O_CREAT | libc::O_WRONLY, 0o644).expect("open");
+            let all = sys::open(d.at("all"), libc::O_CREAT | libc::O_WRONLY, 0o644).expect("open");
+            sys::pwrite(&fd, &[i; 4096], 0).expect("pwrite");
+            sys::pwrite(&all, &[i; 40_960], 0).expect("pwrite");
+            sys::unlink(d.at("own")).expect("unlink");
+        }
+    });
+    job.becomes_a_job();
+    for round in 0..100 {
+        std::thread::sleep(Duration::from_micros(200 + round * 7));
+        job.kill(libc::SIGTSTP);
+        assert_eq!(job.stops(), libc::SIGTSTP, "round {round}");
+        let all = sys::open(d.at("all"), libc::O_CREAT | libc::O_WRONLY, 0o644)?;
+        assert_eq!(sys::pwrite(&all, &[0; 40_960], 0)?, 40_960);
+        sys::mkdir(d.at("mine"), 0o755)?;
+        sys::rmdir(d.at("mine"))?;
+        job.kill(libc::SIGCONT);
+    }
+    job.kill(libc::SIGKILL);
+    assert_eq!(job.wait(), sys::Ended::Signal(libc::SIGKILL));
+    Ok(())
+}
 
 fn handler_may_write_to_another_file_meanwhile(d: &Dir) -> Outcome {
     let (log, fd) = (d.open("log", b""), d.open("f", b""));

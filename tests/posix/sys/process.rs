@@ -54,6 +54,22 @@ impl Child {
         assert_eq!(self.wait(), Ended::Exit(0), "how the child ended");
     }
 
+    /// Makes the child a process group of its own, as a shell does with its jobs.
+    pub fn becomes_a_job(&self) {
+        // SAFETY: no pointers; the child is ours and not reaped yet.
+        unsafe { libc::setpgid(self.pid, self.pid) };
+    }
+
+    /// Waits until the child stops; with which signal it did. Panics if it ended.
+    #[track_caller]
+    pub fn stops(&self) -> i32 {
+        let mut status = 0;
+        // SAFETY: the status is a valid out pointer.
+        assert_eq!(unsafe { libc::waitpid(self.pid, &raw mut status, libc::WUNTRACED) }, self.pid);
+        assert!(libc::WIFSTOPPED(status), "stopped, not ended: {status:#x}");
+        libc::WSTOPSIG(status)
+    }
+
     pub fn kill(&self, signal: i32) {
         // SAFETY: the child is ours and not reaped yet.
         unsafe { libc::kill(self.pid, signal) };
