@@ -12,6 +12,7 @@
 
 mod compare;
 mod disk;
+mod flushes;
 mod image;
 mod machine;
 mod random;
@@ -41,6 +42,10 @@ fn main() -> ExitCode {
             worker::work(&args[1..]).expect("the worker");
             ExitCode::SUCCESS
         }
+        Some("flushes") => match flushes::each_sync_has_one(args[1].as_ref(), args[2].as_ref()).expect("the pool works") {
+            true => ExitCode::SUCCESS,
+            false => ExitCode::FAILURE,
+        },
         Some("time") => {
             compare::run(&args[1], args[2].as_ref()).expect("the file system works");
             ExitCode::SUCCESS

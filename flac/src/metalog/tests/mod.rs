@@ -4,6 +4,7 @@ mod bad_input;
 mod checkpoints;
 mod crash;
 mod disk;
+mod flushes;
 mod immediate;
 mod processes;
 mod records;

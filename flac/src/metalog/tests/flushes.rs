@@ -1,0 +1,43 @@
+//! A sync that is acknowledged has flushed the device: its cache is lost in a power cut.
+
+use super::{Place, put};
+use crate::media::Medium;
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// How often the device below `dir` has been flushed; `None` if the kernel does not say.
+fn flushes(dir: &Path) -> Option<u64> {
+    let device = std::fs::metadata(dir).ok()?.dev();
+    let path = format!("/sys/dev/block/{}:{}", rustix::fs::major(device), rustix::fs::minor(device));
+    // The kernel counts the flushes of a partition with the disk that it is on.
+    let disk =
+        if Path::new(&path).join("partition").exists() { Path::new(&path).canonicalize().ok()?.parent()?.to_owned() } else { path.into() };
+    std::fs::read_to_string(disk.join("stat")).ok()?.split_whitespace().nth(15)?.parse().ok()
+}
+
+#[test]
+fn every_sync_is_a_flush_of_the_device() {
+    const SYNCS: u64 = 200;
+    let mut place = Place::new();
+    // The KV and the image of the log are not on the pool's file system, whose journal they would keep busy.
+    let memory = tempfile::tempdir_in("/dev/shm").expect("a directory in memory");
+    place.run = memory.path().to_owned();
+    let (pool, meta) = place.open();
+    let count = || flushes(&place.pool);
+    let before = count();
+    let mut file = std::fs::File::create(place.pool.join("beside")).expect("a file");
+    file.write_all(b"content").and_then(|()| file.sync_data()).expect("a sync");
+    if pool.medium() != Medium::Block || pool.device().fua || count() == before {
+        println!("skipped: nobody counts the flushes of this device");
+        return;
+    }
+    // As fast as can be: a file system whose own changes make the flushes has none to make between two of these.
+    let idle = (0..SYNCS).filter(|i| {
+        let seq = put(&meta, b"key", &i.to_le_bytes());
+        let before = count();
+        meta.sync(seq).expect("a sync");
+        count() == before
+    });
+    assert_eq!(idle.count(), 0, "of {SYNCS} syncs had no flush");
+}
