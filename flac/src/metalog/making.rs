@@ -103,6 +103,11 @@ impl Making {
             _ => total.saturating_sub(done).max(PIECE),
         }
     }
+
+    /// Whether so much is undone that the log may be full before it is done.
+    pub(super) fn is_late(&self, used: u64, len: u64) -> bool {
+        used >= len / 4 * 3 || self.is_under_way() && self.lag(used, len) > self.total.load(Ordering::Relaxed) / 8 + PIECE
+    }
 }
 
 impl Note {

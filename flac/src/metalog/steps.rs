@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 /// No step takes much longer. Tests, which have little to write, take many steps of a pair or two.
 const STEP: Duration = if cfg!(test) { Duration::ZERO } else { Duration::from_millis(3) };
+/// No change waits longer for a checkpoint that another thread is at.
+pub(super) const PATIENCE: Duration = Duration::from_millis(3);
 /// Bytes of a piece; between two pieces the snapshot is renewed.
 const PIECE: usize = if cfg!(test) { 64 } else { 128 << 10 };
 /// The kernel is told to write out the frames that lie in its cache each time that so many bytes of the checkpoint more are there, so that little is left for the end.
@@ -33,10 +35,14 @@ impl Meta {
         let under_way = making.is_under_way();
         let lag = if under_way { making.lag(used, len) } else { u64::from(making.is_due(used, len)) };
         // Who has the lock is about to do it. Whether he lives is asked only if much is left undone: it costs a look at /proc.
-        if lag == 0 || making.lock.is_locked() && used < len / 4 * 3 {
+        let late = || making.is_late(used, len);
+        if lag == 0 || making.lock.is_locked() && !late() {
             return;
         }
-        let Some(_turn) = making.lock.try_lock(&*self.who) else { return };
+        let Some(_turn) = making.lock.try_lock(&*self.who) else {
+            self.wait_while(&late);
+            return;
+        };
         let begun = Instant::now();
         let result = match making.load() {
             None => self.start(),
@@ -45,6 +51,14 @@ impl Meta {
         if result.is_err() {
             self.give_up();
             making.postpone(used + len / 16);
+        }
+    }
+
+    /// A writer must not fill the log while somebody is at the checkpoint, or it would have to wait for all of what is left then. So it waits a little with each change.
+    fn wait_while(&self, late: &dyn Fn() -> bool) {
+        let begun = Instant::now();
+        while late() && self.shared.making.lock.is_locked() && begun.elapsed() < PATIENCE {
+            let _ = rustix::thread::nanosleep(&rustix::thread::Timespec { tv_sec: 0, tv_nsec: 100_000 });
         }
     }
 

@@ -1,8 +1,11 @@
 //! Checkpoints bound the log, hold the whole state, and may race with everything.
 
 use super::{LOG_BYTES, Place, State, put, shared, state};
+use crate::metalog::steps::PATIENCE;
 use crate::metalog::{Meta, checkpoint};
+use crate::sync::{ByPid, Ordering};
 use std::os::unix::fs::FileExt;
+use std::time::Instant;
 
 fn key(i: u32) -> Vec<u8> {
     format!("key{i:05}").into_bytes()
@@ -218,4 +221,23 @@ fn another_process_goes_on_with_a_checkpoint_whose_beginner_is_gone() {
     drop(meta);
     place.reboot();
     assert_eq!(state(&place.open().1), before);
+}
+
+#[test]
+fn a_writer_slows_down_while_another_is_late_with_the_checkpoint() {
+    let place = Place::new();
+    let (_pool, meta) = place.open();
+    let making = &meta.shared.making;
+    begin_in_steps(&meta);
+    let turn = making.lock.lock(&ByPid);
+    let used = || meta.shared.used.load(Ordering::Relaxed);
+    while !making.is_late(used(), LOG_BYTES) {
+        put(&meta, b"early", &[2; 100]);
+    }
+    assert!(used() < LOG_BYTES / 4 * 3, "{} bytes of {LOG_BYTES}", used());
+    let begun = Instant::now();
+    (0..10).for_each(|_| _ = put(&meta, b"late", &[2; 100]));
+    assert!(begun.elapsed() >= 10 * PATIENCE, "{:?}", begun.elapsed());
+    drop(turn);
+    change_until_done(&meta);
 }
