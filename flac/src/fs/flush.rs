@@ -57,7 +57,7 @@ impl Fs {
     }
 
     pub(crate) fn sync_log(&self) -> Result<()> {
-        self.meta.sync(self.meta.last_seq())?;
+        self.meta.sync_all()?;
         self.space.settle(&self.meta, &self.procs);
         Ok(())
     }

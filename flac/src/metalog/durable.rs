@@ -59,6 +59,14 @@ impl Meta {
         }
     }
 
+    /// Makes every record that there is durable.
+    ///
+    /// # Errors
+    /// Also if the KV can't say which is the last: nothing is acknowledged then.
+    pub fn sync_all(&self) -> Result<()> {
+        self.sync(self.position()?.seq)
+    }
+
     /// Gives those who were served by the last flush and come again at once the time to join this one: else they and whoever came during it
     /// take turns, each half with a flush of its own. Nobody waits who came alone, and nobody longer than half a flush.
     fn let_others_join(&self) {
@@ -82,7 +90,7 @@ impl Meta {
 
     /// Makes every record durable and lets [`Meta::durable_seq`] reach the last one: for an allocator that waits for freed frames.
     pub fn settle(&self) -> Result<Seq> {
-        let last = self.last_seq();
+        let last = self.position()?.seq;
         self.sync(last)?;
         if self.durable_seq() < last {
             let marker = self.begin()?.commit_record()?;

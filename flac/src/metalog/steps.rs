@@ -30,7 +30,7 @@ impl Meta {
         let (making, used, len) = (&self.shared.making, self.shared.used.load(Ordering::Relaxed), self.logs.len());
         if !self.immediate && !self.volatile && self.unflushed(used) > FLUSH {
             // Its failure is told to those who ask for it.
-            let _ = self.sync(self.last_seq());
+            let _ = self.sync_all();
         }
         let under_way = making.is_under_way();
         let lag = if under_way { making.lag(used, len) } else { u64::from(making.is_due(used, len)) };

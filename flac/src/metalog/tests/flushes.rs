@@ -2,6 +2,7 @@
 
 use super::{Place, put};
 use crate::media::Medium;
+use crate::sync::Ordering;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -40,4 +41,17 @@ fn every_sync_is_a_flush_of_the_device() {
         count() == before
     });
     assert_eq!(idle.count(), 0, "of {SYNCS} syncs had no flush");
+}
+
+#[test]
+fn a_sync_that_can_not_find_out_what_there_is_fails() {
+    let place = Place::new();
+    let (_pool, meta) = place.open();
+    let seq = put(&meta, b"key", b"value");
+    // Until the KV has no room for another reader.
+    let snapshots: Vec<_> = std::iter::from_fn(|| meta.read().ok()).collect();
+    meta.sync_all().expect_err("it can't know");
+    drop(snapshots);
+    meta.sync_all().expect("a sync");
+    assert!(meta.shared.durable.load(Ordering::Acquire) >= seq.get());
 }
