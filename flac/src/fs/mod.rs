@@ -33,7 +33,7 @@ mod share;
 pub(crate) mod snapshot;
 pub mod stats;
 #[cfg(test)]
-mod survival;
+pub(crate) mod survival;
 mod views;
 pub mod watch;
 mod write;

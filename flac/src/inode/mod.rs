@@ -82,8 +82,17 @@ impl Inodes {
 
     /// The slot of `ino`, if it is cached. It may go at any time unless the caller holds it.
     pub fn find(&self, ino: Ino) -> Option<SlotNo> {
+        // Whoever is told that an inode is not cached goes by what the log says of it: so a miss must be true.
+        self.look(ino).or_else(|| {
+            let _guard = self.table_lock().lock(&*self.procs);
+            self.look(ino)
+        })
+    }
+
+    /// As [`Inodes::find`] under the table's lock; without it, a wrong turn in a chain that changes meanwhile misses a slot that is there.
+    fn look(&self, ino: Ino) -> Option<SlotNo> {
         let mut at = self.bucket(ino).load(Acquire);
-        // A chain that changes under us can't be longer than the table; a wrong turn only misses.
+        // A chain that changes under us can't be longer than the table.
         for _ in 0..1000 {
             let slot = at.checked_sub(1)?;
             let s = self.control.inodes().get(slot as usize)?;
@@ -97,9 +106,8 @@ impl Inodes {
 
     /// Finds the slot of `ino` and holds it: it stays until [`Inodes::unhold`].
     pub fn hold(&self, ino: Ino) -> Option<SlotNo> {
-        self.find(ino)?;
         let _guard = self.table_lock().lock(&*self.procs);
-        let slot = self.find(ino)?;
+        let slot = self.look(ino)?;
         self.slot(slot).opens.fetch_add(1, AcqRel);
         Some(slot)
     }
@@ -112,7 +120,7 @@ impl Inodes {
     /// The caller holds the namespace lock, so that the attributes are current.
     pub fn insert(&self, attr: &Attr, has_pool: bool) -> Option<SlotNo> {
         let _guard = self.table_lock().lock(&*self.procs);
-        if let Some(slot) = self.find(attr.ino) {
+        if let Some(slot) = self.look(attr.ino) {
             self.slot(slot).opens.fetch_add(1, AcqRel);
             return Some(slot);
         }
@@ -346,3 +354,6 @@ pub fn now() -> Time {
     let t = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
     Time { sec: t.tv_sec, nsec: t.tv_nsec as u32 }
 }
+
+#[cfg(test)]
+mod tests;
