@@ -75,9 +75,8 @@ impl Inodes {
 
     fn bucket(&self, ino: Ino) -> &'static crate::sync::AtomicU32 {
         let buckets = self.control.buckets();
-        // Fibonacci hashing: consecutive numbers spread over the table.
-        let hash = ino.get().wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
-        &buckets[hash as usize & (buckets.len() - 1)]
+        // Numbers are given out in order, so this spreads them; and those of files that were made together lie together.
+        &buckets[ino.get() as usize & (buckets.len() - 1)]
     }
 
     /// The slot of `ino`, if it is cached. It may go at any time unless the caller holds it.
