@@ -1,6 +1,7 @@
 //! An LMDB environment: opening it without harm to the processes that use it already, and leaving it after a fork.
 #![expect(unsafe_code, reason = "with txn.rs the only callers of LMDB")]
 
+use super::recent::Recent;
 use super::txn::check;
 use crate::error::{Error, Result};
 use crate::media::fd::{self, Fd, FileId};
@@ -27,6 +28,8 @@ pub(super) struct Env {
     pub(super) raw: *mut lmdb::MDB_env,
     /// Read transactions that were reset and can be renewed without a lock or an allocation.
     pub(super) cache: [AtomicPtr<lmdb::MDB_txn>; CACHED],
+    /// What was looked up in it.
+    pub(super) recent: Recent,
     /// The data file's and the lock file's descriptors.
     fds: [(RawFd, FileId); 2],
     /// The thread that holds the writer lock in this process ([`super::txn::this_thread`]); 0: none.
@@ -57,6 +60,7 @@ impl Env {
         let mut env = Env {
             raw,
             cache: Default::default(),
+            recent: Recent::new(),
             fds: [(-1, (0, 0)); 2],
             writer: AtomicUsize::new(0),
             writers: AtomicUsize::new(0),

@@ -9,16 +9,18 @@
 //!   is a SIGBUS, not an error (`space`).
 
 mod env;
+mod recent;
 mod space;
 #[cfg(test)]
 mod tests;
 mod txn;
 
 use crate::error::Result;
+use crate::units::PAGE;
 use env::{Env, EnvCell};
 use space::Space;
 use std::path::{Path, PathBuf};
-use txn::{Cursor, To, Txn};
+use txn::{Cursor, To, Tree, Txn};
 
 /// A key and its value, as a scan yields them.
 pub type Pair<'t> = (&'t [u8], &'t [u8]);
@@ -70,9 +72,8 @@ impl Kv {
         };
         let env = self.env()?;
         let end = env.info().me_last_pgno as u64 + 1;
-        let mut txn = WriteTxn { kv: self, end, start: txn.tree().0, ops: 0, unchecked: 0, bulk: false, txn };
-        txn.make_room(0)?;
-        Ok(txn)
+        self.space.ensure((end + 1 + SLACK) * 4096)?;
+        Ok(WriteTxn { kv: self, end, start: txn.tree(), ops: 0, unchecked: 0, long: 0, bulk: false, txn })
     }
 
     /// As [`Kv::write`], for loading many pairs in key order; room for them was made with [`Kv::reserve`].
@@ -103,7 +104,11 @@ pub struct ReadTxn<'k>(Txn<'k>);
 impl ReadTxn<'_> {
     /// The value of `key`.
     pub fn get(&self, key: &[u8]) -> Result<Option<&[u8]>> {
-        self.0.get(key)
+        self.0.get(key, true)
+    }
+    /// The number of the last commit that it sees.
+    pub(crate) fn number(&self) -> u64 {
+        self.0.number()
     }
     /// How many pairs there are.
     pub fn pairs(&self) -> u64 {
@@ -124,11 +129,13 @@ pub struct WriteTxn<'k> {
     kv: &'k Kv,
     /// The first page that no committed state uses.
     end: u64,
-    /// Pages of the tree when the transaction began.
-    start: u64,
+    /// The tree when the transaction began.
+    start: Tree,
     /// Changes so far, and bytes changed since the last look at the room left.
     ops: u64,
     unchecked: u64,
+    /// Pages that long values take by themselves: new ones also where a value of the same length is replaced.
+    long: u64,
     bulk: bool,
     txn: Txn<'k>,
 }
@@ -139,7 +146,7 @@ const SLACK: u64 = 256;
 impl WriteTxn<'_> {
     /// The value of `key`, this transaction's own changes included.
     pub fn get(&self, key: &[u8]) -> Result<Option<&[u8]>> {
-        self.txn.get(key)
+        self.txn.get(key, self.ops == 0 && !self.bulk)
     }
     /// The keys that start with `prefix` and are not below `from`, in order.
     pub fn scan(&self, prefix: &[u8], from: &[u8]) -> Result<Scan<'_>> {
@@ -170,6 +177,16 @@ impl WriteTxn<'_> {
         self.txn.delete(key)
     }
 
+    /// Sets keys, or removes them (`None`), in ascending order: what lies together is found once.
+    pub(crate) fn change_in_order(&mut self, changes: &[(&[u8], Option<&[u8]>)]) -> Result<()> {
+        let mut hand = self.txn.hand()?;
+        for (key, value) in changes {
+            self.count(key.len() + value.map_or(0, <[u8]>::len))?;
+            hand.change(key, *value)?;
+        }
+        Ok(())
+    }
+
     /// Makes the changes visible to all.
     pub fn commit(self) -> Result<()> {
         self.txn.commit()
@@ -178,6 +195,9 @@ impl WriteTxn<'_> {
     fn count(&mut self, bytes: usize) -> Result<()> {
         self.ops += 1;
         self.unchecked += bytes as u64;
+        if bytes > PAGE / 2 {
+            self.long += (bytes / PAGE) as u64 + 1;
+        }
         if !self.bulk && (self.ops.is_multiple_of(32) || self.unchecked > 64 << 10) {
             self.make_room(bytes as u64)?;
             self.unchecked = 0;
@@ -188,12 +208,34 @@ impl WriteTxn<'_> {
     /// Makes sure there is memory for every page this transaction may have taken, for `bytes` more, and for [`SLACK`]. Pages taken are those
     /// that the tree grew by and at most one path of the tree for each change.
     fn make_room(&mut self, bytes: u64) -> Result<()> {
-        let (pages, depth) = self.txn.tree();
-        let copied = (self.ops * (depth + 1)).min(self.start.max(pages));
-        let grown = pages.saturating_sub(self.start);
-        let taken = grown + copied + copied / 256 + bytes / 4096 + 1;
+        let tree = self.txn.tree();
+        let grown = tree.pages.saturating_sub(self.start.pages);
+        let copied = copied(self.ops, &tree).min(self.start.pages);
+        let taken = grown + copied + copied / 256 + self.long + bytes / 4096 + 1;
         self.kv.space.ensure((self.end + taken + SLACK) * 4096)
     }
+
+    /// The number of the last commit before this one.
+    pub(crate) fn base(&self) -> u64 {
+        self.txn.number() - 1
+    }
+
+    /// Makes sure that so many changes, of so many bytes of keys and values, can be made in one transaction on top of the last commit, now or later. `false`: the map itself may be
+    /// too small for it.
+    pub(crate) fn reserve(&self, ops: u64, bytes: u64) -> Result<bool> {
+        let tree = &self.start;
+        let copied = copied(ops, tree).min(tree.pages);
+        // Each change may split a leaf, and some a branch: half a branch page has seven keys at least. Values beyond half a page have pages of their own.
+        let split = ops + (ops * tree.depth).min(tree.branches + ops / 7 + tree.depth + 1);
+        let taken = copied + copied / 256 + split + bytes / 2048 + 1;
+        let end = (self.end + taken + SLACK) * 4096;
+        self.kv.space.ensure(end).map(|()| end <= self.kv.map_size as u64)
+    }
+}
+
+/// Pages that `ops` changes may copy, at most: a path of the tree for each, whose branch pages are few, and a neighbour where leaves are merged.
+fn copied(ops: u64, tree: &Tree) -> u64 {
+    (ops * (tree.depth + 1)).min(2 * ops + tree.branches + 1)
 }
 
 /// The pairs of a range of keys, in order.

@@ -114,6 +114,31 @@ fn a_snapshot_does_not_change() {
 }
 
 #[test]
+fn what_was_looked_up_before_is_asked_for_again_after_each_commit() {
+    let dir = temp();
+    let kv = Kv::open(dir.path(), MAP).expect("a KV");
+    let long = [7; 200];
+    assert_eq!(get(&kv, b"a"), None);
+    let mut snapshots = Vec::new();
+    for i in 0..100u8 {
+        put(&kv, b"a", &[i; 30]);
+        put(&kv, &long, &[i]);
+        snapshots.push(kv.read().expect("a snapshot"));
+        for (j, snapshot) in snapshots.iter().enumerate() {
+            assert_eq!(snapshot.get(b"a"), Ok(Some(&[j as u8; 30][..])));
+            assert_eq!(snapshot.get(&long), Ok(Some(&[j as u8][..])));
+            assert_eq!(snapshot.get(b"b"), Ok(None));
+        }
+        let mut txn = kv.write().expect("a transaction");
+        assert_eq!(txn.get(b"a"), Ok(Some(&[i; 30][..])));
+        txn.put(b"a", b"not committed").expect("a put");
+        assert_eq!(txn.get(b"a"), Ok(Some(&b"not committed"[..])));
+        drop(txn);
+        assert_eq!(get(&kv, b"a"), Some(vec![i; 30]));
+    }
+}
+
+#[test]
 fn a_second_transaction_of_the_same_thread_is_refused_not_waited_for() {
     let dir = temp();
     let kv = Kv::open(dir.path(), MAP).expect("a KV");

@@ -79,6 +79,13 @@ pub(super) fn end_read(env: &Env, txn: *mut lmdb::MDB_txn) {
     unsafe { lmdb::mdb_txn_abort(txn) };
 }
 
+/// The size of a tree.
+pub(super) struct Tree {
+    pub pages: u64,
+    pub branches: u64,
+    pub depth: u64,
+}
+
 /// A live transaction of either kind. Ends when dropped, a writing one without effect.
 pub(super) struct Txn<'e> {
     env: &'e Env,
@@ -109,8 +116,20 @@ impl<'e> Txn<'e> {
     }
 
     /// The value of `key`. It lies in the map: pages of a snapshot are not reused while the snapshot is registered, and those a writer
-    /// sees change by its own calls only, which need `&mut`.
-    pub(super) fn get(&self, key: &[u8]) -> Result<Option<&[u8]>> {
+    /// sees change by its own calls only, which need `&mut`. `unchanged`: this transaction has changed nothing so far.
+    pub(super) fn get(&self, key: &[u8], unchanged: bool) -> Result<Option<&[u8]>> {
+        if !unchanged {
+            return self.find(key);
+        }
+        let address = |value: &[u8]| (value.as_ptr().expose_provenance(), value.len());
+        let number = self.number() - u64::from(self.writing);
+        let place = self.env.recent.get(number, key, || self.find(key).map(|found| found.map(address)))?;
+        // SAFETY: a value of the commit that this transaction sees, in this environment's map: its page is not written to while the transaction lives. That of a writer
+        // copies what it changes.
+        Ok(place.map(|(at, len)| unsafe { std::slice::from_raw_parts(std::ptr::with_exposed_provenance(at), len) }))
+    }
+
+    fn find(&self, key: &[u8]) -> Result<Option<&[u8]>> {
         let mut key = value_of(key);
         let mut found = value_of(&[]);
         // SAFETY: a live transaction; both structures outlive the call.
@@ -132,10 +151,25 @@ impl<'e> Txn<'e> {
         Ok(Cursor { raw, txn: PhantomData })
     }
 
-    /// Pages of the tree and its depth, this transaction's changes included.
-    pub(super) fn tree(&self) -> (u64, u64) {
+    /// Its number: that of the commit it sees, for a writer of the one it will be.
+    pub(super) fn number(&self) -> u64 {
+        // SAFETY: a live transaction.
+        unsafe { lmdb::mdb_txn_id(self.raw) as u64 }
+    }
+
+    /// For changes in key order. It must end before this transaction.
+    pub(super) fn hand(&mut self) -> Result<Hand> {
+        let mut raw = ptr::null_mut();
+        // SAFETY: a live transaction and an out-pointer.
+        check(unsafe { lmdb::mdb_cursor_open(self.raw, MAIN, &mut raw) })?;
+        Ok(Hand(raw))
+    }
+
+    /// Pages of the tree, branch pages among them, and its depth, this transaction's changes included.
+    pub(super) fn tree(&self) -> Tree {
         let stat = self.stat();
-        ((stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages) as u64, u64::from(stat.ms_depth))
+        let pages = (stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages) as u64;
+        Tree { pages, branches: stat.ms_branch_pages as u64, depth: u64::from(stat.ms_depth) }
     }
 
     /// How many pairs there are.
@@ -192,6 +226,34 @@ impl Drop for Txn<'_> {
         } else {
             end_read(self.env, self.raw);
         }
+    }
+}
+
+/// A place in the tree where a transaction changes it: changes near the last one are found from there. Ends before its transaction.
+pub(super) struct Hand(*mut lmdb::MDB_cursor);
+
+impl Hand {
+    /// Sets `key` to `value`, or removes it.
+    pub(super) fn change(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<()> {
+        let mut key = value_of(key);
+        let mut value = value.map(value_of);
+        // SAFETY: a live cursor of a live write transaction; LMDB copies key and value.
+        unsafe {
+            match &mut value {
+                Some(value) => check(lmdb::mdb_cursor_put(self.0, &mut key, value, 0)),
+                None => match lmdb::mdb_cursor_get(self.0, &mut key, &mut value_of(&[]), lmdb::MDB_SET) {
+                    lmdb::MDB_NOTFOUND => Ok(()),
+                    rc => check(rc).and_then(|()| check(lmdb::mdb_cursor_del(self.0, 0))),
+                },
+            }
+        }
+    }
+}
+
+impl Drop for Hand {
+    fn drop(&mut self) {
+        // SAFETY: opened by `Txn::hand`; its transaction is still live.
+        unsafe { lmdb::mdb_cursor_close(self.0) };
     }
 }
 
