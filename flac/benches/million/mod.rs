@@ -35,7 +35,7 @@ fn fill(pool: &Path, run: &Path, files: u64) {
     rustix::fs::fallocate(&frames, rustix::fs::FallocateFlags::empty(), 0, (files * PAGES + 1) * 4096).expect("space");
     let shared: &'static LogShared = Box::leak(Box::default());
     let meta = Meta::open(&opened, run, shared, Arc::new(flac::sync::ByPid)).expect("a metalog");
-    let snapshot = meta.read().expect("a snapshot");
+    let snapshot = meta.settled().expect("a snapshot");
     let root = Inode::load(&snapshot, Ino::ROOT).expect("a root").expect("a root");
     drop(snapshot);
     let first = 1000;

@@ -187,7 +187,7 @@ impl Fs {
         if let Some(attr) = self.cached_attr(ino) {
             return Ok(attr);
         }
-        match Inode::load(&self.meta.read()?, ino)? {
+        match self.meta.view(|view| Inode::load(view, ino))? {
             Some(inode) => Ok(inode.attr),
             None => Err(Error::Os(libc::ENOENT)),
         }

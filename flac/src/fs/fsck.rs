@@ -15,7 +15,7 @@ use std::collections::{HashMap, HashSet};
 /// # Errors
 /// Only if the metadata can't be read at all; what is wrong in it is a finding.
 pub fn check(fs: &Fs, data: bool) -> Result<Vec<String>> {
-    let txn = fs.meta.read()?;
+    let txn = fs.meta.settled()?;
     let mut check = Check {
         view: &txn,
         pool: &fs.pool,

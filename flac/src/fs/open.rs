@@ -109,7 +109,7 @@ impl Fs {
 
     /// Rebuilds the pool's free space from the extents.
     fn count_pool(&self) -> Result<()> {
-        let txn = self.meta.read()?;
+        let txn = self.meta.settled()?;
         for pair in txn.scan(b"E", b"E")? {
             for extent in super::record::decode_extents(pair?.1)?.flatten() {
                 if !self.space.mark_used(extent.frame) {
@@ -124,7 +124,7 @@ impl Fs {
     }
 
     fn find_next_ino(&self) -> Result<()> {
-        let txn = self.meta.read()?;
+        let txn = self.meta.settled()?;
         // Those of files: the FLAC space's number has another first byte.
         let last = match txn.last(b"I\0")? {
             Some((key, _)) => super::record::key_ino(key)?,

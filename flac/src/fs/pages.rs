@@ -1,7 +1,7 @@
 //! Pages between pool and DRAM: loading leaves and pages, choosing frames.
 
 use super::Fs;
-use super::record::{EXTENT_PAGES, decode_extents, extent_key};
+use super::record::{EXTENT_PAGES, Extent, decode_extents, extent_key};
 use super::stats::Stats;
 use crate::error::{Error, Result};
 use crate::inode::{SlotNo, flag};
@@ -35,20 +35,23 @@ impl Fs {
         // What was cut off since the last flush is still in the KV, but not in the file.
         let cut = [&s.cut, &s.flush_cut].map(|c| c.load(Relaxed).wrapping_sub(1)).into_iter().min().unwrap_or(u64::MAX);
         let ino = Ino::new(s.ino.load(Relaxed));
-        let txn = self.meta.read()?;
-        for chunk in 0..(BLOCK_FRAMES / EXTENT_PAGES) as u64 {
-            let start = first.plus(chunk * EXTENT_PAGES as u64);
-            let Some(value) = txn.get(&extent_key(ino, start))? else { continue };
-            for (i, extent) in decode_extents(value)?.enumerate() {
-                let page = start.plus(i as u64);
-                if let Some(extent) = extent
-                    && page.get() < cut
-                {
-                    node.0[(page.get() - first.get()) as usize].store(Entry::pooled(extent.frame).raw(), Relaxed);
+        self.meta.view(|view| {
+            // Not for the first time, perhaps; nobody else knows the leaf yet.
+            node.0.iter().for_each(|cell| cell.store(0, Relaxed));
+            for chunk in 0..(BLOCK_FRAMES / EXTENT_PAGES) as u64 {
+                let start = first.plus(chunk * EXTENT_PAGES as u64);
+                let Some(value) = view.get(&extent_key(ino, start))? else { continue };
+                for (i, extent) in decode_extents(value)?.enumerate() {
+                    let page = start.plus(i as u64);
+                    if let Some(extent) = extent
+                        && page.get() < cut
+                    {
+                        node.0[(page.get() - first.get()) as usize].store(Entry::pooled(extent.frame).raw(), Relaxed);
+                    }
                 }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// The entry of `page` with a DRAM half if it has any content, loaded from the pool if need be, together with what follows it there: the caller goes on to need `want`
@@ -132,16 +135,22 @@ impl Fs {
     /// Compares pages as they came from the pool with their checksums.
     fn verify(&self, slot: SlotNo, page: PageNo, pool: PoolFrame, runs: &mut [&mut [u8]]) -> Result<()> {
         let ino = Ino::new(self.inodes.slot(slot).ino.load(Relaxed));
-        let txn = self.meta.read()?;
-        // One look-up serves a whole chunk.
-        let mut chunk = Vec::new();
-        for (i, data) in runs.iter_mut().flat_map(|run| run.chunks_exact_mut(PAGE)).enumerate() {
+        let pages = runs.iter().map(|run| run.len() / PAGE).sum::<usize>() as u64;
+        let extents: Vec<Option<Extent>> = self.meta.view(|view| {
+            // One look-up serves a whole chunk.
+            let mut chunk = Vec::new();
+            let extent = |page: PageNo| {
+                let within = (page.get() % EXTENT_PAGES as u64) as usize;
+                if chunk.is_empty() || within == 0 {
+                    chunk = decode_extents(view.get(&extent_key(ino, page))?.unwrap_or_default())?.collect();
+                    chunk.resize(EXTENT_PAGES, None);
+                }
+                Ok(chunk[within])
+            };
+            (0..pages).map(|i| page.plus(i)).map(extent).collect()
+        })?;
+        for ((i, data), extent) in runs.iter_mut().flat_map(|run| run.chunks_exact_mut(PAGE)).enumerate().zip(extents) {
             let page = page.plus(i as u64);
-            let within = (page.get() % EXTENT_PAGES as u64) as usize;
-            if i == 0 || within == 0 {
-                chunk = decode_extents(txn.get(&extent_key(ino, page))?.unwrap_or_default())?.collect();
-            }
-            let extent = chunk.get(within).copied().flatten();
             let Some(extent) = extent.filter(|e| e.frame == pool.plus(i as u32)) else {
                 if ino == Ino::SPACE {
                     // Somebody died in `pfree`, between the record and the table: the page is free.

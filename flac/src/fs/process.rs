@@ -64,7 +64,7 @@ impl Fs {
     /// Opens what a fork has left to be opened at its first use, as far as it can be.
     pub fn reopen(&self) {
         // Any read of the metadata will do. What fails now fails again when it matters, and is said then.
-        let _ = self.meta.read();
+        self.meta.last_seq();
     }
 
     /// The number by which a new image (after exec, same pid) finds this process's slot again, for [`Fs::open_after_exec`].

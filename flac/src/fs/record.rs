@@ -17,8 +17,8 @@
 
 use super::attr::{Attr, Time};
 use crate::error::{Error, Result};
-use crate::kv::{Pair, ReadTxn, Scan};
-use crate::metalog::MetaTxn;
+use crate::kv::{Pair, ReadTxn};
+use crate::metalog::{self, MetaTxn};
 use crate::units::{Ino, PAGE, PageNo, PoolFrame};
 
 /// Bytes of an inode record.
@@ -38,20 +38,29 @@ pub const LINKABLE: u8 = 1;
 /// [`Inode::flags`]: the inode may have extended attributes.
 pub const XATTRS: u8 = 2;
 
-/// What the two kinds of transaction have in common.
+/// What the three kinds of transaction have in common.
 pub trait View {
     /// The value of `key`.
     fn get(&self, key: &[u8]) -> Result<Option<&[u8]>>;
     /// The keys that start with `prefix` and are not below `from`, in order.
-    fn scan(&self, prefix: &[u8], from: &[u8]) -> Result<Scan<'_>>;
+    fn scan(&self, prefix: &[u8], from: &[u8]) -> Result<impl Iterator<Item = Result<Pair<'_>>>>;
 }
 
 impl View for ReadTxn<'_> {
     fn get(&self, key: &[u8]) -> Result<Option<&[u8]>> {
         ReadTxn::get(self, key)
     }
-    fn scan(&self, prefix: &[u8], from: &[u8]) -> Result<Scan<'_>> {
+    fn scan(&self, prefix: &[u8], from: &[u8]) -> Result<impl Iterator<Item = Result<Pair<'_>>>> {
         ReadTxn::scan(self, prefix, from)
+    }
+}
+
+impl View for metalog::View<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<&[u8]>> {
+        metalog::View::get(self, key)
+    }
+    fn scan(&self, prefix: &[u8], from: &[u8]) -> Result<impl Iterator<Item = Result<Pair<'_>>>> {
+        metalog::View::scan(self, prefix, from)
     }
 }
 
@@ -59,7 +68,7 @@ impl View for MetaTxn<'_> {
     fn get(&self, key: &[u8]) -> Result<Option<&[u8]>> {
         MetaTxn::get(self, key)
     }
-    fn scan(&self, prefix: &[u8], from: &[u8]) -> Result<Scan<'_>> {
+    fn scan(&self, prefix: &[u8], from: &[u8]) -> Result<impl Iterator<Item = Result<Pair<'_>>>> {
         MetaTxn::scan(self, prefix, from)
     }
 }

@@ -5,6 +5,7 @@ use super::fd::FileId;
 use super::file::File;
 use super::lines::{self, WriteBack};
 use super::tap;
+use crate::sync::AtomicU64;
 use crate::units::{BLOCK, PAGE};
 use rustix::io::IoSlice;
 use rustix::mm::{MapFlags, MsyncFlags, ProtFlags};
@@ -66,10 +67,17 @@ impl Mapped {
         unsafe { self.base.add(at) }
     }
 
-    /// The bytes themselves, for the kernel to read: others may change them meanwhile. Panics if they lie outside.
+    /// The bytes themselves: for the kernel to read, while others may change them; or for a caller who knows that nobody does. Panics if they lie outside.
     pub(crate) fn bytes(&self, at: usize, len: usize) -> &[u8] {
-        // SAFETY: inside the mapping (checked by `at`), which lives as long as `self`; the caller only hands them to a system call.
+        // SAFETY: inside the mapping (checked by `at`), which lives as long as `self`; the caller only hands them to a system call, or has the lock
+        // under which they are changed.
         unsafe { std::slice::from_raw_parts(self.at(at, len), len) }
+    }
+
+    /// All of it as words that processes share.
+    pub(crate) fn words(&self) -> &[AtomicU64] {
+        // SAFETY: the mapping begins at a page, lives as long as `self`, and is only accessed by atomics where this is used.
+        unsafe { std::slice::from_raw_parts(self.base.cast(), self.len / 8) }
     }
 
     /// Copies bytes out. Panics if they lie outside.

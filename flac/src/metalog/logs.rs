@@ -128,6 +128,35 @@ impl Logs {
         Some((header, record))
     }
 
+    /// Whether a log has these bytes at all: `None` if they lie outside.
+    pub(crate) fn contains(&self, at: u64, len: u64) -> Option<()> {
+        at.checked_add(len).filter(|end| *end <= self.len()).map(drop)
+    }
+
+    /// Copies bytes of generation `generation` out; `None` if they lie outside.
+    pub(crate) fn copy(&self, generation: u64, at: u64, to: &mut [u8]) -> Option<()> {
+        self.contains(at, to.len() as u64)?;
+        self.map(generation).read(at, to);
+        Some(())
+    }
+
+    /// Bytes of generation `generation` that nobody changes while the caller has the writer lock: those of records behind which the log goes on; `None` if they lie outside.
+    pub(crate) fn bytes(&self, generation: u64, at: u64, len: usize) -> Option<&[u8]> {
+        self.contains(at, len as u64)?;
+        Some(self.map(generation).bytes(at, len))
+    }
+
+    /// Whether generation `generation` has `bytes` at `at`; `None` if that lies outside.
+    pub(crate) fn compare(&self, generation: u64, at: u64, bytes: &[u8]) -> Option<bool> {
+        const PIECE: usize = 64;
+        self.contains(at, bytes.len() as u64)?;
+        let mut piece = [0; PIECE];
+        Some(bytes.chunks(PIECE).zip(0..).all(|(bytes, nth)| {
+            self.map(generation).read(at + nth * PIECE as u64, &mut piece[..bytes.len()]);
+            piece[..bytes.len()] == *bytes
+        }))
+    }
+
     /// Writes a sealed record behind `position`, where there is room for it ([`Logs::ensure`]), and gives the position behind it. Panics if it does not fit.
     ///
     /// # Durability

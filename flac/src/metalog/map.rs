@@ -81,6 +81,11 @@ impl LogMap {
         self.map.read(at as usize, to);
     }
 
+    /// As [`Mapped::bytes`].
+    pub(crate) fn bytes(&self, at: u64, len: usize) -> &[u8] {
+        self.map.bytes(at as usize, len)
+    }
+
     /// Sees to it that the first `bytes` bytes can be written to.
     ///
     /// # Errors

@@ -1,8 +1,8 @@
 //! The metalog: redo records, checkpoints, recovery. Knows no inode: a record is puts and deletes of keys.
 //!
-//! *Truth is the log.* A transaction changes the KV at once (it reads its own writes) and collects the same changes as a record. Commit appends
-//! the record to the log, notes in the KV how far the log is applied, and commits the KV. A writer killed in between leaves a record that the next
-//! [`Meta::begin`] applies. After a power cut the KV is gone: it is rebuilt from the newest checkpoint and the log behind it.
+//! *Truth is the log.* A transaction collects its changes as a record. Commit appends it to the log and enters its puts and deletes in the [`memtable`], from
+//! where they go to the KV by the hundred; a transaction too large for that changes the KV itself. A writer killed in between leaves a record that the next
+//! [`Meta::begin`] enters. After a power cut the KV is gone: it is rebuilt from the newest checkpoint and the log behind it.
 //!
 //! *The log* is two preallocated files, used in turn; a generation begins when the log passes half its size and a checkpoint is made. Records are
 //! copied into the mapped file, so an append is no system call; [`Meta::sync`] makes all of them durable for all who wait.
@@ -18,7 +18,7 @@
 //! through the page cache, before the record is appended; a checkpoint makes them durable before it takes the place of the record, and a recovery
 //! writes them again.
 //!
-//! Files: `record` (payload), `logs` and `map` (the two files), `checkpoint`, `recover` (files to KV), `open`, `durable` (sync), `steps` with `making`
+//! Files: `txn` (a change), `memtable`, `record` (payload), `logs` and `map` (the two files), `checkpoint`, `recover` (files to KV), `open`, `durable` (sync), `steps` with `making`
 //! (checkpoints and changing the log), `verify`, `lock`.
 
 mod checkpoint;
@@ -27,25 +27,29 @@ mod lock;
 mod logs;
 mod making;
 mod map;
+mod memtable;
 mod open;
 mod record;
 mod recover;
 mod steps;
 #[cfg(test)]
 mod tests;
+mod txn;
 mod verify;
 
 use crate::error::{Error, Result};
-use crate::kv::{self, Kv, Pair, Scan};
+use crate::kv::{self, Kv};
 use crate::media::file::File;
-use crate::media::layout::{LOG_START, Position, RECORD_HEADER};
+use crate::media::layout::Position;
 use crate::sync::{AtomicU32, AtomicU64, Liveness, Ordering, RobustLock};
-use crate::units::{PAGE, PoolFrame, Seq};
-use logs::{EPOCH_ROOM, Logs};
+use crate::units::{PAGE, Seq};
+use logs::Logs;
 use making::Making;
-use record::{Builder, Part};
+use memtable::Memtable;
+pub use memtable::{Scan, View};
 use std::path::PathBuf;
 use std::sync::Arc;
+pub use txn::MetaTxn;
 
 /// Where the KV keeps the position up to which the log is applied. Keys that begin with a zero byte are not part of the state.
 const POSITION_KEY: &[u8] = b"\0position";
@@ -85,6 +89,7 @@ const _: () = assert!(size_of::<LogShared>() <= PAGE);
 /// One process's view of a metalog and its KV. Threads share it; after a fork the child calls [`Meta::after_fork_child`].
 pub struct Meta {
     kv: Kv,
+    memtable: Memtable,
     logs: Logs,
     shared: &'static LogShared,
     pool_dir: PathBuf,
@@ -102,46 +107,16 @@ pub struct Meta {
 }
 
 impl Meta {
-    /// Waits for the writer lock, and first applies what a killed writer logged but did not apply.
+    /// A snapshot of the KV with everything in it that was committed before. It lasts as long as one likes; but it takes the writer lock for a moment, and keeps the KV from using
+    /// pages again. See [`Meta::view`] for the others.
     ///
     /// # Errors
-    /// `Os(EDEADLK)` if this thread has a transaction already; `Io` with `ENOSPC` if the run directory or (when the log is full) the pool's file
-    /// system is full.
-    pub fn begin(&self) -> Result<MetaTxn<'_>> {
-        loop {
-            self.step();
-            let (kv, position) = self.catch_up()?;
-            if self.logs.room(&position) < self.logs.len() / 8 {
-                drop(kv);
-                self.ensure_room()?;
-                continue;
-            }
-            return Ok(MetaTxn { meta: self, kv, position, record: Builder::new(), guards: false });
+    /// As of [`Meta::begin`].
+    pub fn settled(&self) -> Result<kv::ReadTxn<'_>> {
+        let writer = self.catch_up()?;
+        if !writer.is_folded() {
+            writer.fold()?;
         }
-    }
-
-    /// Takes the writer lock and applies what a killed writer left.
-    fn catch_up(&self) -> Result<(kv::WriteTxn<'_>, Position)> {
-        loop {
-            let mut kv = self.kv.write()?;
-            let position = position_in(kv.get(POSITION_KEY)?)?;
-            let Some((header, payload)) = self.logs.record_at(&position) else {
-                return Ok((kv, position));
-            };
-            self.logs.adopt(&position, &header);
-            let applied = recover::apply_payload(&mut kv, &payload)
-                .and_then(|()| kv.put(POSITION_KEY, &record::advance(&position, &header, &payload).encode()));
-            if let Err(e) = applied {
-                // It never took effect and nobody was told that it did: so it may go, and must, or nothing could follow.
-                self.logs.cut(&position);
-                return Err(e);
-            }
-            kv.commit()?;
-        }
-    }
-
-    /// A snapshot of the last committed state.
-    pub fn read(&self) -> Result<kv::ReadTxn<'_>> {
         self.kv.read()
     }
 
@@ -167,7 +142,19 @@ impl Meta {
         self.kv.after_fork_child();
     }
 
+    /// The position behind the last record that was committed.
     fn position(&self) -> Result<Position> {
+        let kv = self.kv.read()?;
+        let note = self.memtable.note();
+        match note.base >= kv.number() {
+            true if note.is_sound(self.logs.len()) => Ok(note.position),
+            true => Err(memtable::damaged()),
+            false => position_in(kv.get(POSITION_KEY)?),
+        }
+    }
+
+    /// The position up to which the KV itself has everything.
+    fn position_of_kv(&self) -> Result<Position> {
         position_in(self.kv.read()?.get(POSITION_KEY)?)
     }
 }
@@ -178,111 +165,4 @@ fn position_in(value: Option<&[u8]>) -> Result<Position> {
             "the metadata KV lost its place in the log: end all programs that use the pool, then remove the run directory".into(),
         )
     })
-}
-
-/// A metadata change in the making. Dropped without [`MetaTxn::commit`] it changes nothing.
-pub struct MetaTxn<'m> {
-    meta: &'m Meta,
-    kv: kv::WriteTxn<'m>,
-    position: Position,
-    record: Builder,
-    /// Whether the record relies on frames written directly.
-    guards: bool,
-}
-
-impl MetaTxn<'_> {
-    /// The value of `key`, this transaction's own changes included.
-    pub fn get(&self, key: &[u8]) -> Result<Option<&[u8]>> {
-        self.kv.get(key)
-    }
-
-    /// The keys that start with `prefix` and are not below `from`, in order.
-    pub fn scan(&self, prefix: &[u8], from: &[u8]) -> Result<Scan<'_>> {
-        self.kv.scan(prefix, from)
-    }
-
-    /// The greatest key that starts with `prefix`.
-    pub fn last(&self, prefix: &[u8]) -> Result<Option<Pair<'_>>> {
-        self.kv.last(prefix)
-    }
-
-    /// Sets `key` to `value`. Panics if `key` is empty or begins with a zero byte.
-    ///
-    /// # Errors
-    /// Any: the transaction can only be dropped.
-    pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
-        assert_ne!(key[0], 0, "keys that begin with a zero byte are reserved");
-        self.kv.put(key, value)?;
-        self.record.add(Part::Put(key, value));
-        Ok(())
-    }
-
-    /// Removes `key`; whether it was there.
-    pub fn delete(&mut self, key: &[u8]) -> Result<bool> {
-        assert_ne!(key[0], 0, "keys that begin with a zero byte are reserved");
-        let found = self.kv.delete(key)?;
-        if found {
-            self.record.add(Part::Delete(key));
-        }
-        Ok(found)
-    }
-
-    /// The record counts after a crash only if the pool frame `frame` holds data with the CRC32C `crc`.
-    pub fn guard_data(&mut self, frame: PoolFrame, crc: u32) {
-        self.guards = true;
-        self.record.add(Part::Guard(frame, crc));
-    }
-
-    /// The record holds the content of the pool frame `frame`, one page, which [`crate::media::Pool::write_home`] has been given already.
-    pub fn carry_data(&mut self, frame: PoolFrame, page: &[u8]) {
-        let used = page.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-        self.record.add(Part::Data(frame, &page[..used]));
-    }
-
-    /// Appends the record to the log, then makes the change visible to all. Gives the record's number; without any change, that of the last record.
-    ///
-    /// # Durability
-    /// Survives the death of all processes at once; survives a power cut after [`Meta::sync`].
-    ///
-    /// # Errors
-    /// `Io` with `EFBIG` if the record is larger than a log (split the change); `Io` with `ENOSPC`. Nothing was changed.
-    pub fn commit(self) -> Result<Seq> {
-        if self.record.is_empty() { Ok(self.position.seq) } else { self.commit_record() }
-    }
-
-    fn commit_record(mut self) -> Result<Seq> {
-        let meta = self.meta;
-        let space = (RECORD_HEADER + self.record.len()).next_multiple_of(8) as u64;
-        if space > meta.logs.len() - LOG_START - EPOCH_ROOM {
-            return Err(Error::Io("a metadata change is larger than the log", rustix::io::Errno::FBIG.raw_os_error()));
-        }
-        if space > meta.logs.room(&self.position) {
-            self.position = meta.make_room(&self.position)?;
-        }
-        let known = Seq::new(meta.shared.durable.load(Ordering::Acquire)).min(self.position.seq);
-        let header = self.record.header(&self.position, known);
-        let next = Position { tail: self.position.tail + space, seq: header.seq, known, ..self.position };
-        // Whatever can fail for lack of room comes before the record is there.
-        meta.logs.ensure(&self.position, space)?;
-        self.kv.put(POSITION_KEY, &next.encode())?;
-        if self.guards {
-            meta.shared.guarded.fetch_max(next.seq.get(), Ordering::AcqRel);
-        }
-        let appended = meta.logs.append(&self.position, &header, &self.record.seal(&header));
-        debug_assert_eq!(appended, next);
-        #[cfg(test)]
-        tests::after_append(next.seq);
-        if let Err(e) = self.kv.commit() {
-            // Now somebody may have applied the record already, as that of a killed writer: ask.
-            return match meta.begin() {
-                Ok(txn) if txn.position.seq >= next.seq => Ok(next.seq),
-                _ => Err(e),
-            };
-        }
-        meta.shared.used.store(next.tail, Ordering::Relaxed);
-        if meta.immediate {
-            meta.note_durable(&next);
-        }
-        Ok(next.seq)
-    }
 }

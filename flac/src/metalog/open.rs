@@ -2,6 +2,7 @@
 
 use super::lock::ProcessLock;
 use super::logs::{Logs, random};
+use super::memtable::Memtable;
 use super::record::{Builder, Part};
 use super::{LogShared, Meta, PLACE_KEY, POSITION_KEY, checkpoint, position_in, recover};
 use crate::error::{Error, Result};
@@ -34,6 +35,7 @@ impl Meta {
             }
         }
         let logs = Logs::open(pool, &dir)?;
+        let memtable = Memtable::open(&dir.join(MEMTABLE))?;
         let kv = Kv::open(&dir, map_size(pool))?;
         kv.clear_dead_readers();
         let stale = || {
@@ -50,15 +52,15 @@ impl Meta {
             return Err(stale());
         }
         drop(snapshot);
-        shared.used.store(position.tail, Ordering::Relaxed);
         let (volatile, immediate) = (pool.is_volatile(), pool.is_immediate());
         let frames = if volatile || immediate {
             None
         } else {
             Some(File::open(&pool.dir().join("frames"), OFlags::RDWR).map_err(|e| file::unusable(pool.dir(), e))?)
         };
-        Ok(Meta {
+        let meta = Meta {
             kv,
+            memtable,
             logs,
             shared,
             pool_dir: pool.dir().to_owned(),
@@ -68,9 +70,14 @@ impl Meta {
             one_flush: pool.one_flush(),
             volatile,
             immediate,
-        })
+        };
+        shared.used.store(meta.position()?.tail, Ordering::Relaxed);
+        Ok(meta)
     }
 }
+
+/// The file of the memtable, beside the KV whose tail it is.
+const MEMTABLE: &str = "memtable";
 
 /// Address space for the KV: more metadata than data is unheard of.
 pub(super) fn map_size(pool: &Pool) -> usize {
@@ -98,6 +105,7 @@ fn build(pool: &Pool, run_dir: &Path, shared: &LogShared) -> Result<()> {
     };
     let (kv, end) = recover::rebuild(pool, fresh)?;
     let logs = Logs::make(pool, &new, &end)?;
+    Memtable::make(&new.join(MEMTABLE))?;
     let position = begin_epoch(pool, &logs, &kv, &end)?;
     let mut txn = kv.write()?;
     txn.put(POSITION_KEY, &position.encode())?;

@@ -49,6 +49,11 @@ impl Builder {
         self.bytes.len() - RECORD_HEADER
     }
 
+    /// The header's place and the payload.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Adds a part. Keys have at most 65,535 bytes, values fewer than 4 GiB.
     pub(crate) fn add(&mut self, part: Part<'_>) {
         let key_len = |key: &[u8]| u16::try_from(key.len()).expect("the KV took the key, so it is short").to_le_bytes();

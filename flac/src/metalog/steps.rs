@@ -5,8 +5,8 @@
 //! history must reach the moment of the last piece, which the checkpoint names too. So no snapshot is held, in which case LMDB could use no freed page
 //! again, nobody ever waits for a whole checkpoint, and any process can go on with what another has begun.
 
+use super::Meta;
 use super::checkpoint::{self, Stage, Work};
-use super::{Meta, POSITION_KEY, position_in};
 use crate::error::{Error, Result};
 use crate::media::file::File;
 use crate::media::layout::{Position, RECORD_ALIGN};
@@ -99,17 +99,19 @@ impl Meta {
             // Most is flushed before the writer lock is taken, so that little is left to do under it.
             self.prepare(position.generation + 1)?;
             self.sync(position.seq)?;
-            let (mut kv, committed) = self.catch_up()?;
+            let mut writer = self.catch_up()?;
+            let committed = writer.note.position;
             // If a writer has changed the log meanwhile, the new one has no checkpoint yet and can't be left.
             if committed.generation == position.generation {
+                // What the memtable refers to must be in the KV before the log changes.
+                writer.apply()?;
                 position = self.switch(&committed)?;
-                kv.put(POSITION_KEY, &position.encode())?;
-                kv.commit()?;
+                writer.end(&position)?;
                 self.shared.used.store(position.tail, Ordering::Relaxed);
-            } else {
-                position = committed;
             }
         }
+        // The pieces come from the KV, which may lag behind the log; what it lacks, recovery applies.
+        let position = self.position_of_kv()?;
         let work = Work::begin(&self.pool_dir, &position)?;
         self.shared.making.begin(&work, self.kv.read()?.pairs());
         Ok(())
@@ -202,7 +204,7 @@ impl Meta {
 
     /// Writes the committed state as checkpoint of its generation, by itself and in one go.
     fn write_checkpoint(&self) -> Result<()> {
-        let position = position_in(self.kv.read()?.get(POSITION_KEY)?)?;
+        let position = self.position_of_kv()?;
         let mut work = Work::begin(&self.pool_dir, &position)?;
         let write = |work: &mut Work| {
             let file = work.open(&self.pool_dir).map_err(Error::io("writing a checkpoint"))?;

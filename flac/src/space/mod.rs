@@ -24,6 +24,7 @@ use crate::fs::io::IoVec;
 use crate::fs::open::OpenId;
 use crate::fs::record::{self, Inode};
 use crate::inode::SlotNo;
+use crate::kv::Pair;
 use crate::media::{Pool, PoolOptions, default_size};
 use crate::metalog::MetaTxn;
 use crate::sync::{AtomicU32, Ordering::*, Spin};
@@ -120,11 +121,10 @@ impl Space {
     /// Calls `recover` with every metalog record as of now, in ascending order of the keys.
     pub fn recover(&self, recover: &mut dyn FnMut(&[u8], &[u8])) -> Result<()> {
         // Copied first: the callback may commit.
-        let mut records = Vec::new();
-        for pair in self.fs.meta.read()?.scan(PREFIX, PREFIX)? {
-            let (key, value) = pair?;
-            records.push((key[PREFIX.len()..].to_vec(), value.to_vec()));
-        }
+        let records = self.fs.meta.view(|view| {
+            let own = |(key, value): Pair<'_>| (key[PREFIX.len()..].to_vec(), value.to_vec());
+            view.scan(PREFIX, PREFIX)?.map(|pair| pair.map(own)).collect::<Result<Vec<_>>>()
+        })?;
         records.iter().for_each(|(key, value)| recover(key, value));
         Ok(())
     }
@@ -308,7 +308,7 @@ fn make_pool(dir: &Path, options: &SpaceOptions) -> Result<()> {
 
 /// The space's inode, made if missing.
 fn make_inode(fs: &Fs) -> Result<()> {
-    if Inode::load(&fs.meta.read()?, Ino::SPACE)?.is_some() {
+    if fs.meta.view(|view| Inode::load(view, Ino::SPACE))?.is_some() {
         return Ok(());
     }
     let mut txn = fs.meta.begin()?;

@@ -87,6 +87,11 @@ impl<'f> Change<'f> {
         self.txn.put(key, value)
     }
 
+    /// Removes a key that is there.
+    pub fn remove_key(&mut self, key: &[u8]) -> Result<()> {
+        self.txn.remove(key)
+    }
+
     /// Removes a key; whether it was there.
     pub fn delete(&mut self, key: &[u8]) -> Result<bool> {
         self.txn.delete(key)

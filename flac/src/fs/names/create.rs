@@ -164,11 +164,10 @@ impl Fs {
 
     /// The content of a symbolic link; `EINVAL` if it is none, `ENOENT`.
     pub fn readlink(&self, ino: Ino) -> Result<Vec<u8>> {
-        let txn = self.meta.read()?;
-        match View::get(&txn, &record::target_key(ino))? {
+        self.meta.view(|view| match view.get(&record::target_key(ino))? {
             Some(target) => Ok(target.to_vec()),
-            None if Inode::load(&txn, ino)?.is_some() => fail(libc::EINVAL),
+            None if Inode::load(view, ino)?.is_some() => fail(libc::EINVAL),
             None => Err(Error::Os(libc::ENOENT)),
-        }
+        })
     }
 }

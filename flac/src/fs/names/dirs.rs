@@ -59,21 +59,7 @@ impl Fs {
     /// # Errors
     /// `ENOTDIR`; `ENOENT` if it is removed.
     pub fn list_dir(&self, dir: Ino) -> Result<DirList> {
-        let txn = self.meta.read()?;
-        let inode = Inode::load(&txn, dir)?.ok_or(Error::Os(libc::ENOENT))?;
-        is_live_dir(&inode)?;
-        let entries = (inode.attr.size / super::DIRENT_SIZE) as usize;
-        // A guess; a damaged size must not ask for all the memory there is.
-        let mut list = DirList { bytes: Vec::with_capacity(entries.min(1 << 16) * (HEAD + 16)), len: 0 };
-        list.push(dir, libc::DT_DIR, b".");
-        list.push(place(&txn, dir)?.map_or(dir, |(parent, _)| parent), libc::DT_DIR, b"..");
-        let prefix = dirent_prefix(dir);
-        for pair in View::scan(&txn, &prefix, &prefix)? {
-            let pair = pair?;
-            let entry = Dirent::decode(pair.1)?;
-            list.push(entry.ino, entry.dtype, key_name(&pair));
-        }
-        Ok(list)
+        self.meta.view(|view| list(view, dir))
     }
 
     /// As [`Fs::list_dir`], each name with its own 256 bytes.
@@ -87,21 +73,41 @@ impl Fs {
     /// # Errors
     /// `ENOENT` if it is removed; `ENOTDIR`. It may be longer than a path that can be given.
     pub fn path_of(&self, dir: Ino) -> Result<Vec<u8>> {
-        let txn = self.meta.read()?;
-        is_live_dir(&Inode::load(&txn, dir)?.ok_or(Error::Os(libc::ENOENT))?)?;
-        let mut names = Vec::new();
-        let mut at = dir;
-        while at != Ino::ROOT {
-            let Some((parent, name)) = place(&txn, at)? else {
-                return fail(libc::ENOENT);
-            };
-            names.push(name);
-            at = parent;
-        }
-        Ok(names.iter().rev().fold(Vec::with_capacity(256), |mut path, name| {
-            path.push(b'/');
-            path.extend_from_slice(name);
-            path
-        }))
+        self.meta.view(|view| path(view, dir))
     }
+}
+
+fn list(view: &impl View, dir: Ino) -> Result<DirList> {
+    let inode = Inode::load(view, dir)?.ok_or(Error::Os(libc::ENOENT))?;
+    is_live_dir(&inode)?;
+    let entries = (inode.attr.size / super::DIRENT_SIZE) as usize;
+    // A guess; a damaged size must not ask for all the memory there is.
+    let mut list = DirList { bytes: Vec::with_capacity(entries.min(1 << 16) * (HEAD + 16)), len: 0 };
+    list.push(dir, libc::DT_DIR, b".");
+    list.push(place(view, dir)?.map_or(dir, |(parent, _)| parent), libc::DT_DIR, b"..");
+    let prefix = dirent_prefix(dir);
+    for pair in view.scan(&prefix, &prefix)? {
+        let pair = pair?;
+        let entry = Dirent::decode(pair.1)?;
+        list.push(entry.ino, entry.dtype, key_name(&pair));
+    }
+    Ok(list)
+}
+
+fn path(view: &impl View, dir: Ino) -> Result<Vec<u8>> {
+    is_live_dir(&Inode::load(view, dir)?.ok_or(Error::Os(libc::ENOENT))?)?;
+    let mut names = Vec::new();
+    let mut at = dir;
+    while at != Ino::ROOT {
+        let Some((parent, name)) = place(view, at)? else {
+            return fail(libc::ENOENT);
+        };
+        names.push(name);
+        at = parent;
+    }
+    Ok(names.iter().rev().fold(Vec::with_capacity(256), |mut path, name| {
+        path.push(b'/');
+        path.extend_from_slice(name);
+        path
+    }))
 }

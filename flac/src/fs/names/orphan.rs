@@ -57,9 +57,9 @@ impl Gone {
             }
         }
         for (key, _) in &self.deleted {
-            op.delete(key)?;
+            op.remove_key(key)?;
         }
-        op.delete(&record::inode_key(attr.ino))?;
+        op.remove_key(&record::inode_key(attr.ino))?;
         Ok(())
     }
 
@@ -137,7 +137,7 @@ impl Fs {
 
     /// Deletes all orphans. For the first opener after a reboot: nobody can hold one.
     pub fn recover_orphans(&self) -> Result<()> {
-        let orphans: Vec<Ino> = self.meta.read()?.scan(b"O", b"O")?.map(|pair| key_ino(pair?.0)).collect::<Result<_>>()?;
+        let orphans: Vec<Ino> = self.meta.settled()?.scan(b"O", b"O")?.map(|pair| key_ino(pair?.0)).collect::<Result<_>>()?;
         orphans.into_iter().try_for_each(|ino| self.delete_orphan(ino))
     }
 

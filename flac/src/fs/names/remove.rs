@@ -39,7 +39,7 @@ impl Fs {
             return fail(libc::EISDIR);
         }
         count_entry(&mut dir, -1, 0);
-        op.delete(NameKey::dirent(parent, name.as_bytes()).bytes())?;
+        op.remove_key(NameKey::dirent(parent, name.as_bytes()).bytes())?;
         op.put(&dir)?;
         drop_name(&mut op, &mut inode)?;
         tell(&mut op, parent, name, &inode);
@@ -59,7 +59,7 @@ impl Fs {
             return fail(libc::ENOTEMPTY);
         }
         count_entry(&mut dir, -1, -1);
-        op.delete(NameKey::dirent(parent, name.as_bytes()).bytes())?;
+        op.remove_key(NameKey::dirent(parent, name.as_bytes()).bytes())?;
         op.put(&dir)?;
         drop_name(&mut op, &mut inode)?;
         tell(&mut op, parent, name, &inode);

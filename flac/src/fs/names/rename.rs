@@ -114,7 +114,7 @@ impl Rename<'_, '_> {
                 self.op.put_new(&inode)?;
             }
             _ => {
-                self.op.delete(NameKey::dirent(old.0, old.1.as_bytes()).bytes())?;
+                self.op.remove_key(NameKey::dirent(old.0, old.1.as_bytes()).bytes())?;
             }
         }
         let mut gone = None;

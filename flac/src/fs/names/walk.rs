@@ -18,21 +18,22 @@ impl Fs {
     /// `ENOENT`, `ENOTDIR` (also for what is followed to its end, has a trailing slash and is no directory), `EACCES`, `ELOOP` (beyond 40 links),
     /// `ENAMETOOLONG` (a name beyond 255 bytes, `path` beyond 4,095).
     pub fn resolve(&self, base: Ino, path: &[u8], last: Last, who: &Creds<'_>) -> Result<Resolved> {
-        Walk::new(&self.meta.read()?, self.root(), who).run(base, path, last)
+        self.meta.view(|view| Walk::new(view, self.root(), who).run(base, path, last))
     }
 
     /// [`Fs::resolve`] and [`Fs::attr`] of what was found, in one snapshot.
     pub fn resolve_attr(&self, base: Ino, path: &[u8], last: Last, who: &Creds<'_>) -> Result<(Resolved, Option<Attr>)> {
-        let txn = self.meta.read()?;
-        let found = Walk::new(&txn, self.root(), who).run(base, path, last)?;
-        let Resolved::Found { ino, kind, .. } = found else {
-            return Ok((found, None));
-        };
-        let cached = if kind == libc::S_IFREG { self.cached_attr(ino) } else { None };
-        match cached {
-            Some(attr) => Ok((found, Some(attr))),
-            None => Ok((found, Some(load(&txn, ino)?.attr))),
-        }
+        self.meta.view(|view| {
+            let found = Walk::new(view, self.root(), who).run(base, path, last)?;
+            let Resolved::Found { ino, kind, .. } = found else {
+                return Ok((found, None));
+            };
+            let cached = if kind == libc::S_IFREG { self.cached_attr(ino) } else { None };
+            match cached {
+                Some(attr) => Ok((found, Some(attr))),
+                None => Ok((found, Some(load(view, ino)?.attr))),
+            }
+        })
     }
 }
 

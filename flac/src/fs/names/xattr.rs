@@ -73,14 +73,15 @@ impl Fs {
     /// `EOPNOTSUPP` for another name space, `ERANGE` for an empty name and beyond 255 bytes.
     pub fn get_xattr(&self, ino: Ino, name: &[u8], who: &Creds<'_>) -> Result<Vec<u8>> {
         let space = space(name)?;
-        let txn = self.meta.read()?;
-        let inode = Inode::load(&txn, ino)?.ok_or(Error::Os(libc::ENOENT))?;
-        may_read(space, &inode.attr, who)?;
-        check_served(space, name)?;
-        match View::get(&txn, NameKey::xattr(ino, name).bytes())? {
-            Some(value) => Ok(value.to_vec()),
-            None => fail(libc::ENODATA),
-        }
+        self.meta.view(|view| {
+            let inode = Inode::load(view, ino)?.ok_or(Error::Os(libc::ENOENT))?;
+            may_read(space, &inode.attr, who)?;
+            check_served(space, name)?;
+            match view.get(NameKey::xattr(ino, name).bytes())? {
+                Some(value) => Ok(value.to_vec()),
+                None => fail(libc::ENODATA),
+            }
+        })
     }
 
     /// As [`Fs::get_xattr`] for root: the caller checks permissions.
@@ -121,21 +122,22 @@ impl Fs {
 
     /// The names of the extended attributes that `who` may know of, each with a NUL behind it. `ENOENT`.
     pub fn xattr_names(&self, ino: Ino, who: &Creds<'_>) -> Result<Vec<u8>> {
-        let txn = self.meta.read()?;
-        let inode = Inode::load(&txn, ino)?.ok_or(Error::Os(libc::ENOENT))?;
-        let mut names = Vec::new();
-        if inode.flags & XATTRS == 0 {
-            return Ok(names);
-        }
-        let prefix = xattr_prefix(ino);
-        for pair in View::scan(&txn, &prefix, &prefix)? {
-            let name = key_name(&pair?);
-            if who.is_root() || !name.starts_with(b"trusted.") {
-                names.extend_from_slice(name);
-                names.push(0);
+        self.meta.view(|view| {
+            let inode = Inode::load(view, ino)?.ok_or(Error::Os(libc::ENOENT))?;
+            let mut names = Vec::new();
+            if inode.flags & XATTRS == 0 {
+                return Ok(names);
             }
-        }
-        Ok(names)
+            let prefix = xattr_prefix(ino);
+            for pair in view.scan(&prefix, &prefix)? {
+                let name = key_name(&pair?);
+                if who.is_root() || !name.starts_with(b"trusted.") {
+                    names.extend_from_slice(name);
+                    names.push(0);
+                }
+            }
+            Ok(names)
+        })
     }
 
     /// As [`Fs::xattr_names`] for root.

@@ -215,11 +215,11 @@ impl Fs {
             touch(&self.shadow().of(ino), UTIME_NOW);
         }
         // The shadow that a directory has as an entry of its parent is another one than that which is watched for its own entries.
-        let Ok(txn) = self.meta.read() else { return };
-        if let Ok(Some((parent, name))) = place(&txn, ino)
+        let found = self.meta.view(|view| Ok(place(view, ino)?.map(|(parent, name)| (parent, name.to_vec()))));
+        if let Ok(Some((parent, name))) = found
             && self.shared().knows(parent)
         {
-            touch(&self.shadow().entry(parent, name), UTIME_NOW);
+            touch(&self.shadow().entry(parent, &name), UTIME_NOW);
         }
     }
 }

@@ -49,7 +49,7 @@ fn a_sync_that_can_not_find_out_what_there_is_fails() {
     let (_pool, meta) = place.open();
     let seq = put(&meta, b"key", b"value");
     // Until the KV has no room for another reader.
-    let snapshots: Vec<_> = std::iter::from_fn(|| meta.read().ok()).collect();
+    let snapshots: Vec<_> = std::iter::from_fn(|| meta.kv.read().ok()).collect();
     meta.sync_all().expect_err("it can't know");
     drop(snapshots);
     meta.sync_all().expect("a sync");

@@ -52,7 +52,7 @@ pub(super) fn written_home(first: PoolFrame, count: usize) {
 }
 
 /// A pool with a tiny log and a run directory, both gone at the end.
-struct Place {
+pub(super) struct Place {
     _root: tempfile::TempDir,
     pool: PathBuf,
     run: PathBuf,
@@ -62,7 +62,7 @@ const LOG_BYTES: u64 = 16 << 10;
 const FRAMES: u32 = 64;
 
 impl Place {
-    fn new() -> Place {
+    pub(super) fn new() -> Place {
         Place::in_dir(&std::env::temp_dir(), None)
     }
 
@@ -85,7 +85,7 @@ impl Place {
         Place { _root: root, pool, run }
     }
 
-    fn open(&self) -> (Pool, Meta) {
+    pub(super) fn open(&self) -> (Pool, Meta) {
         self.try_open().expect("the pool opens")
     }
 
@@ -101,7 +101,7 @@ impl Place {
     }
 
     /// Loses the run directory, as a reboot does.
-    fn reboot(&self) {
+    pub(super) fn reboot(&self) {
         std::fs::remove_dir_all(&self.run).and_then(|()| std::fs::create_dir(&self.run)).expect("the run directory is emptied");
     }
 }
@@ -110,16 +110,14 @@ fn shared() -> &'static LogShared {
     Box::leak(Box::default())
 }
 
-type State = BTreeMap<Vec<u8>, Vec<u8>>;
+pub(super) type State = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// All pairs.
-fn state(meta: &Meta) -> State {
-    let txn = meta.read().expect("a snapshot");
-    let pairs = txn.scan(b"", b"\x01").expect("a scan");
-    pairs.map(|pair| pair.map(|(k, v)| (k.to_vec(), v.to_vec())).expect("a pair")).collect()
+pub(super) fn state(meta: &Meta) -> State {
+    meta.view(|view| view.scan(b"", b"\x01")?.map(|pair| pair.map(|(k, v)| (k.to_vec(), v.to_vec()))).collect()).expect("a view")
 }
 
-fn put(meta: &Meta, key: &[u8], value: &[u8]) -> Seq {
+pub(super) fn put(meta: &Meta, key: &[u8], value: &[u8]) -> Seq {
     let mut txn = meta.begin().expect("a transaction");
     txn.put(key, value).expect("a put");
     txn.commit().expect("a commit")

@@ -53,7 +53,7 @@ fn found(tree: &Tree, path: &str) -> Ino {
 }
 
 fn exists(tree: &Tree, ino: Ino) -> bool {
-    Inode::load(&tree.meta.read().unwrap(), ino).unwrap().is_some()
+    Inode::load(&tree.meta.settled().unwrap(), ino).unwrap().is_some()
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn an_unlinked_file_goes_with_its_last_holder() {
     assert!(exists(&tree, f));
     tree.release(1);
     assert!(!exists(&tree, f));
-    assert!(tree.meta.read().unwrap().scan(b"X", b"X").unwrap().next().is_none(), "attributes go with their inode");
+    assert!(tree.meta.settled().unwrap().scan(b"X", b"X").unwrap().next().is_none(), "attributes go with their inode");
 }
 
 #[test]
@@ -276,7 +276,7 @@ fn opening_and_unlinking_at_once_leaves_nothing_behind() {
         }
         done.store(true, relaxed);
     });
-    let txn = tree.meta.read().unwrap();
+    let txn = tree.meta.settled().unwrap();
     assert_eq!(txn.scan(b"O", b"O").unwrap().count(), 0, "orphans that nobody holds");
     assert_eq!(txn.scan(b"I", b"I").unwrap().count(), 1, "only the root is left");
 }
