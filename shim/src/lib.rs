@@ -32,6 +32,7 @@ mod files;
 mod hooks;
 mod limits;
 mod log;
+mod memory;
 mod mounts;
 mod nodes;
 mod paths;

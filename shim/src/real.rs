@@ -1,4 +1,4 @@
-//! The functions of libc behind ours: the next definition of each symbol, found when it is first needed.
+//! The functions of libc behind ours: the next definition of each symbol (of `malloc` and its kin the program's own), found when it is first needed.
 //!
 //! Works before any constructor has run, and takes no lock of our own (no `Once`: it would survive a fork locked).
 //! `dlsym` allocates nothing when it succeeds (glibc >= 2.34), so an allocator that is just starting may come through here.
@@ -32,10 +32,43 @@ impl Symbol {
     #[inline(never)]
     fn look_up(&self, name: &'static CStr) -> *mut c_void {
         // SAFETY: the name is a C string; RTLD_NEXT is valid in a shared library.
-        let at = unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) };
+        let at = of_the_program(name).unwrap_or_else(|| unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) });
         self.at.store(at, Ordering::Relaxed);
         at
     }
+}
+
+/// The program's own function, if this is one of `malloc`'s kin and the program has it: then libc takes its memory from there, too, and what libc gave must be freed there. Our own
+/// code gets here by its calls of `malloc` and `free`, which are bound to this library's.
+fn of_the_program(name: &CStr) -> Option<*mut c_void> {
+    const HEAP: [&CStr; 11] = [
+        c"malloc",
+        c"calloc",
+        c"realloc",
+        c"reallocarray",
+        c"free",
+        c"memalign",
+        c"aligned_alloc",
+        c"posix_memalign",
+        c"valloc",
+        c"pvalloc",
+        c"malloc_usable_size",
+    ];
+    if !HEAP.contains(&name) {
+        return None;
+    }
+    // SAFETY: the name is a C string.
+    let first = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
+    (!first.is_null() && library_of(first) != library_of(of_the_program as *mut c_void)).then_some(first)
+}
+
+/// Where the library begins that `at` lies in.
+fn library_of(at: *mut c_void) -> *mut c_void {
+    // SAFETY: plain pointers, for which null is valid.
+    let mut info: libc::Dl_info = unsafe { std::mem::zeroed() };
+    // SAFETY: an out-pointer; the address is only looked up.
+    unsafe { libc::dladdr(at, &mut info) };
+    info.dli_fbase
 }
 
 /// Libc's `syscall`, which is not hooked: a system call by number. Sets errno.

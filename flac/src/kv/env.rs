@@ -173,19 +173,26 @@ impl Env {
         self.leave_descriptors();
     }
 
-    /// In a forked child: closes the parent's environment as far as that is safe.
-    pub(super) fn abandon(self: Box<Self>) {
-        let mut env = self;
+    /// In a forked child: gives up the parent's environment. What is returned is to be dropped later: LMDB frees memory then, and the program's `malloc` may have locks that its own
+    /// handler of the fork has yet to open.
+    fn abandon(mut self: Box<Self>) -> Option<Box<Self>> {
         // The cached transactions hold reader slots of the parent: not ours to free.
-        env.cache = Default::default();
-        env.leave_descriptors();
-        if env.writers.load(Ordering::Acquire) != 0 {
-            // Another thread of the parent was writing, so the environment's heap may be half changed. It stays, with its mappings.
-            env.raw = ptr::null_mut();
-            for (raw, id) in env.fds {
-                fd::close_if_ours(raw, id);
-            }
+        self.cache = Default::default();
+        self.leave_descriptors();
+        self.guard = None;
+        let fields = self.raw.cast::<RawFd>();
+        for (i, (raw, id)) in self.fds.iter_mut().enumerate().filter(|(_, (raw, _))| *raw >= 0) {
+            fd::close_if_ours(*raw, *id);
+            // SAFETY: as in `move_descriptors`. LMDB does not close a negative number.
+            unsafe { fields.add(i).write(-1) };
+            *raw = -1;
         }
+        if self.writers.load(Ordering::Acquire) != 0 {
+            // Another thread of the parent was writing, so the environment's heap may be half changed. It stays, with its mappings.
+            self.raw = ptr::null_mut();
+            return None;
+        }
+        Some(self)
     }
 
     /// Before closing: takes from LMDB the descriptors that the next environment will need (see [`fd`]), and those whose numbers are the program's by now.
@@ -225,6 +232,8 @@ impl Drop for Env {
 /// A place for an environment that is opened at its first use, again after a fork, and again after a thread died in it.
 pub(super) struct EnvCell {
     env: AtomicPtr<Env>,
+    /// What a fork has left to be closed before another is opened.
+    left: AtomicPtr<Env>,
     /// 1 while a thread opens. A spin lock, because a forked child must be able to reset it.
     opening: AtomicU32,
 }
@@ -232,7 +241,7 @@ pub(super) struct EnvCell {
 impl EnvCell {
     /// A place with an open environment.
     pub(super) fn new(env: Env) -> Self {
-        Self { env: AtomicPtr::new(Box::into_raw(Box::new(env))), opening: AtomicU32::new(0) }
+        Self { env: AtomicPtr::new(Box::into_raw(Box::new(env))), left: AtomicPtr::new(ptr::null_mut()), opening: AtomicU32::new(0) }
     }
 
     /// The environment, opened with `open` if there is none.
@@ -247,6 +256,7 @@ impl EnvCell {
         }
         let mut result = Ok(());
         if self.env.load(Ordering::Acquire).is_null() {
+            self.close_left();
             result = open().map(|env| self.env.store(Box::into_raw(Box::new(env)), Ordering::Release));
         }
         self.opening.store(0, Ordering::Release);
@@ -267,13 +277,24 @@ impl EnvCell {
         let env = self.env.swap(ptr::null_mut(), Ordering::AcqRel);
         if !env.is_null() {
             // SAFETY: made by `Box::into_raw`, withdrawn from the place just now, and not referred to in this process.
-            unsafe { Box::from_raw(env) }.abandon();
+            let left = unsafe { Box::from_raw(env) }.abandon();
+            // None is there already: it was closed when this one was opened.
+            self.left.store(left.map_or(ptr::null_mut(), Box::into_raw), Ordering::Release);
+        }
+    }
+
+    fn close_left(&self) {
+        let left = self.left.swap(ptr::null_mut(), Ordering::AcqRel);
+        if !left.is_null() {
+            // SAFETY: made by `Box::into_raw` after the fork, and referred to by nobody.
+            drop(unsafe { Box::from_raw(left) });
         }
     }
 }
 
 impl Drop for EnvCell {
     fn drop(&mut self) {
+        self.close_left();
         let env = self.env.swap(ptr::null_mut(), Ordering::AcqRel);
         if !env.is_null() {
             // SAFETY: made by `Box::into_raw`; whoever drops the place has no transaction left.

@@ -4,11 +4,13 @@
 //! pages it changes, and the kernel hands the writer's lock on when its holder dies. What LMDB leaves to its users is done here:
 //! * one environment per process and directory ([`Kv`] must not be opened twice), opened anew in a forked child;
 //! * finished read transactions are kept, so that a read costs no lock, no allocation and no system call;
+//! * its memory is Rust's (`heap`);
 //! * the lock file is guarded against being set up again under living users, and descriptors move out of the program's way (`env`);
 //! * the tmpfs below must have room for the pages a transaction may touch *before* it touches them: a store to a page of a full tmpfs
 //!   is a SIGBUS, not an error (`space`).
 
 mod env;
+mod heap;
 mod recent;
 mod space;
 #[cfg(test)]

@@ -9,7 +9,7 @@
 
 use crate::boundary::{self, Escape, Inside};
 use crate::real::{Symbol, system_call};
-use crate::{fds, space};
+use crate::{fds, memory, space};
 use libc::{c_char, c_int, c_void};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -24,16 +24,21 @@ thread_local! {
 /// In a child of `vfork`: the write end of the pipe whose end its parent awaits.
 static AWAITED: AtomicI32 = AtomicI32::new(-1);
 
-/// Registers our handler; before any other library can.
+/// Registers our handlers; before any other library can, so that they are the last before the fork and the first after it.
 pub fn register() {
     unsafe extern "C" {
         fn pthread_atfork(prepare: Option<extern "C" fn()>, parent: Option<extern "C" fn()>, child: Option<extern "C" fn()>) -> c_int;
     }
-    // SAFETY: a function that lives as long as the library, which is never unloaded.
-    unsafe { pthread_atfork(None, None, Some(in_child)) };
+    // SAFETY: functions that live as long as the library, which is never unloaded.
+    unsafe { pthread_atfork(Some(memory::before_fork), Some(memory::after_fork), Some(begin_child)) };
 }
 
-extern "C" fn in_child() {
+extern "C" fn begin_child() {
+    memory::after_fork();
+    in_child();
+}
+
+fn in_child() {
     if let Some(token) = PENDING.take() {
         let _guard = Inside::enter();
         space::after_fork_child(token);
@@ -102,7 +107,12 @@ export! {
 export! {
     /// `_Fork(3)`.
     fn _Fork() -> c_int, real(theirs) {
-        forking(theirs)
+        forking(|| {
+            memory::before_fork();
+            let pid = theirs();
+            memory::after_fork();
+            pid
+        })
     }
 }
 

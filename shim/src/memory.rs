@@ -1,0 +1,226 @@
+//! Memory for our own tables, from a heap of our own.
+//!
+//! The program's `malloc` may not be asked from where a hook runs: it may be what called the hook (jemalloc reads a link when it begins), with a lock of its own held; a signal handler
+//! that uses a file may have interrupted it; and it may not be there yet. So what Rust allocates in this library comes from the kernel, by way of dlmalloc. What LMDB takes for itself
+//! comes from here, too (`flac::kv`); what a program is given to free does not (`abi`).
+#![expect(unsafe_code, reason = "an allocator")]
+
+use crate::thread;
+use dlmalloc::{Allocator, Dlmalloc};
+use rustix::mm::{MapFlags, MremapFlags, ProtFlags, mmap_anonymous, mremap, munmap};
+use std::alloc::{GlobalAlloc, Layout};
+use std::cell::UnsafeCell;
+use std::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// What there is before the kernel is asked: enough for a process that opens a pool and little more, as pages that cost nothing until they are used.
+const FIRST: usize = 256 << 10;
+/// For a signal handler that came while its thread was in here, outside of our other code: such handlers are not put off. Never given back.
+const RESERVE: usize = 64 << 10;
+/// So often the lock is tried before the processor is given to somebody else.
+const TRIES: u32 = 100;
+
+#[global_allocator]
+static HEAP: Heap = Heap { owner: AtomicUsize::new(0), heap: UnsafeCell::new(Dlmalloc::new_with_allocator(Pages)) };
+
+struct Heap {
+    /// Which thread is in it, by the address of its flags; 0: none.
+    owner: AtomicUsize,
+    heap: UnsafeCell<Dlmalloc<Pages>>,
+}
+
+// SAFETY: `heap` is reached with `owner` held only.
+unsafe impl Sync for Heap {}
+
+/// Memory that is there from the start, and costs nothing until it is used.
+#[repr(align(4096))]
+struct Given<const SIZE: usize>(UnsafeCell<[u8; SIZE]>);
+
+// SAFETY: bytes are touched only by whom they were given to.
+unsafe impl<const SIZE: usize> Sync for Given<SIZE> {}
+
+static RESERVED: Given<RESERVE> = Given(UnsafeCell::new([0; RESERVE]));
+static RESERVE_USED: AtomicUsize = AtomicUsize::new(0);
+static FIRST_PAGES: Given<FIRST> = Given(UnsafeCell::new([0; FIRST]));
+static FIRST_TAKEN: AtomicUsize = AtomicUsize::new(0);
+
+impl Heap {
+    /// Runs `f` alone; `None` if this thread is in here already.
+    fn with<R>(&self, f: impl FnOnce(&mut Dlmalloc<Pages>) -> R) -> Option<R> {
+        self.enter().then(|| {
+            // SAFETY: `owner` is ours.
+            let result = f(unsafe { &mut *self.heap.get() });
+            self.leave();
+            result
+        })
+    }
+
+    fn enter(&self) -> bool {
+        let me = ptr::from_ref(thread::flags()).addr();
+        let mut tries = 0;
+        while let Err(owner) = self.owner.compare_exchange_weak(0, me, Ordering::Acquire, Ordering::Relaxed) {
+            if owner == me {
+                return false;
+            }
+            tries += 1;
+            if tries % TRIES == 0 { rustix::thread::sched_yield() } else { std::hint::spin_loop() }
+        }
+        true
+    }
+
+    fn leave(&self) {
+        self.owner.store(0, Ordering::Release);
+    }
+}
+
+fn from_reserve(layout: Layout) -> *mut u8 {
+    let size = (layout.size() + layout.align()).next_multiple_of(16);
+    let start = RESERVE_USED.fetch_add(size, Ordering::Relaxed);
+    if start.saturating_add(size) > RESERVE {
+        return ptr::null_mut();
+    }
+    let base = RESERVED.0.get().cast::<u8>();
+    base.with_addr((base.addr() + start).next_multiple_of(layout.align()))
+}
+
+fn is_reserve(at: *mut u8) -> bool {
+    at.addr().wrapping_sub(RESERVED.0.get().addr()) < RESERVE
+}
+
+// SAFETY: blocks are dlmalloc's, handed out under a lock, or parts of the reserve, each handed out once.
+unsafe impl GlobalAlloc for Heap {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's layout has a size.
+        self.with(|heap| unsafe { heap.malloc(layout.size(), layout.align()) }).unwrap_or_else(|| from_reserve(layout))
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as above. The reserve is zeros, and not used twice.
+        self.with(|heap| unsafe { heap.calloc(layout.size(), layout.align()) }).unwrap_or_else(|| from_reserve(layout))
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        if !is_reserve(at) {
+            // SAFETY: the caller's block, of that layout. What can't be given back now stays taken.
+            let _ = self.with(|heap| unsafe { heap.free(at, layout.size(), layout.align()) });
+        }
+    }
+
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, new: usize) -> *mut u8 {
+        if !is_reserve(at) {
+            // SAFETY: the caller's block, of that layout.
+            if let Some(moved) = self.with(|heap| unsafe { heap.realloc(at, layout.size(), layout.align(), new) }) {
+                return moved;
+            }
+        }
+        // SAFETY: the caller's promises about `layout` and `new` are those of `alloc`, the blocks do not overlap, and the old one holds its size.
+        unsafe {
+            let to = self.alloc(Layout::from_size_align_unchecked(new, layout.align()));
+            if !to.is_null() {
+                ptr::copy_nonoverlapping(at, to, layout.size().min(new));
+                self.dealloc(at, layout);
+            }
+            to
+        }
+    }
+}
+
+/// Before `fork`, as the last to be called: no other thread is in the heap when the child gets its copy.
+pub extern "C" fn before_fork() {
+    HEAP.enter();
+}
+
+/// After `fork`, in parent and child, as the first to be called.
+pub extern "C" fn after_fork() {
+    HEAP.leave();
+}
+
+/// Where dlmalloc gets its memory.
+struct Pages;
+
+/// The flag of dlmalloc's segments that are not the kernel's to take back.
+const STATIC: u32 = 1;
+
+// SAFETY: what is handed out is mapped, nobody else's, and stays until it is given back.
+unsafe impl Allocator for Pages {
+    fn alloc(&self, size: usize) -> (*mut u8, usize, u32) {
+        if size <= FIRST && FIRST_TAKEN.swap(1, Ordering::Relaxed) == 0 {
+            return (FIRST_PAGES.0.get().cast(), FIRST, STATIC);
+        }
+        // SAFETY: fresh memory, where the kernel likes.
+        match unsafe { mmap_anonymous(ptr::null_mut(), size, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE) } {
+            Ok(at) => (at.cast(), size, 0),
+            Err(_) => (ptr::null_mut(), 0, 0),
+        }
+    }
+
+    fn remap(&self, at: *mut u8, old: usize, new: usize, can_move: bool) -> *mut u8 {
+        let flags = if can_move { MremapFlags::MAYMOVE } else { MremapFlags::empty() };
+        // SAFETY: a block of `alloc`'s that dlmalloc gives up for the new one.
+        unsafe { mremap(at.cast(), old, new, flags) }.map_or(ptr::null_mut(), <*mut _>::cast)
+    }
+
+    fn free_part(&self, at: *mut u8, old: usize, new: usize) -> bool {
+        // SAFETY: the end of a block of `alloc`'s, which dlmalloc gives up.
+        unsafe { munmap(at.add(new).cast(), old - new) }.is_ok()
+    }
+
+    fn free(&self, at: *mut u8, size: usize) -> bool {
+        // SAFETY: a block of `alloc`'s that dlmalloc gives up.
+        unsafe { munmap(at.cast(), size) }.is_ok()
+    }
+
+    fn can_release_part(&self, flags: u32) -> bool {
+        flags & STATIC == 0
+    }
+
+    fn allocates_zeros(&self) -> bool {
+        true
+    }
+
+    fn page_size(&self) -> usize {
+        flac::units::PAGE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_comes_again_on_the_same_thread_gets_memory_all_the_same() {
+        assert!(HEAP.enter());
+        let layout = Layout::from_size_align(100, 64).expect("a layout");
+        // SAFETY: a layout with a size; the block is written and given back.
+        unsafe {
+            let (one, two) = (HEAP.alloc(layout), HEAP.alloc_zeroed(layout));
+            assert!(is_reserve(one) && is_reserve(two) && one.addr() % 64 == 0);
+            one.write_bytes(7, 100);
+            assert!(two.addr().abs_diff(one.addr()) >= 100 && two.read() == 0);
+            HEAP.dealloc(one, layout);
+            HEAP.leave();
+            let moved = HEAP.realloc(two, layout, 1000);
+            assert!(!is_reserve(moved));
+            HEAP.dealloc(moved, Layout::from_size_align(1000, 64).expect("a layout"));
+        }
+    }
+
+    #[test]
+    fn many_threads_and_sizes() {
+        std::thread::scope(|scope| {
+            for seed in 0..4_usize {
+                scope.spawn(move || {
+                    let mut kept: Vec<Vec<u8>> = Vec::new();
+                    for i in 0..20_000 {
+                        let size = (i * 7919 + seed * 31) % if i % 100 == 0 { 600_000 } else { 3_000 };
+                        kept.push(vec![seed as u8; size]);
+                        if kept.len() > 50 {
+                            let gone = kept.swap_remove(i % 50);
+                            assert!(gone.iter().all(|byte| *byte == seed as u8));
+                        }
+                    }
+                });
+            }
+        });
+    }
+}
