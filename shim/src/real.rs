@@ -59,16 +59,24 @@ fn of_the_program(name: &CStr) -> Option<*mut c_void> {
     }
     // SAFETY: the name is a C string.
     let first = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
-    (!first.is_null() && library_of(first) != library_of(of_the_program as *mut c_void)).then_some(first)
+    let (library, defined) = place_of(first)?;
+    (defined && library != place_of(of_the_program as *mut c_void)?.0).then_some(first)
 }
 
-/// Where the library begins that `at` lies in.
-fn library_of(at: *mut c_void) -> *mut c_void {
+/// Where the library begins that `at` lies in, and whether the symbol there is defined in it. (A program at a fixed address that takes the address of a function has an entry for it that
+/// leads to wherever it is defined: to ours.)
+fn place_of(at: *mut c_void) -> Option<(*mut c_void, bool)> {
+    const WITH_SYMBOL: libc::c_int = 1;
+    unsafe extern "C" {
+        fn dladdr1(at: *const c_void, info: *mut libc::Dl_info, symbol: *mut *const libc::Elf64_Sym, what: libc::c_int) -> libc::c_int;
+    }
     // SAFETY: plain pointers, for which null is valid.
     let mut info: libc::Dl_info = unsafe { std::mem::zeroed() };
-    // SAFETY: an out-pointer; the address is only looked up.
-    unsafe { libc::dladdr(at, &mut info) };
-    info.dli_fbase
+    let mut symbol = std::ptr::null();
+    // SAFETY: out-pointers; the address is only looked up.
+    let found = unsafe { dladdr1(at, &mut info, &mut symbol, WITH_SYMBOL) } != 0;
+    // SAFETY: a symbol of a library that is never unloaded, or null.
+    found.then(|| (info.dli_fbase, unsafe { symbol.as_ref() }.is_some_and(|symbol| symbol.st_shndx != 0)))
 }
 
 /// Libc's `syscall`, which is not hooked: a system call by number. Sets errno.
