@@ -9,9 +9,8 @@ fn main() {
     // Initialised before every other library: what it replaces (libc's standard streams) must not have been copied by a constructor before
     // (libstdc++'s does).
     println!("cargo:rustc-cdylib-link-arg=-Wl,-z,initfirst");
-    // Our own functions are bound when linking, libc's when first used: the loader has 160 names fewer to look up. (Not all symbols: the loader would then look for each here first, and
-    // `dlsym` would not find a function of the program that has the name of one of ours.)
-    println!("cargo:rustc-cdylib-link-arg=-Wl,-Bsymbolic-functions,-z,lazy");
+    // Our own symbols are bound when linking, libc's when first used: the loader has 160 names fewer to look up.
+    println!("cargo:rustc-cdylib-link-arg=-Wl,-Bsymbolic,-z,lazy");
     link_unwinder();
 }
 
