@@ -214,9 +214,25 @@ impl Change {
 impl Content {
     fn write(&mut self, at: u64, bytes: Arc<[u8]>, direct: bool) {
         let to = bytes.len();
+        if direct {
+            self.write_back(at, at + to as u64);
+        }
         self.pending.push(Pending { at, bytes, from: 0, to, direct });
         if at + to as u64 > self.len {
             self.resize(at + to as u64);
+        }
+    }
+
+    /// Before a write past the page cache the kernel gives the device what the page cache has of the range, and waits: it can't come after that write.
+    fn write_back(&mut self, from: u64, to: u64) {
+        for write in std::mem::take(&mut self.pending) {
+            if write.direct {
+                self.pending.push(write);
+                continue;
+            }
+            self.pending.extend(write.part(0, from));
+            self.pending.extend(write.part(from, to).map(|part| Pending { direct: true, ..part }));
+            self.pending.extend(write.part(to, u64::MAX));
         }
     }
 
