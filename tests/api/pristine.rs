@@ -71,6 +71,43 @@ fn changed_pages_are_copied_and_the_rest_is_shared() {
     exact(&space);
 }
 
+/// A training program: part of what it has loaded changes, and each tensor is a write of its own.
+#[test]
+fn what_never_changed_is_shared_however_often_the_rest_did() {
+    let space = Space::new();
+    let (_, _, mut fresh) = attached(&space, "a", 24 * MIB, 0);
+    for round in 1..4u8 {
+        for at in (16 * MIB..24 * MIB).step_by(4096) {
+            fresh.bytes()[at] = round;
+        }
+        let (_, to) = space.create(&format!("checkpoint {round}"), round as usize);
+        let before = space.counter("bytes shared");
+        for at in (0..24 * MIB).step_by(MIB) {
+            assert_eq!(space.write(to, &fresh.bytes()[at..at + MIB], at as u64), Ok(MIB));
+        }
+        assert_eq!((space.counter("bytes shared") - before) as usize, 16 * MIB, "round {round}");
+        assert!(space.read(to, 24 * MIB, 0).expect("it reads") == fresh.bytes());
+    }
+    exact(&space);
+}
+
+/// As one write: what changed lies here and there.
+#[test]
+fn one_large_write_shares_what_lies_between_changes() {
+    let space = Space::new();
+    let (_, _, mut fresh) = attached(&space, "a", 32 * MIB, 0);
+    for at in (0..32 * MIB).step_by(2 * MIB) {
+        // Two changes too near to each other to share what lies between.
+        fresh.bytes()[at] ^= 1;
+        fresh.bytes()[at + 8 * 4096] ^= 1;
+    }
+    let (_, to) = space.create("b", 1);
+    assert_eq!(space.write(to, fresh.bytes(), 0), Ok(32 * MIB));
+    assert!(space.counter("bytes shared") as usize > 30 * MIB, "{}", space.counter("bytes shared"));
+    assert!(space.read(to, 32 * MIB, 0).expect("it reads") == fresh.bytes());
+    exact(&space);
+}
+
 #[test]
 fn a_page_that_another_page_of_the_file_is_read_at_is_written_where_it_belongs() {
     let space = Space::new();

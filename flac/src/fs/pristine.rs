@@ -12,21 +12,37 @@ use crate::attach::View;
 use crate::error::{Error, Result};
 use crate::inode::SlotNo;
 use crate::planner;
-use crate::sync::{AtomicU64, Ordering::*};
+use crate::sync::{AtomicU32, AtomicU64, Ordering::*};
 use crate::table::Entry;
 use crate::units::{BLOCK_FRAMES, FrameNo, PAGE, PageNo};
 
 /// From this many bytes on sharing beats copying: asking the kernel costs 1.5 to 2 us, a copied page 0.14 us, a shared one 0.02 us.
 pub(super) const SHARE_MIN: usize = 64 << 10;
 
-/// So many runs too short to be shared end the search in one write: asking for each costs more than it saves.
-const MISSES: u32 = 4;
+/// So many runs too short to be shared end the search in one write, for each [`ASK_ALWAYS`] of it: asking for each costs more than it saves.
+const MISSES: usize = 4;
+
+/// Writes from this size on are always asked about, whatever became of others: 2.5 us beside 50 for the copy, and what is shared is memory saved, too.
+const ASK_ALWAYS: usize = 1 << 20;
 
 /// The search through the buffer of one write.
-#[derive(Default)]
 pub(super) struct Search {
-    misses: u32,
-    hits: u32,
+    /// Bytes of the write.
+    len: usize,
+    misses: usize,
+    hits: usize,
+}
+
+impl Search {
+    pub(super) fn new(len: usize) -> Search {
+        Search { len, misses: 0, hits: 0 }
+    }
+
+    /// Whether to look no further.
+    fn is_over(&self, habit: &AtomicU32) -> bool {
+        let first = self.misses + self.hits == 0;
+        self.misses >= MISSES * self.len.div_ceil(ASK_ALWAYS) || first && self.len < ASK_ALWAYS && !planner::share_may_pay(habit)
+    }
 }
 
 /// What lies ahead in the buffer of a write.
@@ -49,7 +65,7 @@ impl Fs {
         let Some(view) = self.ledger.pin_first(start, end, &self.frames) else { return Ahead::Copy(len) };
         let ahead = if view.addr > addr {
             Ahead::Copy(view.addr - addr)
-        } else if search.misses >= MISSES || search.misses + search.hits == 0 && !planner::share_may_pay(&self.share_habit) {
+        } else if search.is_over(&self.share_habit) {
             Ahead::Copy(len)
         } else {
             match self.pristine_part(&view) {
@@ -76,7 +92,9 @@ impl Fs {
                 "write: {} parts of the buffer are as they were read and are shared, {} are not",
                 search.hits, search.misses
             ));
-            planner::share_was(&self.share_habit, search.hits > 0);
+            if search.len < ASK_ALWAYS {
+                planner::share_was(&self.share_habit, search.hits > 0);
+            }
         }
     }
 

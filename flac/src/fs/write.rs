@@ -127,7 +127,7 @@ impl Fs {
 
     /// Shares what is still an attached view, copies the rest. Returns how many bytes, and why not all.
     unsafe fn write_sharing(&self, slot: SlotNo, from: *const u8, len: usize, start: u64) -> (usize, Option<Error>) {
-        let mut search = Search::default();
+        let mut search = Search::new(len);
         let mut done = 0;
         let mut stopped = None;
         while done < len && stopped.is_none() {
