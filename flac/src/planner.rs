@@ -98,14 +98,19 @@ pub fn note_warm(open: &OpenSlot, addr: usize) {
     open.copied_to.store(if addr == 0 { 0 } else { addr as u64 + ASK_AGAIN }, Relaxed);
 }
 
-/// Whether a bad habit says to copy, whatever the buffer is: counts this transfer as one of those to wait for.
+/// Whether a bad habit says to copy, whatever the buffer is: counts this transfer as one of those to wait for. An open file of which nothing is known has the habit of its
+/// process, once that has turned out badly twice: a program that opens file after file is not to pay for each anew.
 #[inline]
-pub fn waits(open: &OpenSlot) -> bool {
-    let mut habit = Habit::unpack(open.habit.load(Relaxed));
-    let waits = habit.wait > 0;
+pub fn waits(open: &OpenSlot, process: &AtomicU32) -> bool {
+    let own = Habit::unpack(open.habit.load(Relaxed));
+    let (place, mut habit) = match own {
+        Habit { level: 0, good: 0, wait: 0 } => (process, Habit::unpack(process.load(Relaxed))),
+        _ => (&open.habit, own),
+    };
+    let waits = habit.wait > 0 && (habit.level > 1 || std::ptr::eq(place, &open.habit));
     if waits {
         habit.wait -= 1;
-        open.habit.store(habit.pack(), Relaxed);
+        place.store(habit.pack(), Relaxed);
     }
     waits
 }
@@ -116,21 +121,26 @@ pub fn is_waiting(open: &OpenSlot) -> bool {
 }
 
 /// Learns from what became of the last attach, if `t` is about the buffer that it was made to.
-pub fn judge(open: &OpenSlot, t: &Transfer) {
+pub fn judge(open: &OpenSlot, t: &Transfer, process: &AtomicU32) {
     if let (true, Some(b)) = (t.again, t.buffer) {
-        let mut habit = Habit::unpack(open.habit.load(Relaxed));
-        if turned_out_badly(t, b) {
-            habit.went_badly();
-        } else if habit.wait == 0 {
-            habit.went_well();
+        let badly = turned_out_badly(t, b);
+        for place in [&open.habit, process] {
+            let mut habit = Habit::unpack(place.load(Relaxed));
+            match habit.wait {
+                _ if badly => habit.went_badly(),
+                0 => habit.went_well(),
+                // Other open files of the process do not wait.
+                wait if std::ptr::eq(place, process) => habit.wait = wait - 1,
+                _ => {}
+            }
+            place.store(habit.pack(), Relaxed);
         }
-        open.habit.store(habit.pack(), Relaxed);
     }
 }
 
 /// Whether to attach, where nothing says to wait. Updates the open file's habit.
-pub fn attach_pays(open: &OpenSlot, t: &Transfer) -> bool {
-    judge(open, t);
+pub fn attach_pays(open: &OpenSlot, t: &Transfer, process: &AtomicU32) -> bool {
+    judge(open, t, process);
     if is_waiting(open) {
         return false;
     }
@@ -185,12 +195,13 @@ mod tests {
     use super::*;
 
     fn reads(open: &OpenSlot, count: usize, after_attach: Touched) -> usize {
+        let process = AtomicU32::default();
         let mut attached = false;
         let mut attaches = 0;
         for _ in 0..count {
             // The last transfer's buffer counts as attached until a copy replaced it.
             let t = Transfer { bytes: BLOCK, huge: true, slow: false, buffer: Some(after_attach), again: attached };
-            attached = !waits(open) && attach_pays(open, &t);
+            attached = !waits(open, &process) && attach_pays(open, &t, &process);
             attaches += attached as usize;
         }
         attaches
@@ -211,16 +222,50 @@ mod tests {
         assert_eq!(reads(&open(), 1000, Touched { read: BLOCK / PAGE, own: 0 }), 1000);
     }
 
+    /// So many open files, each read once to fresh memory that then becomes `then`; how many of the reads were attached.
+    fn files(process: &AtomicU32, count: usize, then: Touched) -> usize {
+        let attached = |open: &OpenSlot| {
+            let fresh = Transfer { bytes: BLOCK, huge: true, slow: false, buffer: None, again: false };
+            let attached = !waits(open, process) && attach_pays(open, &fresh, process);
+            if attached {
+                judge(open, &Transfer { buffer: Some(then), again: true, ..fresh }, process);
+            }
+            attached
+        };
+        (0..count).filter(|_| attached(&open())).count()
+    }
+
+    #[test]
+    fn who_overwrites_what_it_reads_of_file_after_file_is_copied_to() {
+        let process = AtomicU32::default();
+        let overwritten = Touched { read: 0, own: BLOCK / PAGE };
+        assert!(files(&process, 1000, overwritten) <= 6);
+        // And who then only reads is attached to again: each try that goes well brings the next ones nearer.
+        files(&process, 20_000, Touched::default());
+        assert_eq!(files(&process, 100, Touched::default()), 100);
+        // Good and bad in turn: as if all were bad.
+        let process = AtomicU32::default();
+        let bad = |turn: usize| Touched { read: 0, own: if turn.is_multiple_of(2) { BLOCK / PAGE } else { 0 } };
+        assert!((0..1000).filter(|turn| files(&process, 1, bad(*turn)) == 1).count() <= 20);
+    }
+
+    #[test]
+    fn one_file_that_is_overwritten_does_not_keep_others_from_being_attached() {
+        let process = AtomicU32::default();
+        assert_eq!(files(&process, 1, Touched { read: 0, own: BLOCK / PAGE }), 1);
+        assert_eq!(files(&process, 100, Touched::default()), 100);
+    }
+
     #[test]
     fn who_overwrites_fresh_memory_each_time_is_copied_to_once_that_is_seen() {
-        let open = open();
+        let (open, process) = (open(), AtomicU32::default());
         let mut attaches = 0;
         for _ in 0..1000 {
             // Never the buffer of last time: only the write that follows tells.
             let fresh = Transfer { bytes: BLOCK, huge: true, slow: false, buffer: None, again: false };
-            if !waits(&open) && attach_pays(&open, &fresh) {
+            if !waits(&open, &process) && attach_pays(&open, &fresh, &process) {
                 attaches += 1;
-                judge(&open, &Transfer { buffer: Some(Touched { read: 0, own: BLOCK / PAGE }), again: true, ..fresh });
+                judge(&open, &Transfer { buffer: Some(Touched { read: 0, own: BLOCK / PAGE }), again: true, ..fresh }, &process);
             }
         }
         assert!(attaches <= 6, "{attaches}");

@@ -10,31 +10,20 @@ use std::ffi::CStr;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// Bytes in memory of fixed size.
-pub struct Bytes<const N: usize> {
-    len: usize,
-    bytes: [u8; N],
+/// Where a text lies in [`Settings::texts`].
+#[derive(Clone, Copy)]
+struct Text {
+    start: u16,
+    end: u16,
 }
 
-impl<const N: usize> Bytes<N> {
-    const fn new() -> Self {
-        Self { len: 0, bytes: [0; N] }
-    }
-    fn set(&mut self, value: &[u8]) -> bool {
-        let fits = value.len() < N;
-        if fits {
-            self.bytes[..value.len()].copy_from_slice(value);
-            self.len = value.len();
-        }
-        fits
-    }
-    /// The bytes.
-    pub fn get(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
+impl Text {
+    const NONE: Text = Text { start: 0, end: 0 };
 }
 
 const PATH: usize = libc::PATH_MAX as usize;
+const TEXTS: usize = 3 * PATH;
+const _: () = assert!(TEXTS <= u16::MAX as usize);
 
 /// What `FLAC_EXEC` says.
 #[derive(Debug, PartialEq, Eq, Clone, Copy, Default)]
@@ -60,37 +49,70 @@ impl Exec {
 
 /// What the environment says.
 pub struct Settings {
-    /// `FLAC_ROOT`, without a slash at its end.
-    pub root: Bytes<PATH>,
-    /// `FLAC_POOL`, or its default.
-    pub pool: Bytes<PATH>,
+    root: Text,
+    pool: Text,
+    stats: Text,
     /// `FLAC_DRAM`: bytes.
     pub dram: Option<u64>,
     /// `FLAC_ATTACH`.
     pub attach: bool,
     /// `FLAC_MALLOC`: whether large blocks of memory are placed where reads into them can be attached.
     pub place: bool,
-    /// `FLAC_STATS`: a file, `stderr`, or empty.
-    pub stats: Bytes<PATH>,
     /// `FLAC_EXEC`, set by ourselves across exec.
     exec: Exec,
     /// `root` exists in the kernel's tree, where ours covers it.
     pub covered: bool,
+    /// How many bytes of `texts` are used.
+    used: usize,
+    /// One after the other: so they take one page of memory, not one each.
+    texts: [u8; TEXTS],
 }
 
 impl Settings {
     // All zeros: so it costs nothing where FLAC is off.
     const fn new() -> Self {
         Self {
-            root: Bytes::new(),
-            pool: Bytes::new(),
+            root: Text::NONE,
+            pool: Text::NONE,
+            stats: Text::NONE,
             dram: None,
             attach: false,
             place: false,
-            stats: Bytes::new(),
             exec: Exec { pid: 0, token: None, exe: (0, 0) },
             covered: false,
+            used: 0,
+            texts: [0; TEXTS],
         }
+    }
+    /// `FLAC_ROOT`, without a slash at its end.
+    pub fn root(&self) -> &[u8] {
+        self.text(self.root)
+    }
+    /// `FLAC_POOL`, or its default.
+    pub fn pool(&self) -> &[u8] {
+        self.text(self.pool)
+    }
+    /// `FLAC_STATS`: a file, `stderr`, or empty.
+    pub fn stats(&self) -> &[u8] {
+        self.text(self.stats)
+    }
+    fn text(&self, place: Text) -> &[u8] {
+        &self.texts[usize::from(place.start)..usize::from(place.end)]
+    }
+    /// Keeps a path in two parts; `None` if it is too long.
+    fn keep(&mut self, a: &[u8], b: &[u8]) -> Option<Text> {
+        let (start, len) = (self.used, a.len() + b.len());
+        let to = self.texts.get_mut(start..start + len).filter(|_| len < PATH)?;
+        to[..a.len()].copy_from_slice(a);
+        to[a.len()..].copy_from_slice(b);
+        Some(self.kept(len))
+    }
+    /// The next `len` bytes are a text.
+    fn kept(&mut self, len: usize) -> Text {
+        let start = self.used;
+        self.used += len;
+        // All of them fit into 16 bits.
+        Text { start: start as u16, end: self.used as u16 }
     }
     /// `FLAC_EXEC`, if it was set.
     pub fn exec(&self) -> Option<Exec> {
@@ -139,7 +161,7 @@ pub fn settings() -> Option<&'static Settings> {
 /// The absolute path under which the tree appears, without a slash at its end; empty when FLAC is off.
 #[inline]
 pub fn root() -> &'static [u8] {
-    settings().map_or(&[], |s| s.root.get())
+    settings().map_or(&[], |s| s.root())
 }
 
 /// Whether the kernel has something at `root()`, so that its answers don't show where a path enters FLAC.
@@ -150,7 +172,7 @@ pub fn covered() -> bool {
 /// What `flac` needs to know.
 pub fn flac_config(s: &Settings) -> flac::Config {
     let path = |b: &[u8]| std::path::PathBuf::from(std::ffi::OsStr::from_bytes(b));
-    flac::Config { root: Some(path(s.root.get())), dram: s.dram, attach: s.attach, ..flac::Config::new(path(s.pool.get())) }
+    flac::Config { root: Some(path(s.root())), dram: s.dram, attach: s.attach, ..flac::Config::new(path(s.pool())) }
 }
 
 #[cold]
@@ -254,18 +276,17 @@ impl<'a> Environment<'a> {
             Err((name, value, cure)) => {
                 log::fatal(format_args!("{name}={} {cure}", Shown(value)));
                 // Without a root no path is FLAC's.
-                if s.root.get().is_empty() { OFF } else { BAD }
+                if s.root().is_empty() { OFF } else { BAD }
             }
         }
     }
 
     fn fill(&self, root: &'a [u8], s: &mut Settings) -> Result<(), (&'static str, &'a [u8], &'static str)> {
-        let mut normal = [0; PATH];
-        let Some(len) = normal_root(root, &mut normal) else {
+        let Some(len) = normal_root(root, &mut s.texts[s.used..][..PATH]) else {
             return Err(("FLAC_ROOT", root, "must be an absolute path below /, without `..`: FLAC is not used"));
         };
-        s.root.set(&normal[..len]);
-        s.covered = rustix::fs::lstat(&normal[..len]).is_ok();
+        s.root = s.kept(len);
+        s.covered = rustix::fs::lstat(s.root()).is_ok();
         if let Some(v) = self.log {
             log::set_level(level(v).ok_or(("FLAC_LOG", v, "must be off, error, warn, info or planner"))?);
         }
@@ -283,27 +304,17 @@ impl<'a> Environment<'a> {
             Some(v) => return Err(("FLAC_MALLOC", v, "must be large or off")),
         };
         let fits = "is too long";
-        self.stats.is_none_or(|v| s.stats.set(v)).then_some(()).ok_or(("FLAC_STATS", &[][..], fits))?;
+        s.stats = s.keep(self.stats.unwrap_or_default(), b"").ok_or(("FLAC_STATS", &[][..], fits))?;
         s.exec = self.exec.and_then(Exec::parse).unwrap_or_default();
-        let pool = match (self.pool, self.data_home, self.home) {
-            (Some(p), ..) => s.pool.set(p),
-            (None, Some(d), _) if d[0] == b'/' => join(&mut s.pool, d, b"/flac"),
-            (None, _, Some(h)) => join(&mut s.pool, h, b"/.local/share/flac"),
+        let (path, rest): (&[u8], &[u8]) = match (self.pool, self.data_home, self.home) {
+            (Some(p), ..) => (p, b""),
+            (None, Some(d), _) if d[0] == b'/' => (d, b"/flac"),
+            (None, _, Some(h)) => (h, b"/.local/share/flac"),
             (None, _, None) => return Err(("FLAC_POOL", b"", "is not set, and neither is HOME: set it to the pool's directory")),
         };
-        pool.then_some(()).ok_or(("FLAC_POOL", self.pool.unwrap_or(b""), fits))
+        s.pool = s.keep(path, rest).ok_or(("FLAC_POOL", self.pool.unwrap_or(b""), fits))?;
+        Ok(())
     }
-}
-
-fn join<const N: usize>(to: &mut Bytes<N>, a: &[u8], b: &[u8]) -> bool {
-    let mut whole = [0; PATH];
-    let len = a.len() + b.len();
-    if len > whole.len() {
-        return false;
-    }
-    whole[..a.len()].copy_from_slice(a);
-    whole[a.len()..len].copy_from_slice(b);
-    to.set(&whole[..len])
 }
 
 /// Text for people: bytes that are not printable ASCII are shown as `?`.

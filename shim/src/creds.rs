@@ -30,22 +30,26 @@ impl Who {
 
 /// Who this process is now.
 #[expect(unsafe_code, reason = "a pointer published once and never freed")]
+#[inline]
 pub fn now() -> &'static Who {
-    let mut who = NOW.load(Ordering::Acquire);
-    if who.is_null() {
-        use rustix::process as p;
-        let fresh = Who {
-            uid: p::geteuid().as_raw(),
-            gid: p::getegid().as_raw(),
-            real_uid: p::getuid().as_raw(),
-            real_gid: p::getgid().as_raw(),
-            groups: groups(),
-        };
-        who = Box::into_raw(Box::new(fresh));
-        NOW.store(who, Ordering::Release);
-    }
+    let who = NOW.load(Ordering::Acquire);
     // SAFETY: made from a Box that is never freed.
-    unsafe { &*who }
+    unsafe { &*if who.is_null() { ask() } else { who } }
+}
+
+#[cold]
+fn ask() -> *mut Who {
+    use rustix::process as p;
+    let fresh = Who {
+        uid: p::geteuid().as_raw(),
+        gid: p::getegid().as_raw(),
+        real_uid: p::getuid().as_raw(),
+        real_gid: p::getgid().as_raw(),
+        groups: groups(),
+    };
+    let who = Box::into_raw(Box::new(fresh));
+    NOW.store(who, Ordering::Release);
+    who
 }
 
 #[expect(unsafe_code, reason = "getgroups")]

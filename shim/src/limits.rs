@@ -43,7 +43,7 @@ pub fn exceeded() -> Escape {
 pub fn lowering_open_files(new: u64) {
     let Some(settings) = config::settings().filter(|_| new < fds::ENOUGH && !config::bad()) else { return };
     // A program that has nothing to do with FLAC is not to hear that there is no pool.
-    let pool = std::path::Path::new(std::ffi::OsStr::from_bytes(settings.pool.get())).join("superblock");
+    let pool = std::path::Path::new(std::ffi::OsStr::from_bytes(settings.pool())).join("superblock");
     if (space::opened().is_some() || rustix::fs::access(&pool, rustix::fs::Access::WRITE_OK).is_ok())
         && let Ok(fs) = space::fs()
     {

@@ -47,7 +47,7 @@ pub fn open(path: &[u8], flags: c_int) -> Answer<Option<c_int>> {
 fn open_form(path: &[u8], form: Form, flags: c_int) -> Answer<Option<c_int>> {
     let (Some(settings), Some(fs)) = (config::settings().filter(|_| !config::bad()), space::opened()) else { return Ok(None) };
     let Ok(mut table) = read(path) else { return Ok(None) };
-    let line = line(form, &table, fs, settings.root.get(), settings.pool.get());
+    let line = line(form, &table, fs, settings.root(), settings.pool());
     table.extend_from_slice(&line);
     let file = rustix::fs::memfd_create("mounts", MemfdFlags::CLOEXEC)?;
     let mut rest = &table[..];

@@ -33,7 +33,9 @@ extern "C" fn start(_argc: c_int, _argv: *const *const c_char, envp: *mut *mut c
     environment::start();
     environment::restore(envp);
     take_back(envp);
-    image::take_name();
+    if config::settings().is_some_and(|s| s.exec().is_some()) {
+        image::take_name();
+    }
     if config::settings().is_some_and(|s| s.slot().is_some()) {
         // The old image's holds are ours to give up. What is wrong is said when a path is used.
         let _ = crate::space::fs();

@@ -36,7 +36,7 @@ const HIGH: i32 = 600;
 
 /// Before the program begins.
 pub fn start() {
-    if config::settings().is_some_and(|s| s.stats.get() == b"stderr")
+    if config::settings().is_some_and(|s| s.stats() == b"stderr")
         && let Ok(kept) = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stderr(), HIGH)
     {
         let kept = std::os::fd::IntoRawFd::into_raw_fd(kept);
@@ -52,7 +52,7 @@ pub fn restart() {
 
 /// Writes the counters where `FLAC_STATS` says, one `name value` a line, appended with one write. Does nothing if it is not set.
 pub fn report() {
-    let Some(to) = config::settings().map(|s| s.stats.get()).filter(|to| !to.is_empty()) else { return };
+    let Some(to) = config::settings().map(|s| s.stats()).filter(|to| !to.is_empty()) else { return };
     // A process that never came near FLAC has nothing to say.
     if crate::space::opened().is_none() && COUNTERS.iter().all(|c| c.load(Ordering::Relaxed) == 0) {
         return;

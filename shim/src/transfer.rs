@@ -89,6 +89,7 @@ pub fn write(fs: &Fs, id: OpenId, from: &[IoVec], at: Option<u64>) -> Answer<usi
 }
 
 /// The open file behind `fd`. If it is the kernel's, what the program has mapped at `memory` is brought in for it.
+#[inline(always)]
 pub fn file(fd: c_int, memory: &IoVec) -> Answer<(&'static Fs, OpenId)> {
     let ours = if fds::maybe(fd) { fds::open_file(fd) } else { Err(Escape::NotOurs) };
     if let (Err(Escape::NotOurs), Some(fs)) = (&ours, space::opened()) {
@@ -98,12 +99,14 @@ pub fn file(fd: c_int, memory: &IoVec) -> Answer<(&'static Fs, OpenId)> {
 }
 
 /// Brings in what the program has mapped there and not touched yet: neither we nor the kernel would find it.
+#[inline(always)]
 pub fn show(fs: &Fs, memory: &[IoVec]) {
     if fs.is_lazy() {
         memory.iter().for_each(|v| fs.show_all(v.iov_base.addr(), v.iov_len));
     }
 }
 
+#[inline(always)]
 fn write_now(fs: &Fs, id: OpenId, from: &[IoVec], at: Option<u64>) -> Answer<usize> {
     show(fs, from);
     within_limit(from, |from| {
@@ -144,7 +147,17 @@ pub fn sync(fs: &Fs, id: OpenId) -> Answer<()> {
 }
 
 /// Calls `f` with the vectors cut to [`MOST`] bytes. `EINVAL` if there are too many, or more bytes than an `ssize_t` counts.
+#[inline(always)]
 fn within_limit(vectors: &[IoVec], f: impl Fn(&[IoVec]) -> Answer<usize>) -> Answer<usize> {
+    match vectors {
+        [one] if one.iov_len <= MOST => f(vectors),
+        _ => within_limit_all(vectors, &f),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn within_limit_all(vectors: &[IoVec], f: &dyn Fn(&[IoVec]) -> Answer<usize>) -> Answer<usize> {
     if vectors.len() > MOST_VECTORS {
         return fail(libc::EINVAL);
     }

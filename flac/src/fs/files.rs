@@ -240,11 +240,13 @@ impl Fs {
     }
 
     /// The inode of an open file.
+    #[inline]
     pub fn open_ino(&self, id: OpenId) -> Ino {
         Ino::new(self.inodes.slot(self.open_slot(id).inode.load(Acquire)).ino.load(Acquire))
     }
 
     /// The flags of an open file, as `F_GETFL` has them.
+    #[inline]
     pub fn open_flags(&self, id: OpenId) -> i32 {
         self.open_slot(id).flags.load(Acquire) as i32
     }

@@ -83,6 +83,8 @@ pub struct Fs {
     attach: bool,
     /// The planner's memory of sharing on write.
     share_habit: crate::sync::AtomicU32,
+    /// The planner's memory of attaching, whatever the open file: for those of which it knows nothing yet.
+    attach_habit: crate::sync::AtomicU32,
 }
 
 impl Fs {

@@ -66,6 +66,7 @@ impl Fs {
             attach: config.attach,
             streams: Default::default(),
             share_habit: Default::default(),
+            attach_habit: Default::default(),
             pool,
             meta,
             region,

@@ -17,11 +17,17 @@ const BLOCK_FROM: u64 = 1 << 20;
 
 impl Fs {
     /// The table word of `page`, its leaf loaded. Needs the inode's lock.
+    #[inline]
     pub(super) fn cell(&self, slot: SlotNo, page: PageNo) -> Result<&'static AtomicU64> {
-        let table = self.inodes.table(slot);
-        if let Some(cell) = table.cell(page) {
-            return Ok(cell);
+        match self.inodes.table(slot).cell(page) {
+            Some(cell) => Ok(cell),
+            None => self.new_cell(slot, page),
         }
+    }
+
+    #[cold]
+    fn new_cell(&self, slot: SlotNo, page: PageNo) -> Result<&'static AtomicU64> {
+        let table = self.inodes.table(slot);
         let s = self.inodes.slot(slot);
         let load = |first: PageNo, node: &Node| match s.flags.load(Relaxed) & flag::HAS_POOL {
             0 => Ok(()),

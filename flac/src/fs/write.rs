@@ -170,6 +170,7 @@ impl Fs {
     }
 
     /// The part of a write within one leaf. Returns how many bytes, and whether that is all of the part.
+    #[inline]
     unsafe fn write_leaf(&self, slot: SlotNo, from: *const u8, len: usize, offset: u64) -> Result<(usize, bool)> {
         let leaf_end = (offset / BLOCK as u64 + 1) * BLOCK as u64;
         let len = len.min((leaf_end - offset) as usize);
@@ -190,6 +191,14 @@ impl Fs {
                 return Ok((len - left, left == 0));
             }
         }
+        // SAFETY: as the caller vouches.
+        unsafe { self.write_planned(slot, from, len, offset) }
+    }
+
+    /// As [`Fs::write_leaf`], where pages need frames. Out of line: a plan is a large thing to have on the stack.
+    #[inline(never)]
+    unsafe fn write_planned(&self, slot: SlotNo, from: *const u8, len: usize, offset: u64) -> Result<(usize, bool)> {
+        let within = offset as usize % PAGE;
         let plan = self.plan_write(slot, offset, len)?;
         // Fewer pages than asked for if there were no more frames: the rest gets its turn after some were freed.
         let len = len.min(plan.pages * PAGE - within);

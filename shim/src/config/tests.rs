@@ -43,11 +43,25 @@ fn without_a_root_flac_is_off() {
 #[test]
 fn the_pool_has_a_default() {
     let (state, s) = settled(&[b"FLAC_ROOT=/flac/", b"HOME=/home/u"]);
-    assert_eq!((state, s.root.get(), s.pool.get()), (ON, &b"/flac"[..], &b"/home/u/.local/share/flac"[..]));
+    assert_eq!((state, s.root(), s.pool()), (ON, &b"/flac"[..], &b"/home/u/.local/share/flac"[..]));
     let (_, s) = settled(&[b"FLAC_ROOT=/flac", b"HOME=/home/u", b"XDG_DATA_HOME=/data"]);
-    assert_eq!(s.pool.get(), b"/data/flac");
+    assert_eq!(s.pool(), b"/data/flac");
     let (_, s) = settled(&[b"FLAC_ROOT=/flac", b"XDG_DATA_HOME=/data", b"FLAC_POOL=/pool"]);
-    assert_eq!(s.pool.get(), b"/pool");
+    assert_eq!(s.pool(), b"/pool");
+}
+
+#[test]
+fn texts_lie_side_by_side_and_have_a_longest() {
+    let (state, s) = settled(&[b"FLAC_ROOT=/a//b/", b"FLAC_STATS=/tmp/s", b"FLAC_POOL=/pool"]);
+    assert_eq!((state, s.root(), s.stats(), s.pool()), (ON, &b"/a/b"[..], &b"/tmp/s"[..], &b"/pool"[..]));
+    assert_eq!(s.used, 4 + 6 + 5);
+    let long = |name: &str, len: usize| -> &'static [u8] { format!("{name}=/{}", "x".repeat(len - 1)).leak().as_bytes() };
+    assert_eq!(settled(&[b"FLAC_ROOT=/flac", long("FLAC_POOL", PATH)]).0, BAD);
+    assert_eq!(settled(&[b"FLAC_ROOT=/flac", b"HOME=/h", long("FLAC_STATS", PATH)]).0, BAD);
+    assert_eq!(settled(&[b"HOME=/h", long("FLAC_ROOT", PATH)]).0, OFF);
+    let most = PATH - 1;
+    let (state, s) = settled(&[long("FLAC_ROOT", most), long("FLAC_POOL", most), long("FLAC_STATS", most)]);
+    assert_eq!((state, s.root().len(), s.pool().len(), s.stats().len()), (ON, most, most, most));
 }
 
 #[test]

@@ -65,7 +65,7 @@ impl NewEnvironment {
             let dram = settings.dram.map_or(Vec::new(), |n| n.to_string().into_bytes());
             let attach: &[u8] = if settings.attach { b"on" } else { b"off" };
             let level = log::level_name().as_bytes();
-            let values = [library(), settings.root.get(), settings.pool.get(), &dram, attach, level, settings.stats.get()];
+            let values = [library(), settings.root(), settings.pool(), &dram, attach, level, settings.stats()];
             ours.extend(ADDED.iter().zip(values).filter(|(_, v)| !v.is_empty()).map(|(name, value)| [name, value].concat()));
         }
         ours.push(exec);
