@@ -26,5 +26,5 @@ pub mod units;
 pub use config::Config;
 pub use error::{Error, Result};
 pub use fs::Fs;
-pub use planner::explain_to as explain_planner_to;
+pub use planner::{Cost, Costs, explain_to as explain_planner_to};
 pub use space::Space;

@@ -2,7 +2,11 @@
 //!
 //! Attaching is a gamble on what the program does with the buffer next (figures of the test machine, for 2 MiB: attach 2.3 us; one byte a page 12 us with huge
 //! frames, 240 without; every page overwritten 1,060; a copy 72). So: fresh memory is attached, as its first touch would fault anyway; a warm buffer is attached where
-//! one huge entry serves 2 MiB; and who overwrites the buffer is copied to from then on, with rare tries to see whether that changed.
+//! one huge entry serves 2 MiB; and who overwrites the buffer is copied to from then on, with rare tries to see whether that changed. What moving costs here is in [`costs`].
+
+mod costs;
+
+pub use costs::{Cost, Costs};
 
 use crate::attach::Touched;
 use crate::region::OpenSlot;
@@ -121,9 +125,9 @@ pub fn is_waiting(open: &OpenSlot) -> bool {
 }
 
 /// Learns from what became of the last attach, if `t` is about the buffer that it was made to.
-pub fn judge(open: &OpenSlot, t: &Transfer, process: &AtomicU32) {
+pub fn judge(open: &OpenSlot, t: &Transfer, process: &AtomicU32, costs: &Costs) {
     if let (true, Some(b)) = (t.again, t.buffer) {
-        let badly = turned_out_badly(t, b);
+        let badly = turned_out_badly(t, b, costs);
         for place in [&open.habit, process] {
             let mut habit = Habit::unpack(place.load(Relaxed));
             match habit.wait {
@@ -139,12 +143,14 @@ pub fn judge(open: &OpenSlot, t: &Transfer, process: &AtomicU32) {
 }
 
 /// Whether to attach, where nothing says to wait. Updates the open file's habit.
-pub fn attach_pays(open: &OpenSlot, t: &Transfer, process: &AtomicU32) -> bool {
-    judge(open, t, process);
+pub fn attach_pays(open: &OpenSlot, t: &Transfer, process: &AtomicU32, costs: &Costs) -> bool {
+    judge(open, t, process, costs);
     if is_waiting(open) {
         return false;
     }
-    if t.slow || t.huge && t.bytes >= BLOCK {
+    // The half of it, for programs that do not look at all they read.
+    let shown = costs.of(Cost::Map) + costs.of(Cost::TouchHuge) / 2;
+    if t.slow || t.huge && t.bytes >= BLOCK && shown < BLOCK / PAGE * costs.of(Cost::PageOut) {
         return true;
     }
     match t.buffer {
@@ -183,11 +189,9 @@ pub fn share_was(habit: &AtomicU32, good: bool) {
 }
 
 /// Whether the last attach cost more than a copy would have.
-fn turned_out_badly(t: &Transfer, b: Touched) -> bool {
-    let pages = t.bytes / PAGE;
-    // An overwritten page costs a fault with a copy, 2 us; a page read through a 4 KiB entry half a microsecond; a copied page 0.14 us.
-    let cost = b.own * 14 + if t.huge || t.slow { 0 } else { b.read * 3 };
-    cost > pages
+fn turned_out_badly(t: &Transfer, b: Touched, costs: &Costs) -> bool {
+    let touched = if t.huge || t.slow { 0 } else { b.read * costs.of(Cost::TouchPage) };
+    b.own * costs.of(Cost::OwnPage) + touched > t.bytes / PAGE * costs.of(Cost::PageOut)
 }
 
 #[cfg(test)]
@@ -201,7 +205,7 @@ mod tests {
         for _ in 0..count {
             // The last transfer's buffer counts as attached until a copy replaced it.
             let t = Transfer { bytes: BLOCK, huge: true, slow: false, buffer: Some(after_attach), again: attached };
-            attached = !waits(open, &process) && attach_pays(open, &t, &process);
+            attached = !waits(open, &process) && attach_pays(open, &t, &process, &Costs::default());
             attaches += attached as usize;
         }
         attaches
@@ -226,9 +230,9 @@ mod tests {
     fn files(process: &AtomicU32, count: usize, then: Touched) -> usize {
         let attached = |open: &OpenSlot| {
             let fresh = Transfer { bytes: BLOCK, huge: true, slow: false, buffer: None, again: false };
-            let attached = !waits(open, process) && attach_pays(open, &fresh, process);
+            let attached = !waits(open, process) && attach_pays(open, &fresh, process, &Costs::default());
             if attached {
-                judge(open, &Transfer { buffer: Some(then), again: true, ..fresh }, process);
+                judge(open, &Transfer { buffer: Some(then), again: true, ..fresh }, process, &Costs::default());
             }
             attached
         };
@@ -263,9 +267,14 @@ mod tests {
         for _ in 0..1000 {
             // Never the buffer of last time: only the write that follows tells.
             let fresh = Transfer { bytes: BLOCK, huge: true, slow: false, buffer: None, again: false };
-            if !waits(&open, &process) && attach_pays(&open, &fresh, &process) {
+            if !waits(&open, &process) && attach_pays(&open, &fresh, &process, &Costs::default()) {
                 attaches += 1;
-                judge(&open, &Transfer { buffer: Some(Touched { read: 0, own: BLOCK / PAGE }), again: true, ..fresh }, &process);
+                judge(
+                    &open,
+                    &Transfer { buffer: Some(Touched { read: 0, own: BLOCK / PAGE }), again: true, ..fresh },
+                    &process,
+                    &Costs::default(),
+                );
             }
         }
         assert!(attaches <= 6, "{attaches}");
@@ -280,6 +289,30 @@ mod tests {
         assert!(!is_known_warm(&open, 0x20000));
         note_warm(&open, 0);
         assert!(!is_known_warm(&open, 0x10000));
+    }
+
+    #[test]
+    fn where_a_huge_entry_costs_more_than_a_copy_warm_buffers_are_copied_to() {
+        let (process, costs) = (AtomicU32::default(), Costs::default());
+        let warm = Transfer { bytes: BLOCK, huge: true, slow: false, buffer: Some(Touched { read: 0, own: BLOCK / PAGE }), again: false };
+        assert!(attach_pays(&open(), &warm, &process, &costs));
+        costs.measured(Cost::Map, 20_000);
+        costs.measured(Cost::TouchHuge, 120_000);
+        assert!(!attach_pays(&open(), &warm, &process, &costs));
+        assert!(attach_pays(&open(), &Transfer { buffer: Some(Touched::default()), ..warm }, &process, &costs), "fresh memory");
+    }
+
+    #[test]
+    fn what_a_fault_costs_decides_what_was_bad() {
+        let (process, costs) = (AtomicU32::default(), Costs::default());
+        let some = Transfer { bytes: BLOCK, huge: true, slow: false, buffer: Some(Touched { read: 0, own: 50 }), again: true };
+        let open = open();
+        judge(&open, &some, &process, &costs);
+        assert!(is_waiting(&open), "50 faults of 2 us against 512 pages of 0.14");
+        costs.measured(Cost::OwnPage, 500);
+        let open = OpenSlot::default();
+        judge(&open, &some, &process, &costs);
+        assert!(!is_waiting(&open));
     }
 
     #[test]

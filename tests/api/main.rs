@@ -3,6 +3,7 @@
 
 mod ahead;
 mod content;
+mod costs;
 mod in_place;
 mod pristine;
 

@@ -140,6 +140,7 @@ impl Fs {
                     open,
                     &Transfer { bytes: pages * PAGE, huge, slow: false, buffer: Some(buffer), again: true },
                     &self.attach_habit,
+                    self.costs(),
                 );
             }
         }
@@ -168,7 +169,7 @@ impl Fs {
         let slow = missing && self.pool.is_slower_than_dram();
         let need = !(huge && bytes >= BLOCK || slow) || again;
         let buffer = if need { self.memory.touched(addr, bytes) } else { None };
-        planner::attach_pays(open, &Transfer { bytes, huge, slow, buffer, again }, &self.attach_habit)
+        planner::attach_pays(open, &Transfer { bytes, huge, slow, buffer, again }, &self.attach_habit, self.costs())
     }
 
     /// Whether `addr` lies in a heap of a secondary arena of glibc's malloc: 64 MiB-aligned, headed by its sizes. glibc gives pages of such a heap back by

@@ -12,6 +12,7 @@ use crate::fs::locks::LocksShared;
 use crate::fs::watch::WatchShared;
 use crate::media::{Medium, Pool};
 use crate::metalog::LogShared;
+use crate::planner::Costs;
 use crate::sync::{AtomicI64, AtomicU32, AtomicU64, Ordering, RobustLock};
 use crate::units::{BLOCK_FRAMES, PAGE};
 
@@ -30,7 +31,7 @@ pub(super) const NODES: usize = 1 << 19;
 /// Pages whose entries lie in the inode slot itself.
 pub const INLINE: usize = 8;
 
-const MAGIC: u64 = u64::from_le_bytes(*b"FLACctl\x0a");
+const MAGIC: u64 = u64::from_le_bytes(*b"FLACctl\x0b");
 
 /// Sizes chosen when the region is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +104,8 @@ pub struct Counters {
     pub copies_out: Rivals,
     /// How to copy much from a program: from 64 KiB on, from 512 KiB on.
     pub copies_in: [Rivals; 2],
+    /// What moving bytes costs, once somebody has measured it.
+    pub costs: Costs,
 }
 
 /// One freed run of pool frames: reusable once the log is durable up to `seq`.

@@ -27,7 +27,14 @@ struct Facts {
     writeback: Option<u32>,
     log: LogState,
     dirty: bool,
+    /// What movers cost, in nanoseconds; whether that was measured.
+    costs: (Vec<(&'static str, usize)>, bool),
+    /// See [`flac::Fs::copies`].
+    copies: [[u32; 2]; 3],
 }
+
+/// The names of [`Facts::copies`].
+const COPIES: [&str; 3] = ["to programs", "from programs, 64 KiB and more", "from programs, 512 KiB and more"];
 
 /// The volatile state, as it was before we looked.
 struct Cache {
@@ -49,6 +56,10 @@ fn collect(pool: &Path) -> Result<Facts, Failure> {
     let session = Session::open(pool)?;
     let fs = session.fs();
     let (frames, (cache_total, cache_free)) = (fs.stat_fs(), fs.dram_bytes());
+    if !session.is_first() {
+        // Without a free block they stay assumed, and that is said.
+        let _ = fs.calibrate();
+    }
     let writeback = Volatile::of(pool)?.and_then(|state| super::writeback::pid(&state));
     let users = fs.other_users().into_iter().filter(|pid| Some(*pid) != writeback).collect();
     let facts = Facts {
@@ -65,6 +76,8 @@ fn collect(pool: &Path) -> Result<Facts, Failure> {
         writeback,
         log: fs.log_state()?,
         dirty: fs.is_dirty(),
+        costs: (fs.costs().list().to_vec(), fs.costs().are_measured()),
+        copies: fs.copies(),
     };
     session.close()?;
     Ok(facts)
@@ -113,6 +126,18 @@ fn as_text(facts: &Facts) -> String {
             None => "none yet".into(),
         },
     );
+    let (costs, measured) = &facts.costs;
+    line(
+        "costs",
+        format!("nanoseconds, {}", if *measured { "measured since the boot" } else { "assumed: measured when the cache is in use" }),
+    );
+    for some in costs.chunks(4) {
+        line("", some.iter().map(|(name, cost)| format!("{name} {cost}")).collect::<Vec<_>>().join(", "));
+    }
+    for (name, [usual, other]) in COPIES.iter().zip(&facts.copies) {
+        let known = |cost: &u32| if *cost == 0 { "not known yet".into() } else { format!("{cost}") };
+        line("", format!("copying {name}, ps a byte, learned in use: {} and {}", known(usual), known(other)));
+    }
     text
 }
 
@@ -140,6 +165,12 @@ fn as_json(facts: &Facts) -> String {
         ("log_bytes", facts.log.log_bytes.to_string()),
         ("checkpoints", facts.log.checkpoints.len().to_string()),
         ("dirty", facts.dirty.to_string()),
+        ("costs_measured", facts.costs.1.to_string()),
+        (
+            "costs",
+            format!("{{{}}}", facts.costs.0.iter().map(|(name, cost)| format!("{}: {cost}", json(name))).collect::<Vec<_>>().join(", ")),
+        ),
+        ("copies", format!("[{}]", facts.copies.map(|[usual, other]| format!("[{usual}, {other}]")).join(", "))),
     ];
     let lines: Vec<String> = fields.iter().map(|(name, value)| format!("  {}: {value}", json(name))).collect();
     format!("{{\n{}\n}}\n", lines.join(",\n"))

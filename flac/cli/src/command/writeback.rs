@@ -27,6 +27,8 @@ pub fn run(pool: &Path) -> Outcome {
         return Ok(ExitCode::SUCCESS);
     }
     let fs = ManuallyDrop::new(Fs::open(&Config { attach: false, ..Config::new(pool) })?);
+    // For the planners of all processes; without it they go on by what is assumed.
+    let _ = fs.calibrate();
     let mut synced = None;
     let mut idle_since = Instant::now();
     loop {
