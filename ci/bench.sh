@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# FLAC against tmpfs and disk: operations (examples/microbench) and whole programs (examples/apps) in interleaved rounds; then charts.
+# FLAC against tmpfs and disk: operations (examples/microbench), whole programs (examples/apps) and a training program's checkpoints (examples/checkpoint) in interleaved rounds; then
+# charts. Some 20 minutes on a machine with nothing else to do; with --quick (smaller inputs, fewer rounds, for a first look) 5.
 #
-# usage: ci/bench.sh [--out DIR] [PART...]   adds to DIR/results.json and .csv (target/bench unless said), and draws DIR/*.svg and DIR/figures.md;
-#                                            parts are targets, matrix, apps, checkpoint, plain (FLAC without huge pages); all unless said
+# usage: ci/bench.sh [--quick] [--out DIR] [--minutes N] [PART...]
+#                          adds to DIR/results.json and .csv (target/bench unless said), and draws DIR/*.svg and DIR/figures.md; after N minutes (30) no further part is begun;
+#                          parts are targets, adversary, apps, checkpoint, plain (FLAC without huge pages), matrix; all unless said
 #        ci/bench.sh --test                  every case once, small: only the results are checked
 # One row at a time: target/release/examples/apps --only cp --out target/bench, and so on; `--help` says more.
 set -euo pipefail
@@ -10,7 +12,8 @@ set -euo pipefail
 
 cargo build --quiet --release -p flac-shim -p flac-cli
 cargo build --quiet --release --examples
-examples=${CARGO_TARGET_DIR:-target}/release/examples
+target=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)
+examples=$target/release/examples
 
 if [ "${1:-}" = --test ]; then
     "$examples/microbench" --test
@@ -18,27 +21,62 @@ if [ "${1:-}" = --test ]; then
     "$examples/checkpoint" --test --no-fsync
     exit
 fi
-out=${CARGO_TARGET_DIR:-target}/bench
-if [ "${1:-}" = --out ]; then
-    out=$2
-    shift 2
+
+out=$target/bench
+minutes=30
+quick=
+while [ $# -gt 0 ]; do
+    case $1 in
+        --quick) quick=yes ;;
+        --out) out=$2 && shift ;;
+        --minutes) minutes=$2 && shift ;;
+        -*) echo "unknown option: $1" >&2 && exit 2 ;;
+        *) break ;;
+    esac
+    shift
+done
+[ $# -gt 0 ] || set -- targets adversary apps checkpoint plain matrix
+
+# Rounds of operations, of the sizes for the charts, of programs and of programs on plain pages; percent of the programs' inputs; rounds of checkpoints.
+read -r operations sizes programs plain percent saves <<<"7 3 3 2 100 2"
+[ -z "$quick" ] || read -r operations sizes programs plain percent saves <<<"3 1 1 1 20 1"
+
+# A python with numpy, for the rows that need one, where it can be had; not a wrapper that takes longer than what is measured.
+python=$(python3 -c 'import sys; print(sys.executable)' 2>/dev/null || true)
+if [ -n "$python" ] && ! "$python" -c 'import numpy' 2>/dev/null; then
+    { [ -x "$target/python/bin/python3" ] || "$python" -m venv "$target/python"; } >/dev/null 2>&1 &&
+        { "$target/python/bin/python3" -c 'import numpy' || "$target/python/bin/pip" install -q numpy; } >/dev/null 2>&1 &&
+        python=$target/python/bin/python3 || echo "numpy is not there and can't be installed: its rows are left out"
 fi
-[ $# -gt 0 ] || set -- targets matrix apps checkpoint plain
+run_apps() {
+    "$examples/apps" ${python:+--python "$python"} --out "$out" "$@"
+}
+
 status=0
+# What was built and installed above does not count.
+SECONDS=0
 for part in "$@"; do
+    if [ $SECONDS -ge $((minutes * 60)) ]; then
+        echo "$part is left out: $minutes minutes are over"
+        status=1
+        continue
+    fi
+    begin=$SECONDS
     case $part in
-        targets | matrix) "$examples/microbench" --preset "$part" --out "$out" || status=1 ;;
-        apps) "$examples/apps" --out "$out" || status=1 ;;
-        checkpoint) "$examples/checkpoint" --out "$out" || status=1 ;;
+        targets | adversary) "$examples/microbench" --preset "$part" --rounds $operations --out "$out" || status=1 ;;
+        matrix) "$examples/microbench" --preset matrix --rounds $sizes --budget 40 --out "$out" || status=1 ;;
+        apps) run_apps --rounds $programs --percent $percent || status=1 ;;
+        checkpoint) "$examples/checkpoint" --rounds $saves --out "$out" || status=1 ;;
         plain)
-            "$examples/microbench" --preset targets --frames plain --out "$out" || status=1
-            "$examples/apps" --frames plain --no-fsync --rounds 3 --out "$out" || status=1
+            "$examples/microbench" --preset targets --frames plain --rounds $((operations / 2 + 1)) --out "$out" || status=1
+            run_apps --frames plain --no-fsync --rounds $plain --percent $(((percent + 1) / 2)) || status=1
             ;;
         *)
             echo "unknown part: $part" >&2
             exit 2
             ;;
     esac
+    echo "$part: $((SECONDS - begin)) s"
 done
 "$examples/charts" --results "$out" --out "$out"
 exit $status

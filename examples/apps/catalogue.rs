@@ -136,6 +136,7 @@ fn trees(options: &Options) -> Vec<App> {
             .makes("made.tar")
             .of_files(files),
         App { proof: Proof::Lines, ..grep.of_files(files) },
+        app(format!("cp -a {tree}"), &[Input::Tree], &["cp", "-a", "@tree/.", "@copied"], 0.95).makes_tree("copied", files),
         app(format!("tar x {tree}"), &[Input::Archive], &["tar", "xf", "@tree.tar", "-C", "@unpacked"], 2.0).makes_tree("unpacked", files),
         app(format!("untar {small} small files"), &[Input::SmallArchive], &["tar", "xf", "@small.tar", "-C", "@unpacked"], 0.95)
             .makes_tree("unpacked", small),

@@ -18,6 +18,8 @@ type Values = BTreeMap<System, Vec<f64>>;
 struct Measured {
     stall: Values,
     step: Values,
+    /// A step and its save: what sharing saves the one must not cost the other.
+    both: Values,
     memory: Values,
     disk: Values,
     load: Values,
@@ -77,14 +79,20 @@ fn round(arena: &Arena, options: &Options, shape: Shape, system: System, any: bo
     command.arg("--dir").arg(&directory).arg(format!("--steps={}", options.steps));
     command.args(any.then_some("--any")).args(system.is_durable().then_some("--fsync"));
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(|error| error.to_string())?;
-    let mut anonymous = 0.0;
+    let (mut anonymous, mut stepped) = (0.0, 0.0);
     for line in BufReader::new(child.stdout.take().ok_or("no output")?).lines() {
         let line = line.map_err(|error| error.to_string())?;
         let (word, value) = line.split_once(' ').unwrap_or((&line, "0"));
         let value: f64 = value.parse().map_err(|_| line.clone())?;
         match word {
-            "stall" => measured.stall.entry(system).or_default().push(value),
-            "step" => measured.step.entry(system).or_default().push(value),
+            "stall" => {
+                measured.stall.entry(system).or_default().push(value);
+                measured.both.entry(system).or_default().push(stepped + value);
+            }
+            "step" => {
+                measured.step.entry(system).or_default().push(value);
+                stepped = value;
+            }
             "anonymous" => anonymous = value * 1024.0,
             _ => break,
         }
@@ -183,6 +191,7 @@ fn entries(arena: &Arena, options: &Options, measured: Measured, model: &str, an
     vec![
         Entry { limit: Some(copying(changed)), ..stall },
         entry(format!("a step ({model})"), "s", measured.step, &[]),
+        entry(format!("a step and its save ({model})"), "s", measured.both, &both(0.95)),
         entry(
             format!("memory of the program and {kept} checkpoints ({model})"),
             "MB",
