@@ -9,11 +9,34 @@ fn main() {
     // Initialised before every other library: what it replaces (libc's standard streams) must not have been copied by a constructor before
     // (libstdc++'s does).
     println!("cargo:rustc-cdylib-link-arg=-Wl,-z,initfirst");
-    // Our own symbols are bound when linking, libc's when first used: the loader has 160 names fewer to look up.
-    println!("cargo:rustc-cdylib-link-arg=-Wl,-Bsymbolic,-z,lazy");
     // One segment of data instead of two, and none of it protected after it was set up: two changes of the address space less. (The table of libc's functions is writable in any case.)
     println!("cargo:rustc-cdylib-link-arg=-Wl,-z,norelro");
+    bind_own_symbols();
     link_unwinder();
+}
+
+/// What lets a program have an allocator of its own.
+const HEAP: [&str; 11] = [
+    "malloc",
+    "calloc",
+    "realloc",
+    "reallocarray",
+    "free",
+    "memalign",
+    "aligned_alloc",
+    "posix_memalign",
+    "valloc",
+    "pvalloc",
+    "malloc_usable_size",
+];
+
+/// Our own symbols are bound when linking, libc's when first used: the loader has 160 names fewer to look up. But not those of the heap: what libc allocates
+/// for us, and we for the program, must be from the allocator that all others use, and that is the program's own where it has one.
+fn bind_own_symbols() {
+    let out = std::env::var("OUT_DIR").expect("cargo sets it");
+    let list = Path::new(&out).join("heap.list");
+    std::fs::write(&list, format!("{{ {}; }};\n", HEAP.join("; "))).expect("a file in OUT_DIR");
+    println!("cargo:rustc-cdylib-link-arg=-Wl,--dynamic-list={},-z,lazy", list.display());
 }
 
 /// Links the unwinder in, where the compiler has it as an archive: else every program loads `libgcc_s.so` too.

@@ -1,5 +1,8 @@
 //! malloc and its kin. Blocks of 32 MiB and more are placed so that reads into them can be attached (`blocks`); the rest is libc's, at the cost of a comparison. Of libc's own blocks
 //! only realloc matters: it moves a large one by an mremap that our hook does not see, so attached pages in it become ordinary memory first.
+//!
+//! A program may have an allocator of its own, which then serves all libraries, this one too: `build.rs` leaves these names to the loader. Such an allocator may be a wrapper that asks for
+//! the next function of the name, and that is ours; so what is called here is what comes next, not what the program has.
 #![expect(unsafe_code, reason = "asks malloc for the size of a block, copies a block to another")]
 
 use crate::blocks::{self, LARGE};
@@ -81,6 +84,34 @@ hook! {
     }
 }
 
+/// The functions behind ours.
+mod next {
+    use crate::real::Symbol;
+    use libc::{c_void, size_t};
+
+    /// # Safety
+    /// As for libc's.
+    pub(super) unsafe fn malloc(size: size_t) -> *mut c_void {
+        static REAL: Symbol = Symbol::new();
+        // SAFETY: every libc has it, of this type.
+        let function =
+            unsafe { std::mem::transmute::<*mut c_void, unsafe extern "C-unwind" fn(size_t) -> *mut c_void>(REAL.get(c"malloc")) };
+        // SAFETY: as the caller says.
+        unsafe { function(size) }
+    }
+
+    /// # Safety
+    /// As for libc's.
+    pub(super) unsafe fn malloc_usable_size(block: *mut c_void) -> size_t {
+        static REAL: Symbol = Symbol::new();
+        let at = REAL.get(c"malloc_usable_size");
+        // SAFETY: glibc has it, of this type.
+        let function = unsafe { std::mem::transmute::<*mut c_void, unsafe extern "C-unwind" fn(*mut c_void) -> size_t>(at) };
+        // SAFETY: as the caller says.
+        unsafe { function(block) }
+    }
+}
+
 /// Reallocates a block of ours.
 fn resize(block: *mut c_void, size: usize) -> Answer<*mut c_void> {
     let fs = space::opened();
@@ -95,7 +126,7 @@ fn resize(block: *mut c_void, size: usize) -> Answer<*mut c_void> {
     let new = match blocks::allocate(size, ALIGN) {
         Some(new) => new,
         // SAFETY: libc's allocator, from outside our code.
-        None => call_out(|| unsafe { libc::malloc(size) }),
+        None => call_out(|| unsafe { next::malloc(size) }),
     };
     if new.is_null() {
         return Err(Escape::Fail(libc::ENOMEM));
@@ -111,7 +142,7 @@ fn settle<T>(block: *mut c_void) -> Answer<T> {
         && !block.is_null()
     {
         // SAFETY: a block of malloc's, as the program says by its call.
-        let size = unsafe { libc::malloc_usable_size(block) };
+        let size = unsafe { next::malloc_usable_size(block) };
         if size >= MAPPED && fs.has_views(block.addr(), size) {
             fs.privatize(block.addr(), size)?;
         }
