@@ -114,7 +114,13 @@ fn look(fd: c_int) -> Answer<(&'static Fs, OpenId)> {
         note_kernel(fd);
         return Err(Escape::NotOurs);
     }
+    let was_open = space::opened().is_some();
     let fs = space::fs()?;
+    // It may be another pool's.
+    if !was_open && !is_stub(fd)? {
+        note_kernel(fd);
+        return Err(Escape::NotOurs);
+    }
     let offset = rustix::fs::tell(stub)?;
     let (id, held) = (OpenId::from_raw(offset), fs.held(fd as usize));
     let is_duplicate = offset == stubs::NO_SLOT && held.is_some();
@@ -131,7 +137,7 @@ fn is_opened_as_stub(flags: rustix::fs::OFlags) -> bool {
     flags & libc::O_ACCMODE == libc::O_ACCMODE || flags & (libc::O_ACCMODE | libc::O_APPEND) == stubs::WATCHED_WRITER
 }
 
-/// Whether the file behind `fd` is the stub of a run directory; whose, is seen when its slot is looked up.
+/// Whether the file behind `fd` is a stub in the run directory; of any pool, if ours is not open yet.
 fn is_stub(fd: c_int) -> Answer<bool> {
     let mut path = [0u8; 32];
     let link = format_into(&mut path, fd);
@@ -143,11 +149,15 @@ fn is_stub(fd: c_int) -> Answer<bool> {
             let rest = target.strip_prefix(fs.run_dir().as_os_str().as_bytes());
             rest.is_some_and(|rest| rest == b"/stub" || rest.starts_with(b"/w/"))
         }
-        None => {
-            let run = target.windows(6).position(|w| w == b"/flac-");
-            run.is_some_and(|run| target.ends_with(b"/stub") || target[run..].windows(3).any(|w| w == b"/w/"))
-        }
+        None => looks_like_a_stub(target),
     })
+}
+
+/// Whether `path` is in the run directory of some pool, and there a stub or a shadow.
+fn looks_like_a_stub(path: &[u8]) -> bool {
+    let is_run_dir = |part: &[u8]| part.strip_prefix(b"flac-").is_some_and(|id| id.len() == 32 && id.iter().all(u8::is_ascii_hexdigit));
+    let mut parts = path.split(|c| *c == b'/').skip_while(|part| !is_run_dir(part)).skip(1);
+    matches!((parts.next(), parts.next()), (Some(b"stub"), None) | (Some(b"w"), Some(_)))
 }
 
 /// `/proc/self/fd/N`, without allocating.
