@@ -14,9 +14,9 @@ pub const BLOCK_SIZE: i64 = 128 << 10;
 /// Files' sizes on the medium are counted in these.
 const SECTOR: u64 = 512;
 
-/// FUSE's number: what programs know as a file system that lives in user space, whose changes inotify does not report
-/// (`tail -f` then polls instead of warning of an unknown type or waiting for ever), and what a mount of the same pool has.
-const MAGIC: i64 = 0x6573_5546;
+/// That of tmpfs, which programs know as a local file system whose changes inotify tells. `tail -f` polls on what lives in user space (FUSE), and warns of a type
+/// that it has never heard of.
+const MAGIC: i64 = 0x0102_1994;
 
 /// The device's minor number; the major is 0, as for every file system without a device. The kernel counts its own from 1, this one
 /// begins where it never gets.
