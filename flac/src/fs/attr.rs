@@ -1,8 +1,8 @@
 //! Attributes of an inode: reading and changing them, and who may.
 
-use super::Fs;
 use super::names::Change;
 use super::record::Inode;
+use super::{Fs, acl};
 use crate::error::{Error, Result};
 use crate::units::Ino;
 use rustix::time::{ClockId, clock_gettime};
@@ -153,10 +153,15 @@ impl SetAttr {
         match (self.atime, self.mtime) {
             _ if owner => Ok(()),
             (None, None) => Ok(()),
-            // Both become now: whoever could have written the file may pretend to have done so.
-            (Some(None), Some(None)) => attr.check(libc::W_OK, who),
+            // Whoever could have written the file may pretend to have done so: asked before.
+            _ if self.pretends_writing() => Ok(()),
             _ => Err(Error::Os(libc::EPERM)),
         }
+    }
+
+    /// Both times become now.
+    fn pretends_writing(&self) -> bool {
+        (self.atime, self.mtime) == (Some(None), Some(None))
     }
 
     fn apply(&self, attr: &mut Attr, who: &Creds<'_>, now: Time) {
@@ -204,6 +209,9 @@ impl Fs {
     /// `EPERM` if `who` is not the owner (or gives the file away); `EACCES` if both times are to become now and `who` may not
     /// write; `EOPNOTSUPP` for the mode of a symbolic link; `ENOENT`.
     pub fn set_attr(&self, ino: Ino, change: &SetAttr, who: &Creds<'_>) -> Result<()> {
+        if change.pretends_writing() && !self.attr(ino)?.owned_by(who) {
+            self.access(ino, libc::W_OK, who)?;
+        }
         if self.set_cached_times(ino, change, who)? {
             self.tell_set(ino, change);
             return Ok(());
@@ -215,6 +223,9 @@ impl Fs {
             return Ok(());
         }
         change.apply(&mut inode.attr, who, Time::now());
+        if change.mode.is_some() {
+            acl::follow_mode(&mut op, &mut inode)?;
+        }
         op.put_timed(&inode, change.atime.is_some(), change.mtime.is_some())?;
         op.commit()?;
         self.tell_set(ino, change);
@@ -280,6 +291,11 @@ impl Fs {
 
     /// Checks `want` (a mask of `R_OK`, `W_OK`, `X_OK`; 0 is existence) for `who`: `EACCES` if denied, `ENOENT`.
     pub fn access(&self, ino: Ino, want: i32, who: &Creds<'_>) -> Result<()> {
-        self.attr(ino)?.check(want, who)
+        let attr = self.attr(ino)?;
+        // Only a list can say otherwise, and only here.
+        if who.is_root() || who.uid == attr.uid || attr.mode & 0o070 == 0 {
+            return attr.check(want, who);
+        }
+        self.meta.view(|view| Inode::load(view, ino)?.ok_or(Error::Os(libc::ENOENT))?.check(view, want, who))
     }
 }

@@ -46,6 +46,7 @@ topics! {
     mmap_cuts
     transfer
     xattr
+    acl
     stdio
     stdio_process
     temporary

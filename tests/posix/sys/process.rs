@@ -134,7 +134,12 @@ pub fn identity() -> (u32, u32) {
 
 /// Becomes user and group `id` for good, without supplementary groups.
 pub fn become_user(id: u32) -> Sys<()> {
-    call!(libc::setgroups(0, std::ptr::null()))?;
+    become_user_with(id, &[])
+}
+
+/// Becomes user and group `id` for good, with these supplementary groups.
+pub fn become_user_with(id: u32, groups: &[u32]) -> Sys<()> {
+    call!(libc::setgroups(groups.len(), groups.as_ptr()))?;
     call!(libc::setresgid(id, id, id))?;
     call!(libc::setresuid(id, id, id)).map(drop)
 }

@@ -4,6 +4,7 @@ use super::permit::may_insert;
 use super::{Change, DIRENT_SIZE, Name, fail};
 use crate::error::{Error, Result};
 use crate::fs::Fs;
+use crate::fs::acl;
 use crate::fs::attr::{Attr, Creds, Time};
 use crate::fs::open::OpenId;
 use crate::fs::record::{self, Dirent, Inode, LINKABLE, NameKey, View};
@@ -22,23 +23,21 @@ pub fn new_inode(ino: Ino, mode: u32, uid: u32, gid: u32) -> Inode {
 }
 
 /// An inode made by `who` in `dir`: a setgid directory passes on its group, and to directories the bit. A file loses the bit if it would be
-/// executed with a group that its maker is not in; that is decided before the umask takes its part.
-pub fn inherit(ino: Ino, mode: u32, dir: &Attr, who: &Creds<'_>) -> Inode {
+/// executed with a group that its maker is not in; that is decided before the umask, or the directory's default list, takes its part.
+pub fn inherit(op: &mut Change<'_>, ino: Ino, mode: u32, dir: &Inode, who: &Creds<'_>) -> Result<Inode> {
     let group_exec = libc::S_ISGID | libc::S_IXGRP;
-    let set_gid = dir.mode & libc::S_ISGID != 0;
-    let foreign = !who.is_root() && !who.in_group(dir.gid);
+    let set_gid = dir.attr.mode & libc::S_ISGID != 0;
+    let foreign = !who.is_root() && !who.in_group(dir.attr.gid);
     let mut kept = mode;
     match mode & libc::S_IFMT {
         libc::S_IFLNK => {}
-        libc::S_IFDIR => kept = kept & !who.umask | if set_gid { libc::S_ISGID } else { 0 },
-        _ => {
-            if set_gid && foreign && mode & group_exec == group_exec {
-                kept &= !libc::S_ISGID;
-            }
-            kept &= !who.umask;
-        }
+        libc::S_IFDIR => kept |= if set_gid { libc::S_ISGID } else { 0 },
+        _ if set_gid && foreign && mode & group_exec == group_exec => kept &= !libc::S_ISGID,
+        _ => {}
     }
-    new_inode(ino, kept, who.uid, if set_gid { dir.gid } else { who.gid })
+    let mut inode = new_inode(ino, kept, who.uid, if set_gid { dir.attr.gid } else { who.gid });
+    acl::inherit(op, dir, &mut inode, who.umask)?;
+    Ok(inode)
 }
 
 /// An entry was added to (or, negative, taken from) the directory; `subdirs` likewise.
@@ -81,11 +80,11 @@ impl Fs {
     pub fn create_unnamed(&self, parent: Ino, mode: u32, linkable: bool, who: &Creds<'_>) -> Result<Ino> {
         let mut op = Change::begin(self)?;
         let dir = op.inode(parent)?;
-        may_insert(&dir, who)?;
+        may_insert(op.view(), &dir, who)?;
         let mode = libc::S_IFREG | mode & 0o7777;
-        let mut inode = inherit(self.inodes.next_ino(), mode, &dir.attr, who);
+        let mut inode = inherit(&mut op, self.inodes.next_ino(), mode, &dir, who)?;
         inode.attr.nlink = 0;
-        inode.flags = if linkable { LINKABLE } else { 0 };
+        inode.flags |= if linkable { LINKABLE } else { 0 };
         op.put_new(&inode)?;
         op.set(&record::orphan_key(inode.attr.ino), &[])?;
         op.commit()?;
@@ -139,13 +138,13 @@ impl Fs {
             return fail(libc::EEXIST);
         }
         let mut dir = op.inode(parent)?;
-        may_insert(&dir, who)?;
+        may_insert(op.view(), &dir, who)?;
         let whiteout = mode & libc::S_IFMT == libc::S_IFCHR && matches!(kind, Kind::Node { rdev: 0 });
         if matches!(mode & libc::S_IFMT, libc::S_IFCHR | libc::S_IFBLK) && !whiteout && !who.is_root() {
             return fail(libc::EPERM);
         }
         let ino = self.inodes.next_ino();
-        let mut inode = inherit(ino, mode, &dir.attr, who);
+        let mut inode = inherit(&mut op, ino, mode, &dir, who)?;
         match *kind {
             Kind::Node { rdev } => inode.attr.rdev = rdev,
             Kind::Directory => op.set(&record::place_key(ino), &record::encode_place(parent, name.as_bytes()))?,

@@ -29,8 +29,8 @@ impl Fs {
         let mut dir = op.inode(parent)?;
         is_live_dir(&dir)?;
         let mut inode = op.inode(ino)?;
-        may_link(&inode, who)?;
-        may_insert(&dir, who)?;
+        may_link(op.view(), &inode, who)?;
+        may_insert(op.view(), &dir, who)?;
         if inode.attr.is_dir() {
             return fail(libc::EPERM);
         }

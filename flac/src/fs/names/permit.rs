@@ -3,7 +3,7 @@
 use super::fail;
 use crate::error::Result;
 use crate::fs::attr::Creds;
-use crate::fs::record::Inode;
+use crate::fs::record::{Inode, View};
 
 /// Whether `dir` is a directory that is not removed.
 pub fn is_live_dir(dir: &Inode) -> Result<()> {
@@ -15,14 +15,14 @@ pub fn is_live_dir(dir: &Inode) -> Result<()> {
 }
 
 /// Whether `who` may add an entry to `dir`.
-pub fn may_insert(dir: &Inode, who: &Creds<'_>) -> Result<()> {
+pub fn may_insert(view: &impl View, dir: &Inode, who: &Creds<'_>) -> Result<()> {
     is_live_dir(dir)?;
-    dir.attr.check(libc::W_OK | libc::X_OK, who)
+    dir.check(view, libc::W_OK | libc::X_OK, who)
 }
 
 /// Whether `who` may take the entry that points at `victim` from `dir`: in a sticky directory only the owner of either may.
-pub fn may_remove(dir: &Inode, victim: &Inode, who: &Creds<'_>) -> Result<()> {
-    dir.attr.check(libc::W_OK | libc::X_OK, who)?;
+pub fn may_remove(view: &impl View, dir: &Inode, victim: &Inode, who: &Creds<'_>) -> Result<()> {
+    dir.check(view, libc::W_OK | libc::X_OK, who)?;
     let sticky = dir.attr.mode & libc::S_ISVTX != 0;
     if sticky && !victim.attr.owned_by(who) && !dir.attr.owned_by(who) {
         return fail(libc::EPERM);
@@ -32,9 +32,9 @@ pub fn may_remove(dir: &Inode, victim: &Inode, who: &Creds<'_>) -> Result<()> {
 
 /// Whether `who` may give `inode` another name, under the rule of `fs.protected_hardlinks`: the owner may; others only for a file
 /// without set-id bits that they can read and write.
-pub fn may_link(inode: &Inode, who: &Creds<'_>) -> Result<()> {
+pub fn may_link(view: &impl View, inode: &Inode, who: &Creds<'_>) -> Result<()> {
     let attr = &inode.attr;
     let set_id = attr.mode & libc::S_ISUID != 0 || attr.mode & (libc::S_ISGID | libc::S_IXGRP) == libc::S_ISGID | libc::S_IXGRP;
-    let harmless = attr.is_file() && !set_id && attr.permits(libc::R_OK | libc::W_OK, who);
-    if attr.owned_by(who) || harmless { Ok(()) } else { fail(libc::EPERM) }
+    let may = attr.owned_by(who) || attr.is_file() && !set_id && inode.permits(view, libc::R_OK | libc::W_OK, who)?;
+    if may { Ok(()) } else { fail(libc::EPERM) }
 }

@@ -73,7 +73,7 @@ impl Fs {
         };
         let dir = op.inode(parent)?;
         let inode = op.inode(entry.ino)?;
-        may_remove(&dir, &inode, who)?;
+        may_remove(op.view(), &dir, &inode, who)?;
         Ok((op, dir, inode))
     }
 }

@@ -109,7 +109,8 @@ impl Rename<'_, '_> {
         match self.to {
             Some(target) if self.exchange => self.point(old, target)?,
             _ if self.whiteout => {
-                let inode = inherit(self.op.fs().inodes.next_ino(), libc::S_IFCHR, &old_dir.attr, who);
+                let ino = self.op.fs().inodes.next_ino();
+                let inode = inherit(&mut self.op, ino, libc::S_IFCHR, &old_dir, who)?;
                 self.op.set(NameKey::dirent(old.0, old.1.as_bytes()).bytes(), &Dirent::new(inode.attr.ino, inode.attr.mode).encode())?;
                 self.op.put_new(&inode)?;
             }
@@ -145,13 +146,13 @@ impl Rename<'_, '_> {
     /// Whether `who` may do it, and the types fit.
     fn check(&self, old_dir: &Inode, new_dir: &Inode, who: &Creds<'_>) -> Result<()> {
         let source = &self.from.inode;
-        may_remove(old_dir, source, who)?;
+        may_remove(self.op.view(), old_dir, source, who)?;
         let source_is_dir = source.attr.is_dir();
         let Some(target) = &self.to else {
-            may_insert(new_dir, who)?;
+            may_insert(self.op.view(), new_dir, who)?;
             return self.check_moved_dir(source, who);
         };
-        may_remove(new_dir, target, who)?;
+        may_remove(self.op.view(), new_dir, target, who)?;
         let target_is_dir = target.attr.is_dir();
         if !self.exchange {
             match (source_is_dir, target_is_dir) {
@@ -172,7 +173,7 @@ impl Rename<'_, '_> {
 
     /// A directory whose parent changes is itself written to: its `..`.
     fn check_moved_dir(&self, inode: &Inode, who: &Creds<'_>) -> Result<()> {
-        if self.moves() && inode.attr.is_dir() { inode.attr.check(libc::W_OK, who) } else { Ok(()) }
+        if self.moves() && inode.attr.is_dir() { inode.check(self.op.view(), libc::W_OK, who) } else { Ok(()) }
     }
 
     /// Brings size, link count and times of both directories up to date.

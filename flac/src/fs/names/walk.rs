@@ -122,11 +122,11 @@ impl<'t, V: View> Walk<'t, V> {
         if self.searchable {
             return Ok(());
         }
-        let attr = load(self.view, self.dir)?.attr;
-        if !attr.is_dir() {
+        let inode = load(self.view, self.dir)?;
+        if !inode.attr.is_dir() {
             return fail(libc::ENOTDIR);
         }
-        attr.check(libc::X_OK, self.who)?;
+        inode.check(self.view, libc::X_OK, self.who)?;
         self.searchable = true;
         Ok(())
     }

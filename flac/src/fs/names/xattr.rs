@@ -1,9 +1,10 @@
-//! Extended attributes: `user.*` and `trusted.*` and `security.*` as tmpfs has them. No POSIX ACLs.
+//! Extended attributes: `user.*` and `trusted.*` and `security.*` as tmpfs has them, and the two of `system.*` that are access control lists.
 
 use super::{Change, fail};
 use crate::error::{Error, Result};
 use crate::fs::Fs;
-use crate::fs::attr::{Attr, Creds, Time};
+use crate::fs::acl::{self, ACCESS, Acl, DEFAULT};
+use crate::fs::attr::{Creds, Time};
 use crate::fs::record::{Inode, NAME_MAX, NameKey, View, XATTRS, key_name, xattr_prefix};
 use crate::units::Ino;
 
@@ -18,7 +19,9 @@ enum Space {
     User,
     Trusted,
     Security,
-    /// Not served: `system.*` (POSIX ACLs) and whatever else.
+    /// An access control list.
+    List,
+    /// Not served: the rest of `system.*`, and whatever else.
     System,
     Other,
 }
@@ -30,6 +33,7 @@ fn space(name: &[u8]) -> Result<Space> {
         _ if name.starts_with(b"user.") => Ok(Space::User),
         _ if name.starts_with(b"trusted.") => Ok(Space::Trusted),
         _ if name.starts_with(b"security.") => Ok(Space::Security),
+        ACCESS | DEFAULT => Ok(Space::List),
         _ if name.starts_with(b"system.") => Ok(Space::System),
         _ => Ok(Space::Other),
     }
@@ -45,23 +49,28 @@ fn check_served(space: Space, name: &[u8]) -> Result<()> {
 }
 
 /// Whether `who` may read attributes in `space`: `EACCES`, `ENODATA`.
-fn may_read(space: Space, attr: &Attr, who: &Creds<'_>) -> Result<()> {
+fn may_read(view: &impl View, space: Space, inode: &Inode, who: &Creds<'_>) -> Result<()> {
+    let attr = &inode.attr;
     match space {
+        Space::List if attr.kind() == libc::S_IFLNK => fail(libc::EOPNOTSUPP),
         Space::Trusted if !who.is_root() => fail(libc::ENODATA),
         Space::User if !attr.is_file() && !attr.is_dir() => fail(libc::ENODATA),
-        Space::User | Space::Other => attr.check(libc::R_OK, who),
-        Space::Trusted | Space::Security | Space::System => Ok(()),
+        Space::User | Space::Other => inode.check(view, libc::R_OK, who),
+        Space::Trusted | Space::Security | Space::List | Space::System => Ok(()),
     }
 }
 
 /// Whether `who` may change attributes in `space`: `EPERM`, `EACCES`.
-fn may_change(space: Space, attr: &Attr, who: &Creds<'_>) -> Result<()> {
+fn may_change(view: &impl View, space: Space, inode: &Inode, who: &Creds<'_>) -> Result<()> {
+    let attr = &inode.attr;
     match space {
+        Space::List if attr.kind() == libc::S_IFLNK => fail(libc::EOPNOTSUPP),
+        Space::List if !attr.owned_by(who) => fail(libc::EPERM),
         Space::Trusted | Space::Security if !who.is_root() => fail(libc::EPERM),
         Space::User if !attr.is_file() && !attr.is_dir() => fail(libc::EPERM),
         Space::User if attr.is_dir() && attr.mode & libc::S_ISVTX != 0 && !attr.owned_by(who) => fail(libc::EPERM),
-        Space::User | Space::Other => attr.check(libc::W_OK, who),
-        Space::Trusted | Space::Security | Space::System => Ok(()),
+        Space::User | Space::Other => inode.check(view, libc::W_OK, who),
+        Space::Trusted | Space::Security | Space::List | Space::System => Ok(()),
     }
 }
 
@@ -75,7 +84,7 @@ impl Fs {
         let space = space(name)?;
         self.meta.view(|view| {
             let inode = Inode::load(view, ino)?.ok_or(Error::Os(libc::ENOENT))?;
-            may_read(space, &inode.attr, who)?;
+            may_read(view, space, &inode, who)?;
             check_served(space, name)?;
             match view.get(NameKey::xattr(ino, name).bytes())? {
                 Some(value) => Ok(value.to_vec()),
@@ -93,7 +102,8 @@ impl Fs {
     ///
     /// # Errors
     /// As of [`Fs::xattr`]; `EEXIST`, `ENODATA` by `flags`; `EPERM` for `user.*` on what is neither file nor directory, on somebody else's sticky
-    /// directory, and for `trusted.*` and `security.*` by somebody else than root; `EACCES`; `E2BIG` beyond 64 KiB.
+    /// directory, for `trusted.*` and `security.*` by somebody else than root, and for an access control list by somebody else than the owner; `EACCES`; `E2BIG` beyond
+    /// 64 KiB; `EINVAL` for what is no access control list.
     pub fn set_xattr(&self, ino: Ino, name: &[u8], value: &[u8], flags: i32, who: &Creds<'_>) -> Result<()> {
         if flags & !(libc::XATTR_CREATE | libc::XATTR_REPLACE) != 0 {
             return fail(libc::EINVAL);
@@ -101,6 +111,9 @@ impl Fs {
         let space = space(name)?;
         if value.len() > VALUE_MAX {
             return fail(libc::E2BIG);
+        }
+        if space == Space::List {
+            return self.set_list(ino, name, Acl::decode(value)?, who);
         }
         let (mut op, mut inode) = self.begin_xattr(ino, space, who)?;
         check_served(space, name)?;
@@ -148,6 +161,9 @@ impl Fs {
     /// Removes an extended attribute. Errors as of [`Fs::set_xattr`]; `ENODATA`.
     pub fn remove_xattr(&self, ino: Ino, name: &[u8], who: &Creds<'_>) -> Result<()> {
         let space = space(name)?;
+        if space == Space::List {
+            return self.set_list(ino, name, None, who);
+        }
         let (mut op, inode) = self.begin_xattr(ino, space, who)?;
         check_served(space, name)?;
         if !op.delete(NameKey::xattr(ino, name).bytes())? {
@@ -159,10 +175,28 @@ impl Fs {
         Ok(())
     }
 
+    /// Sets an access control list or takes it away; whether there was one, and the flags, do not matter, as in the kernel.
+    fn set_list(&self, ino: Ino, name: &[u8], list: Option<Acl>, who: &Creds<'_>) -> Result<()> {
+        // Only directories have a default list; that is asked before whose it is.
+        let kind = self.attr(ino)?.kind();
+        if name == DEFAULT && kind != libc::S_IFDIR && kind != libc::S_IFLNK {
+            return if list.is_some() { fail(libc::EACCES) } else { Ok(()) };
+        }
+        let (mut op, mut inode) = self.begin_xattr(ino, Space::List, who)?;
+        if let Some(list) = &list {
+            list.check_sound()?;
+        }
+        acl::set(&mut op, &mut inode, name, list, who)?;
+        op.put(&inode)?;
+        op.commit()?;
+        self.tell_attributes(ino);
+        Ok(())
+    }
+
     fn begin_xattr(&self, ino: Ino, space: Space, who: &Creds<'_>) -> Result<(Change<'_>, Inode)> {
         let op = Change::begin(self)?;
         let mut inode = op.inode(ino)?;
-        may_change(space, &inode.attr, who)?;
+        may_change(op.view(), space, &inode, who)?;
         inode.attr.ctime = Time::now();
         Ok((op, inode))
     }
