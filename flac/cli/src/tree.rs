@@ -90,6 +90,11 @@ impl Report {
     }
 }
 
+/// Whether an extended attribute goes with a file from one file system to another.
+pub fn is_kept(name: &[u8]) -> bool {
+    name.starts_with(b"user.") || name.starts_with(b"system.posix_acl_")
+}
+
 /// Whether it is of no use to go on with the next file.
 pub fn is_fatal(error: &Error) -> bool {
     match error {

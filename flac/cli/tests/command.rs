@@ -144,6 +144,8 @@ fn what_is_imported_comes_out_the_same() {
     old.args(["-h", "-d", "2001-02-03 04:05:06.789"]).args([tree.join("a/link"), tree.join("a")]);
     assert!(old.status().expect("touch starts").success());
 
+    set_lists(&tree);
+
     assert!(place.succeeds(&["import", "tree", "/x/y"]).contains("8 names"));
     place.succeeds(&["export", "x/y", "out"]);
     place.succeeds(&["export", "/flac/x/y/a", "part"]);
@@ -154,10 +156,35 @@ fn what_is_imported_comes_out_the_same() {
     assert_eq!(place.succeeds(&["fsck", "--data"]), format!("{}: clean\n", place.pool().display()));
 }
 
+const LISTS: [&str; 2] = ["system.posix_acl_access", "system.posix_acl_default"];
+
+/// Gives a file a list of access rights and a directory one for what is made in it, if the file system has such lists.
+fn set_lists(tree: &Path) {
+    // Owner, user 12, group, mask, others.
+    let entry = |tag: u16, perm: u16, id: u32| [&tag.to_le_bytes()[..], &perm.to_le_bytes(), &id.to_le_bytes()].concat();
+    let none = u32::MAX;
+    let list = [2u32.to_le_bytes().to_vec(), entry(1, 7, none), entry(2, 6, 12), entry(4, 4, none), entry(16, 6, none), entry(32, 0, none)]
+        .concat();
+    for (path, name) in [(tree.join("a/small"), LISTS[0]), (tree.join("a"), LISTS[1])] {
+        match rustix::fs::setxattr(path, name, &list, rustix::fs::XattrFlags::empty()) {
+            Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => {}
+            Err(e) => panic!("{name}: {e}"),
+        }
+    }
+}
+
+fn lists(path: &Path) -> [Option<Vec<u8>>; 2] {
+    LISTS.map(|name| {
+        let mut value = [0; 100];
+        rustix::fs::lgetxattr(path, name, &mut value).ok().map(|n: usize| value[..n].to_vec())
+    })
+}
+
 fn assert_same(a: &Path, b: &Path) {
     let (x, y) = (a.symlink_metadata().expect("the original"), b.symlink_metadata().unwrap_or_else(|e| panic!("{}: {e}", b.display())));
     let seen = |m: &std::fs::Metadata| (m.mode(), m.uid(), m.gid(), m.mtime(), m.mtime_nsec());
     assert_eq!(seen(&x), seen(&y), "{}", b.display());
+    assert_eq!(lists(a), lists(b), "{}", b.display());
     if x.is_dir() {
         let names = |dir: &Path| {
             let mut names: Vec<_> = std::fs::read_dir(dir).expect("a directory").flatten().map(|entry| entry.file_name()).collect();

@@ -3,7 +3,7 @@
 use crate::abi::{In, Out, count, fail};
 use crate::boundary::{Answer, Escape};
 use crate::copying::{self, End, Position, check, check_regular};
-use crate::{fds, space};
+use crate::{creds, fds, space};
 use flac::Fs;
 use flac::fs::open::OpenId;
 use libc::{c_int, c_uint, c_ulong, c_void, off_t, size_t, ssize_t};
@@ -135,13 +135,14 @@ struct SpaceRange {
     unused: [i32; 4],
 }
 
-/// `struct fsxattr` and what else is answered with zeros is not here: `ENOTTY`, as from a file system without such attributes.
 mod request {
     use libc::c_ulong;
     pub const FICLONE: c_ulong = 0x4004_9409;
     pub const FICLONERANGE: c_ulong = 0x4020_940d;
     pub const FIDEDUPERANGE: c_ulong = 0xc018_9436;
     pub const FS_IOC_FIEMAP: c_ulong = 0xc020_660b;
+    pub const FS_IOC_GETFLAGS: c_ulong = 0x8008_6601;
+    pub const FS_IOC_SETFLAGS: c_ulong = 0x4008_6602;
     pub const FIGETBSZ: c_ulong = 2;
     pub const FIBMAP: c_ulong = 1;
     pub const FS_IOC_RESVSP: c_ulong = 0x4030_5828;
@@ -189,12 +190,37 @@ hook! {
                 fs.set_open_flags(id, if on { flags | libc::O_NONBLOCK } else { flags & !libc::O_NONBLOCK });
                 Ok(0)
             }
+            request::FS_IOC_GETFLAGS => {
+                check_has_flags(fs, id)?;
+                Out::<c_int>::at(arg).put(0).map(|()| 0)
+            }
+            request::FS_IOC_SETFLAGS => set_flags(fs, id, arg),
             libc::FIOCLEX | libc::FIONCLEX => Err(Escape::NotOurs),
             other => match allocation(other) {
                 Some(mode) if check_regular(fs, id).is_ok() => allocate_range(fs, id, fd, mode, arg),
                 _ => fail(libc::ENOTTY),
             },
         }
+    }
+}
+
+/// Files and directories have inode flags (`lsattr`), others have none. A descriptor of a path alone serves nothing: `EBADF`.
+fn check_has_flags(fs: &Fs, id: OpenId) -> Answer<flac::fs::attr::Attr> {
+    if fs.open_flags(id) & libc::O_PATH != 0 {
+        return fail(libc::EBADF);
+    }
+    let attr = fs.attr(fs.open_ino(id))?;
+    if attr.is_file() || attr.is_dir() { Ok(attr) } else { fail(libc::ENOTTY) }
+}
+
+/// None of the flags can be set.
+fn set_flags(fs: &Fs, id: OpenId, arg: *mut c_void) -> Answer<c_int> {
+    let attr = check_has_flags(fs, id)?;
+    let flags = In::<c_int>::at(arg).get().ok_or(Escape::Fail(libc::EFAULT))?;
+    match flags {
+        _ if !attr.owned_by(&creds::now().creds()) => fail(libc::EPERM),
+        0 => Ok(0),
+        _ => fail(libc::EOPNOTSUPP),
     }
 }
 

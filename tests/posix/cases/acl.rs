@@ -13,6 +13,7 @@ cases![
     a_list_decides_for_users_and_groups,
     a_list_decides_about_directories,
     what_is_made_in_a_directory_inherits_its_default_list,
+    an_unnamed_file_inherits_it_too,
     only_the_owner_changes_it,
 ];
 
@@ -227,8 +228,6 @@ fn what_is_made_in_a_directory_inherits_its_default_list(d: &Dir) -> Outcome {
     sys::mkfifo(d.at("dir/fifo"), 0o600)?;
     assert_eq!(seen("dir/fifo"), (0o600, list(6, (6, 12), 5, 0, 0)));
     sys::symlink("f", d.at("dir/link"))?;
-    let unnamed = sys::open(&dir, O_TMPFILE | O_RDWR, 0o666)?;
-    assert_eq!(sys::fstat(&unnamed)?.st_mode & 0o7777, 0o660);
     // One that the mode can say.
     sys::setxattr(&dir, DEFAULT, &value(&[(USER_OBJ, 7, NONE), (GROUP_OBJ, 5, NONE), (OTHER, 4, NONE)]), 0)?;
     sys::creat(d.at("dir/plain"), 0o666)?;
@@ -236,6 +235,16 @@ fn what_is_made_in_a_directory_inherits_its_default_list(d: &Dir) -> Outcome {
     sys::removexattr(&dir, DEFAULT)?;
     sys::creat(d.at("dir/late"), 0o666)?;
     assert_eq!(seen("dir/late"), (0o600, vec![]));
+    Ok(())
+}
+
+fn an_unnamed_file_inherits_it_too(d: &Dir) -> Outcome {
+    subject(d)?;
+    let dir = d.dir("dir");
+    sys::setxattr(&dir, DEFAULT, &list(7, (6, 12), 5, 7, 0), 0)?;
+    let unnamed = sys::open(&dir, O_TMPFILE | O_RDWR, 0o666)?;
+    assert_eq!(sys::fstat(&unnamed)?.st_mode & 0o7777, 0o660);
+    assert_eq!(sys::fgetxattr(&unnamed, ACCESS, 100)?.1, list(6, (6, 12), 5, 6, 0));
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! What the file system says about itself, limits, and calls that are trivial on files.
 
-use crate::case::{Dir, Outcome, cases, content, fails};
+use crate::case::{Dir, Outcome, cases, content, fails, skip};
 use crate::sys;
 
 cases![
@@ -18,6 +18,7 @@ cases![
     isatty_is_enotty,
     fionread_tells_what_is_left,
     readahead_is_accepted,
+    inode_flags_can_be_asked_for,
 ];
 
 fn statfs_numbers_add_up(d: &Dir) -> Outcome {
@@ -165,5 +166,22 @@ fn readahead_is_accepted(d: &Dir) -> Outcome {
     let fd = d.open("f", &[1; 10_000]);
     sys::readahead(&fd, 0, 10_000)?;
     fails!(EBADF, sys::readahead(-1, 0, 1));
+    Ok(())
+}
+
+fn inode_flags_can_be_asked_for(d: &Dir) -> Outcome {
+    /// `FS_COMPR_FL`, which no file system in memory has.
+    const COMPRESSED: i32 = 4;
+    let fd = d.open("f", b"");
+    match sys::get_flags(&fd) {
+        Err(sys::ENOTTY) => return skip("no inode flags here (tmpfs: since Linux 6.0)"),
+        flags => assert_eq!(flags?, 0),
+    }
+    assert_eq!(sys::get_flags(&sys::open(d.path(), libc::O_RDONLY | libc::O_DIRECTORY, 0)?)?, 0);
+    sys::set_flags(&fd, 0)?;
+    fails!(EOPNOTSUPP, sys::set_flags(&fd, COMPRESSED));
+    fails!(EBADF, sys::get_flags(&sys::open(d.at("f"), libc::O_PATH, 0)?));
+    sys::mkfifo(d.at("fifo"), 0o600)?;
+    fails!(ENOTTY, sys::get_flags(&sys::open(d.at("fifo"), libc::O_RDWR, 0)?));
     Ok(())
 }

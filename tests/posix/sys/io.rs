@@ -205,6 +205,17 @@ pub fn ficlone(to: impl Raw, from: impl Raw) -> Sys<()> {
     call!(libc::ioctl(to.raw(), libc::FICLONE, from.raw())).map(drop)
 }
 
+/// `ioctl(FS_IOC_GETFLAGS)`.
+pub fn get_flags(fd: impl Raw) -> Sys<i32> {
+    let mut flags = -1;
+    call!(libc::ioctl(fd.raw(), 0x8008_6601, &raw mut flags)).map(|_| flags)
+}
+
+/// `ioctl(FS_IOC_SETFLAGS)`.
+pub fn set_flags(fd: impl Raw, flags: i32) -> Sys<()> {
+    call!(libc::ioctl(fd.raw(), 0x4008_6602, &raw const flags)).map(drop)
+}
+
 /// `ioctl(FIONREAD)`.
 pub fn fionread(fd: impl Raw) -> Sys<i32> {
     let mut waiting = 0_i32;

@@ -1,6 +1,6 @@
-# git with thousands of objects: add, gc, clone, checkout and fsck.
+# git with 10,000 objects and more: add, gc, clone, checkout and fsck.
 # needs: git
-# limit: 120
+# limit: 240
 export GIT_AUTHOR_DATE='2001-02-03T04:05:06Z' GIT_COMMITTER_DATE='2001-02-03T04:05:06Z' GIT_CONFIG_NOSYSTEM=1
 git config --global user.name U
 git config --global user.email u@example.org
@@ -8,9 +8,9 @@ git config --global init.defaultBranch main
 git config --global gc.auto 0
 git init -q r
 cd r
-for d in $(seq 20); do
+for d in $(seq 100); do
     mkdir d$d
-    for f in $(seq 50); do echo "$d $f $((d * f))" >d$d/f$f; done
+    for f in $(seq 100); do echo "$d $f $((d * f))" >d$d/f$f; done
 done
 git add .
 git commit -qm all

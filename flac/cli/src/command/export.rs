@@ -189,13 +189,13 @@ impl Exporter<'_> {
         }
     }
 
-    /// Owner (root), `user.*` attributes, mode, times: in this order, each would change what comes before it.
+    /// Owner (root), attributes and access control lists, mode, times: in this order, each would change what comes before it.
     fn attributes(&self, ino: Ino, to: &Path, attr: &Attr) -> Result<(), Stop> {
         if self.root {
             rustix::fs::chownat(CWD, to, Some(Uid::from_raw(attr.uid)), Some(Gid::from_raw(attr.gid)), AtFlags::SYMLINK_NOFOLLOW)?;
         }
         if attr.kind() != libc::S_IFLNK {
-            for name in self.fs.list_xattr(ino)?.split(|b| *b == 0).filter(|name| name.starts_with(b"user.")) {
+            for name in self.fs.list_xattr(ino)?.split(|b| *b == 0).filter(|name| tree::is_kept(name)) {
                 rustix::fs::lsetxattr(to, name, &self.fs.xattr(ino, name)?, XattrFlags::empty())?;
             }
             std::fs::set_permissions(to, Permissions::from_mode(attr.mode & 0o7777))?;

@@ -240,7 +240,7 @@ impl Importer<'_> {
         }
     }
 
-    /// Owner (root), mode, `user.*` attributes, times: in this order, each would change what comes before it.
+    /// Owner (root), attributes and access control lists, mode, times: in this order, each would change what comes before it.
     fn attributes(&self, path: &Path, ino: Ino, meta: &Metadata) -> Result<(), Stop> {
         if self.user.is_root() {
             self.fs.chown(ino, Some(meta.uid()), Some(meta.gid()), &self.who())?;
@@ -260,7 +260,7 @@ impl Importer<'_> {
 
     fn xattrs(&self, path: &Path, ino: Ino) -> Result<(), Stop> {
         let Ok(names) = list(|to| rustix::fs::llistxattr(path, to)) else { return Ok(()) };
-        for name in names.split(|b| *b == 0).filter(|name| name.starts_with(b"user.")) {
+        for name in names.split(|b| *b == 0).filter(|name| tree::is_kept(name)) {
             let value = list(|to| rustix::fs::lgetxattr(path, name, to)).map_err(std::io::Error::from)?;
             self.fs.set_xattr(ino, name, &value, 0, &self.who())?;
         }
