@@ -91,8 +91,8 @@ impl Inodes {
     /// As [`Inodes::find`] under the table's lock; without it, a wrong turn in a chain that changes meanwhile misses a slot that is there.
     fn look(&self, ino: Ino) -> Option<SlotNo> {
         let mut at = self.bucket(ino).load(Acquire);
-        // A chain that changes under us can't be longer than the table.
-        for _ in 0..1000 {
+        // No chain is longer than the table, but one that changes under us may lead in a circle.
+        for _ in 0..self.control.inodes().len() {
             let slot = at.checked_sub(1)?;
             let s = self.control.inodes().get(slot as usize)?;
             if s.ino.load(Acquire) == ino.get() {
