@@ -452,12 +452,13 @@ impl Fs {
             return;
         }
         let s = self.inodes.slot(slot);
-        if old.is_dirty() {
-            self.space.unreserve(1);
-        }
         let pages = s.pages.load(Relaxed);
         s.pages.store(pages.saturating_sub(1), Relaxed);
         let marked = self.inodes.mark(slot, page, 1);
         self.replace(cell, old, if s.flags.load(Relaxed) & flag::HAS_POOL != 0 { Entry::punched(marked) } else { Entry::HOLE });
+        // Only now: a death in between leaves a promise too many, never one too few.
+        if old.is_dirty() {
+            self.space.unreserve(1);
+        }
     }
 }

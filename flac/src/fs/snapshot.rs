@@ -111,18 +111,21 @@ impl Fs {
     }
 
     fn mark_dirty(&self, slot: SlotNo, from: PageNo, to: PageNo) {
-        let mut marked = 0;
-        self.inodes.table(slot).for_each(from, to, &mut |page, cell| {
+        let is_clean = |entry: Entry| entry.dram().is_some() && !entry.is_dirty();
+        let table = self.inodes.table(slot);
+        let mut clean = 0;
+        table.for_each(from, to, &mut |_, cell| clean += is_clean(Entry::from_raw(cell.load(Relaxed))) as u64);
+        if clean == 0 {
+            return;
+        }
+        // Promised even if the pool is full: the mapping was granted, and the flush will report it. Before the pages are dirty: a death in between promises too much, never too little.
+        self.region.control.counters().pool_reserved.fetch_add(clean, AcqRel);
+        table.for_each(from, to, &mut |page, cell| {
             let entry = Entry::from_raw(cell.load(Relaxed));
-            if entry.dram().is_some() && !entry.is_dirty() {
-                marked += 1;
+            if is_clean(entry) {
                 cell.store(entry.dirtied(self.inodes.mark(slot, page, 1)).raw(), Release);
             }
         });
-        if marked > 0 {
-            // Promised even if the pool is full: the mapping was granted, and the flush will report it.
-            self.region.control.counters().pool_reserved.fetch_add(marked, AcqRel);
-        }
     }
 
     /// Gives back the pool frames that this flush took in vain, and the promises that go with dirty pages.
