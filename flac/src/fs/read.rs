@@ -252,8 +252,7 @@ impl Fs {
         }
         if self.has_huge_frames() {
             // One fault maps 2 MiB.
-            let start = FrameNo::new(first.block() * BLOCK_FRAMES as u32);
-            return dram.warm_up(start, ((last.block() + 1) * BLOCK_FRAMES as u32).min(self.frames.total()) - start.get()).is_ok();
+            return dram.warm_up(first, pages as u32).is_ok();
         }
         // The second time it is touched it pays to have it mapped.
         dram.second_touch(first, pages as u32)

@@ -5,6 +5,7 @@ use super::place::RunDir;
 use crate::error::{Error, Result};
 use crate::units::{BLOCK, BLOCK_FRAMES, FrameNo, PAGE};
 use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::SeekFrom;
 use rustix::mm::{MapFlags, ProtFlags};
 
 /// A mapping that stays until the process ends, unless [`unmap`] takes it back.
@@ -59,7 +60,10 @@ unsafe impl Sync for Dram {}
 impl Dram {
     /// Maps the tier file of `frames` frames.
     pub(super) fn open(run: &RunDir, frames: u32) -> Result<Dram> {
-        let file = run.open_dram()?;
+        Dram::of(run.open_dram()?, frames, run.huge())
+    }
+
+    fn of(file: OwnedFd, frames: u32, huge: bool) -> Result<Dram> {
         let len = frames as usize * PAGE;
         if (rustix::fs::fstat(&file).map_err(Error::io("look at the DRAM tier"))?.st_size as usize) < len {
             rustix::fs::ftruncate(&file, len as u64).map_err(Error::io("size the DRAM tier"))?;
@@ -67,7 +71,7 @@ impl Dram {
         let base = aligned(&file, len)?;
         let stat = rustix::fs::fstat(&file).map_err(Error::io("look at the DRAM tier"))?;
         let dev = (rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
-        Ok(Dram { base, frames, file, inode: stat.st_ino, dev, huge: run.huge(), warm: bits(frames), seen: bits(frames) })
+        Ok(Dram { base, frames, file, inode: stat.st_ino, dev, huge, warm: bits(frames), seen: bits(frames) })
     }
 
     /// Inode number of the tier's file, to tell its mappings from others.
@@ -132,9 +136,16 @@ impl Dram {
     #[cold]
     fn populate(&self, first: FrameNo, pages: u32) -> Result<()> {
         let chunk = if self.huge { BLOCK_FRAMES as u32 } else { CHUNK };
-        let (from, to) = (first.get() / chunk * chunk, (first.get() + pages).next_multiple_of(chunk).min(self.frames));
-        // In a chunk that has no memory for all of its frames, these may have some.
-        for (from, to) in [(from, to), (first.get(), (first.get() + pages).min(self.frames))] {
+        let (first, end) = (first.get(), (first.get() + pages).min(self.frames));
+        let (mut from, mut to) = (first / chunk * chunk, end.next_multiple_of(chunk).min(self.frames));
+        if from < first && !self.is_even(from, chunk) {
+            from = first;
+        }
+        if to > end && !self.is_even(end / chunk * chunk, chunk) {
+            to = end;
+        }
+        // Where there is no memory for all of a chunk, there may be some for what was asked for.
+        for (from, to) in [(from, to), (first, end)] {
             if !self.has_room(FrameNo::new(from), to - from) {
                 continue;
             }
@@ -144,6 +155,16 @@ impl Dram {
             }
         }
         Err(Error::NoFrames)
+    }
+
+    /// Whether all frames of a chunk have memory, or none. Of one that has some in between some may be cut off, and have none so that who touches them hears of it ([`Dram::punch`]).
+    fn is_even(&self, first: u32, chunk: u32) -> bool {
+        let (from, to) = (first as u64 * PAGE as u64, (first + chunk).min(self.frames) as u64 * PAGE as u64);
+        let next = |what| rustix::fs::seek(&self.file, what).unwrap_or(u64::MAX);
+        match next(SeekFrom::Hole(from)) {
+            hole if hole >= to => true,
+            hole => hole == from && next(SeekFrom::Data(from)) >= to,
+        }
     }
 
     /// Has the kernel put memory behind frames, and map it here. `false`: the tmpfs is full.
@@ -344,4 +365,44 @@ pub unsafe fn map_file(file: &OwnedFd, addr: usize, len: usize, prot: i32, share
     unsafe { rustix::mm::mmap(addr as *mut _, len, ProtFlags::from_bits_retain(prot as u32), share | MapFlags::FIXED, file, offset) }
         .map_err(Error::io("map a file"))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FRAMES: u32 = 3 * CHUNK;
+
+    /// The tier as another process would see it.
+    fn tier(path: &std::path::Path) -> Dram {
+        let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CREATE;
+        let file = rustix::fs::open(path, flags, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).expect("a file");
+        Dram::of(file, FRAMES, false).expect("mapped")
+    }
+
+    fn has(dram: &Dram) -> Vec<u8> {
+        let mut has = vec![0; FRAMES as usize];
+        dram.residency(FrameNo::new(0), &mut has).expect("known");
+        has.iter().map(|has| has & 1).collect()
+    }
+
+    #[test]
+    fn regression_frames_that_were_cut_off_get_no_memory_by_what_their_neighbours_need() {
+        let dir = tempfile::tempdir_in("/dev/shm").expect("a directory");
+        let (one, other) = (tier(&dir.path().join("tier")), tier(&dir.path().join("tier")));
+        one.warm_up(FrameNo::new(1), 1).expect("room");
+        let (with, without) = ([1; CHUNK as usize], [0; CHUNK as usize]);
+        assert_eq!(has(&one), [with, without, without].concat(), "a chunk at a time");
+        assert!(one.punch(FrameNo::new(3), 1));
+        other.warm_up(FrameNo::new(5), 2).expect("room");
+        assert!(other.is_warm(FrameNo::new(6)) && !other.is_warm(FrameNo::new(7)));
+        let mut cut = with;
+        cut[3] = 0;
+        assert_eq!(has(&one), [cut, without, without].concat());
+        // From a chunk with one that was cut off into a fresh one.
+        other.warm_up(FrameNo::new(CHUNK - 2), 4).expect("room");
+        assert_eq!(has(&one), [cut, with, without].concat());
+        assert!(other.refill(FrameNo::new(3)));
+        assert_eq!(has(&one), [with, with, without].concat());
+    }
 }
