@@ -9,7 +9,7 @@ mod spin;
 
 pub use by_pid::ByPid;
 pub use robust::{Guard, Liveness, RobustLock};
-pub use spin::Spin;
+pub use spin::{Backoff, Spin};
 pub use std::hint::spin_loop;
 pub use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 
