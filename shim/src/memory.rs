@@ -7,18 +7,17 @@
 
 use crate::thread;
 use dlmalloc::{Allocator, Dlmalloc};
+use flac::sync::Backoff;
 use rustix::mm::{MapFlags, MremapFlags, ProtFlags, mmap_anonymous, mremap, munmap};
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::UnsafeCell;
 use std::ptr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// What there is before the kernel is asked: enough for a process that opens a pool and little more, as pages that cost nothing until they are used.
 const FIRST: usize = 256 << 10;
-/// For a signal handler that came while its thread was in here, outside of our other code: such handlers are not put off. Never given back.
+/// For a signal handler that came while its thread was in here, outside of our other code: such handlers are not put off. Used again when all of it was given back.
 const RESERVE: usize = 64 << 10;
-/// So often the lock is tried before the processor is given to somebody else.
-const TRIES: u32 = 100;
 
 #[global_allocator]
 static HEAP: Heap = Heap { owner: AtomicUsize::new(0), heap: UnsafeCell::new(Dlmalloc::new_with_allocator(Pages)) };
@@ -36,13 +35,20 @@ unsafe impl Sync for Heap {}
 #[repr(align(4096))]
 struct Given<const SIZE: usize>(UnsafeCell<[u8; SIZE]>);
 
+/// The parts of [`RESERVE_USED`].
+const ONE_BLOCK: u64 = 1 << 32;
+const BYTES_USED: u64 = ONE_BLOCK - 1;
+
 // SAFETY: bytes are touched only by whom they were given to.
 unsafe impl<const SIZE: usize> Sync for Given<SIZE> {}
 
 static RESERVED: Given<RESERVE> = Given(UnsafeCell::new([0; RESERVE]));
-static RESERVE_USED: AtomicUsize = AtomicUsize::new(0);
+/// Blocks of the reserve that are in use (upper half), and bytes taken.
+static RESERVE_USED: AtomicU64 = AtomicU64::new(0);
 static FIRST_PAGES: Given<FIRST> = Given(UnsafeCell::new([0; FIRST]));
-static FIRST_TAKEN: AtomicUsize = AtomicUsize::new(0);
+static FIRST_TAKEN: AtomicBool = AtomicBool::new(false);
+/// Whether a `fork` under way took the heap for itself.
+static FORKING: AtomicBool = AtomicBool::new(false);
 
 impl Heap {
     /// Runs `f` alone; `None` if this thread is in here already.
@@ -57,13 +63,12 @@ impl Heap {
 
     fn enter(&self) -> bool {
         let me = ptr::from_ref(thread::flags()).addr();
-        let mut tries = 0;
+        let mut backoff = Backoff::default();
         while let Err(owner) = self.owner.compare_exchange_weak(0, me, Ordering::Acquire, Ordering::Relaxed) {
             if owner == me {
                 return false;
             }
-            tries += 1;
-            if tries % TRIES == 0 { rustix::thread::sched_yield() } else { std::hint::spin_loop() }
+            backoff.wait();
         }
         true
     }
@@ -74,13 +79,22 @@ impl Heap {
 }
 
 fn from_reserve(layout: Layout) -> *mut u8 {
-    let size = (layout.size() + layout.align()).next_multiple_of(16);
-    let start = RESERVE_USED.fetch_add(size, Ordering::Relaxed);
-    if start.saturating_add(size) > RESERVE {
-        return ptr::null_mut();
-    }
+    let size = (layout.size().saturating_add(layout.align())).saturating_add(15) & !15;
+    let taken = RESERVE_USED.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |used| {
+        let fits = used & BYTES_USED <= (RESERVE as u64).checked_sub(size as u64)?;
+        fits.then(|| used + ONE_BLOCK + size as u64)
+    });
+    let Ok(used) = taken else { return ptr::null_mut() };
     let base = RESERVED.0.get().cast::<u8>();
-    base.with_addr((base.addr() + start).next_multiple_of(layout.align()))
+    let at = base.with_addr((base.addr() + (used & BYTES_USED) as usize).next_multiple_of(layout.align()));
+    // SAFETY: as many bytes were taken, and they may have been used before.
+    unsafe { at.write_bytes(0, layout.size()) };
+    at
+}
+
+fn back_to_reserve() {
+    let given_back = |used: u64| Some(if used >> 32 == 1 { 0 } else { used - ONE_BLOCK });
+    let _ = RESERVE_USED.fetch_update(Ordering::AcqRel, Ordering::Relaxed, given_back);
 }
 
 fn is_reserve(at: *mut u8) -> bool {
@@ -95,12 +109,14 @@ unsafe impl GlobalAlloc for Heap {
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: as above. The reserve is zeros, and not used twice.
+        // SAFETY: as above. What is from the reserve is zeros in any case.
         self.with(|heap| unsafe { heap.calloc(layout.size(), layout.align()) }).unwrap_or_else(|| from_reserve(layout))
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        if !is_reserve(at) {
+        if is_reserve(at) {
+            back_to_reserve();
+        } else {
             // SAFETY: the caller's block, of that layout. What can't be given back now stays taken.
             let _ = self.with(|heap| unsafe { heap.free(at, layout.size(), layout.align()) });
         }
@@ -125,14 +141,18 @@ unsafe impl GlobalAlloc for Heap {
     }
 }
 
-/// Before `fork`, as the last to be called: no other thread is in the heap when the child gets its copy.
+/// Before `fork`, as the last to be called: no other thread is in the heap when the child gets its copy. (This thread may be, if a signal handler forks: it goes on in both.)
 pub extern "C" fn before_fork() {
-    HEAP.enter();
+    if HEAP.enter() {
+        FORKING.store(true, Ordering::Relaxed);
+    }
 }
 
 /// After `fork`, in parent and child, as the first to be called.
 pub extern "C" fn after_fork() {
-    HEAP.leave();
+    if FORKING.swap(false, Ordering::Relaxed) {
+        HEAP.leave();
+    }
 }
 
 /// Where dlmalloc gets its memory.
@@ -144,7 +164,7 @@ const STATIC: u32 = 1;
 // SAFETY: what is handed out is mapped, nobody else's, and stays until it is given back.
 unsafe impl Allocator for Pages {
     fn alloc(&self, size: usize) -> (*mut u8, usize, u32) {
-        if size <= FIRST && FIRST_TAKEN.swap(1, Ordering::Relaxed) == 0 {
+        if size <= FIRST && !FIRST_TAKEN.swap(true, Ordering::Relaxed) {
             return (FIRST_PAGES.0.get().cast(), FIRST, STATIC);
         }
         // SAFETY: fresh memory, where the kernel likes.
@@ -198,10 +218,31 @@ mod tests {
             one.write_bytes(7, 100);
             assert!(two.addr().abs_diff(one.addr()) >= 100 && two.read() == 0);
             HEAP.dealloc(one, layout);
+            // A handler that forks: the interrupted allocation still has the heap.
+            before_fork();
+            after_fork();
+            assert!(!HEAP.enter());
             HEAP.leave();
             let moved = HEAP.realloc(two, layout, 1000);
             assert!(!is_reserve(moved));
             HEAP.dealloc(moved, Layout::from_size_align(1000, 64).expect("a layout"));
+        }
+    }
+
+    #[test]
+    fn the_reserve_can_be_used_again() {
+        let layout = Layout::from_size_align(1000, 16).expect("a layout");
+        // More than it has, in all.
+        for _ in 0..RESERVE / 500 {
+            assert!(HEAP.enter());
+            // SAFETY: a layout with a size; the block is written and given back.
+            unsafe {
+                let block = HEAP.alloc_zeroed(layout);
+                assert!(is_reserve(block) && (0..1000).all(|i| block.add(i).read() == 0));
+                block.write_bytes(7, 1000);
+                HEAP.leave();
+                HEAP.dealloc(block, layout);
+            }
         }
     }
 

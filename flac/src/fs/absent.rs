@@ -72,7 +72,7 @@ impl Fs {
         if view.page as u64 + (within as u64) < size.div_ceil(PAGE as u64) {
             return self.region.dram.refill(view.first.plus(within));
         }
-        // Held beyond the view: it goes.
+        // The view goes, and its hold on the slot with it.
         let ino = Ino::new(self.inodes.slot(slot).ino.load(Acquire));
         if let Ok(held) = self.hold_inode(ino) {
             self.cut_mappings(held, size);
