@@ -150,7 +150,7 @@ impl Fs {
     }
 
     /// Puts `count` frames whose references are counted already into one leaf.
-    fn share_frames(&self, slot: SlotNo, first: FrameNo, page: PageNo, count: u32) -> Result<()> {
+    pub(super) fn share_frames(&self, slot: SlotNo, first: FrameNo, page: PageNo, count: u32) -> Result<()> {
         // The leaf exists by now, or all is in the slot.
         let cells = self.inodes.table(slot).cells(page).and_then(|cells| cells.get(..count as usize)).ok_or(Error::NoFrames)?;
         let old = |cell: &AtomicU64| Entry::from_raw(cell.load(Relaxed));

@@ -406,12 +406,11 @@ impl Fs {
         }
         let mut done = 0;
         let mut result = Ok(());
-        for i in 0..pages {
-            if let Err(e) = self.share_page(from, PageNo::of(from_at).plus(i), to, PageNo::of(to_at).plus(i), pages - i) {
-                result = Err(e);
-                break;
+        while done < pages && result.is_ok() {
+            match self.share_run(from, PageNo::of(from_at).plus(done), to, PageNo::of(to_at).plus(done), pages - done) {
+                Ok(count) => done += count,
+                Err(e) => result = Err(e),
             }
-            done += 1;
         }
         let bytes = (done * PAGE as u64).min(len);
         if bytes > 0 {
@@ -424,26 +423,21 @@ impl Fs {
         result.map(|()| 0)
     }
 
-    fn share_page(&self, from: SlotNo, source: PageNo, to: SlotNo, target: PageNo, want: u64) -> Result<()> {
-        let entry = self.resident(from, source, want)?;
+    /// One hole, or pages whose frames follow each other in one leaf of each file: how many.
+    fn share_run(&self, from: SlotNo, source: PageNo, to: SlotNo, target: PageNo, most: u64) -> Result<u64> {
         let cell = self.cell(to, target)?;
-        let old = Entry::from_raw(cell.load(Relaxed));
-        let pages = &self.inodes.slot(to).pages;
-        let was_dirty = old.is_dirty() && old.dram().is_some();
-        let Some(frame) = entry.dram() else {
-            self.punch(to, target, cell, old);
-            return Ok(());
+        let left = self.inodes.table(to).cells(target).map_or(0, |cells| cells.len() as u64);
+        let Some((first, count)) = self.resident_run(from, source, most.min(left))? else {
+            self.punch(to, target, cell, Entry::from_raw(cell.load(Relaxed)));
+            return Ok(1);
         };
-        if !was_dirty && !self.reserve(1) {
-            return Err(Error::NoSpace);
+        (0..count).for_each(|i| self.frames.get(first.plus(i)));
+        let shared = self.share_frames(to, first, target, count);
+        if shared.is_err() {
+            (0..count).for_each(|i| _ = self.frames.put(first.plus(i)));
         }
-        self.frames.get(frame);
-        self.clock.used(frame, 1);
-        if old.is_hole() {
-            pages.fetch_add(1, Relaxed);
-        }
-        self.replace(cell, old, Entry::written(frame, self.inodes.mark(to, target, 1)));
-        Ok(())
+        self.clock.used(first, count);
+        shared.map(|()| count as u64)
     }
 
     /// Makes a page a hole. Needs the inode's lock.
