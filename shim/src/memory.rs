@@ -19,6 +19,10 @@ const FIRST: usize = 256 << 10;
 /// For a signal handler that came while its thread was in here, outside of our other code: such handlers are not put off. Used again when all of it was given back.
 const RESERVE: usize = 64 << 10;
 
+/// From this size on a block is a mapping of its own: zeros without our writing them, and so no memory before it is used (LMDB takes 2 MiB, and uses little of it). Smaller ones,
+/// like what a flush writes from, are better used again.
+const OWN_MAPPING: usize = 2 << 20;
+
 #[global_allocator]
 static HEAP: Heap = Heap { owner: AtomicUsize::new(0), heap: UnsafeCell::new(Dlmalloc::new_with_allocator(Pages)) };
 
@@ -101,14 +105,24 @@ fn is_reserve(at: *mut u8) -> bool {
     at.addr().wrapping_sub(RESERVED.0.get().addr()) < RESERVE
 }
 
-// SAFETY: blocks are dlmalloc's, handed out under a lock, or parts of the reserve, each handed out once.
+fn has_own_mapping(layout: Layout) -> bool {
+    layout.size() >= OWN_MAPPING && layout.align() <= flac::units::PAGE
+}
+
+// SAFETY: blocks are dlmalloc's, handed out under a lock, mappings, or parts of the reserve, each handed out once.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if has_own_mapping(layout) {
+            return Pages.alloc(layout.size()).0;
+        }
         // SAFETY: the caller's layout has a size.
         self.with(|heap| unsafe { heap.malloc(layout.size(), layout.align()) }).unwrap_or_else(|| from_reserve(layout))
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        if has_own_mapping(layout) {
+            return Pages.alloc(layout.size()).0;
+        }
         // SAFETY: as above. What is from the reserve is zeros in any case.
         self.with(|heap| unsafe { heap.calloc(layout.size(), layout.align()) }).unwrap_or_else(|| from_reserve(layout))
     }
@@ -116,6 +130,8 @@ unsafe impl GlobalAlloc for Heap {
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
         if is_reserve(at) {
             back_to_reserve();
+        } else if has_own_mapping(layout) {
+            Pages.free(at, layout.size());
         } else {
             // SAFETY: the caller's block, of that layout. What can't be given back now stays taken.
             let _ = self.with(|heap| unsafe { heap.free(at, layout.size(), layout.align()) });
@@ -123,7 +139,13 @@ unsafe impl GlobalAlloc for Heap {
     }
 
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, new: usize) -> *mut u8 {
-        if !is_reserve(at) {
+        // SAFETY: the caller's layout, with the size that it promises to be fit for it.
+        let (old_mapped, new_mapped) =
+            (has_own_mapping(layout), has_own_mapping(unsafe { Layout::from_size_align_unchecked(new, layout.align()) }));
+        if old_mapped && new_mapped {
+            return Pages.remap(at, layout.size(), new, true);
+        }
+        if !old_mapped && !new_mapped && !is_reserve(at) {
             // SAFETY: the caller's block, of that layout.
             if let Some(moved) = self.with(|heap| unsafe { heap.realloc(at, layout.size(), layout.align(), new) }) {
                 return moved;
@@ -243,6 +265,26 @@ mod tests {
                 HEAP.leave();
                 HEAP.dealloc(block, layout);
             }
+        }
+    }
+
+    #[test]
+    fn regression_zeros_take_no_memory_before_they_are_used() {
+        let layout = Layout::from_size_align(2 * OWN_MAPPING, 16).expect("a layout");
+        // SAFETY: layouts with sizes; blocks are written within them, and given back.
+        unsafe {
+            let block = HEAP.alloc_zeroed(layout);
+            let mut there = vec![0u8; layout.size() / 4096];
+            assert_eq!(libc::mincore(block.cast(), layout.size(), there.as_mut_ptr()), 0);
+            assert!(there.iter().all(|page| page & 1 == 0));
+            block.write_bytes(7, 1000);
+            let grown = HEAP.realloc(block, layout, 10 * OWN_MAPPING);
+            assert!((0..1000).all(|i| grown.add(i).read() == 7) && grown.add(10 * OWN_MAPPING - 1).read() == 0);
+            let small = HEAP.realloc(grown, Layout::from_size_align(10 * OWN_MAPPING, 16).expect("a layout"), 1000);
+            assert!((0..1000).all(|i| small.add(i).read() == 7));
+            let large = HEAP.realloc(small, Layout::from_size_align(1000, 16).expect("a layout"), OWN_MAPPING);
+            assert!((0..1000).all(|i| large.add(i).read() == 7));
+            HEAP.dealloc(large, Layout::from_size_align(OWN_MAPPING, 16).expect("a layout"));
         }
     }
 

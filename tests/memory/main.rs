@@ -1,6 +1,6 @@
 //! A tmpfs that is too small, or that others fill: an error that says so, or slower, never a SIGBUS, and nothing that was written is lost.
 //!
-//! Each test has a mount namespace of its own with a small `/dev/shm`; where the machine forbids that, it says so.
+//! Each test but the last has a mount namespace of its own with a small `/dev/shm`; where the machine forbids that, it says so.
 
 #[path = "../programs/shim.rs"]
 #[expect(dead_code, reason = "the pool is made in the namespace")]
@@ -79,4 +79,33 @@ fn a_tmpfs_that_others_fill_makes_the_cache_smaller_and_loses_nothing() {
     let Some(output) = with_small_memory("500M", script) else { return };
     let (out, err) = text(&output);
     assert!(output.status.success(), "{}: {out}{err}", output.status);
+}
+
+/// What each program that uses FLAC pays before its first file is open: a page that it touches costs a microsecond.
+#[test]
+fn regression_a_short_program_touches_few_pages() {
+    let shim = shim::build();
+    let dir = tempfile::Builder::new().prefix("test-of-flac-").tempdir().expect("a temporary directory");
+    let pool = dir.path().join("pool");
+    let flac = |args: &[&str]| assert!(shim.command(args, &pool).expect("the command").status.success(), "flac {args:?}");
+    let cat = |root: Option<&str>| {
+        let mut command = Command::new("cat");
+        command.arg(root.map_or("/dev/null".into(), |root| format!("{root}/file"))).arg("/proc/self/stat");
+        command.env("LD_PRELOAD", &shim.library).env("FLAC_POOL", &pool).env_remove("FLAC_ROOT").env_remove("FLAC_DRAM");
+        let output = command.envs(root.map(|root| ("FLAC_ROOT", root))).output().expect("cat");
+        let (out, err) = text(&output);
+        // The tenth field, of which the second ends with a bracket: faults that needed no disk.
+        let faults = out.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(7)?.parse::<u64>().ok());
+        faults.unwrap_or_else(|| panic!("{out}{err}"))
+    };
+    flac(&["mkfs", "--size", "1G"]);
+    let tree = dir.path().join("tree");
+    std::fs::create_dir(&tree).and_then(|()| std::fs::write(tree.join("file"), "content")).expect("a file");
+    flac(&["import", tree.to_str().expect("a path of ours")]);
+    // The first one reads the log.
+    cat(Some("/flac"));
+    let (without, with) = (cat(None), cat(Some("/flac")));
+    flac(&["stop", "--discard"]);
+    // 110 when this was written; 1,050 before.
+    assert!(with < without + 300, "{with} faults, {without} without FLAC_ROOT");
 }

@@ -24,11 +24,12 @@ fn layout(size: usize) -> Option<Layout> {
     Layout::from_size_align(size.checked_add(HEAD)?, HEAD).ok()
 }
 
-fn allocate(size: usize) -> *mut c_void {
+/// A block by `alloc`.
+fn allocate(size: usize, alloc: unsafe fn(Layout) -> *mut u8) -> *mut c_void {
     let Some(layout) = layout(size) else { return ptr::null_mut() };
-    // SAFETY: a layout that has a size; the head lies in it, aligned, and zeros for the rest spare `calloc` more.
+    // SAFETY: a layout that has a size; the head lies in it, aligned.
     unsafe {
-        let head = std::alloc::alloc_zeroed(layout);
+        let head = alloc(layout);
         if head.is_null() {
             return ptr::null_mut();
         }
@@ -46,12 +47,12 @@ unsafe fn size_of_block(block: *mut c_void) -> usize {
 
 #[unsafe(no_mangle)]
 extern "C" fn flac_kv_malloc(size: usize) -> *mut c_void {
-    allocate(size)
+    allocate(size, std::alloc::alloc)
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn flac_kv_calloc(count: usize, size: usize) -> *mut c_void {
-    count.checked_mul(size).map_or(ptr::null_mut(), allocate)
+    count.checked_mul(size).map_or(ptr::null_mut(), |size| allocate(size, std::alloc::alloc_zeroed))
 }
 
 /// As `free`.
@@ -72,7 +73,7 @@ unsafe extern "C" fn flac_kv_free(block: *mut c_void) {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn flac_kv_realloc(block: *mut c_void, size: usize) -> *mut c_void {
     if block.is_null() {
-        return allocate(size);
+        return allocate(size, std::alloc::alloc);
     }
     let Some(new) = layout(size) else { return ptr::null_mut() };
     // SAFETY: C's caller gives up a block of ours, of that layout, if it gets another.
@@ -93,7 +94,7 @@ unsafe extern "C" fn flac_kv_strdup(text: *const c_char) -> *mut c_char {
     // SAFETY: C's caller passes a string; the block is as long.
     unsafe {
         let bytes = std::ffi::CStr::from_ptr(text).to_bytes_with_nul();
-        let to = allocate(bytes.len()).cast::<u8>();
+        let to = allocate(bytes.len(), std::alloc::alloc).cast::<u8>();
         if !to.is_null() {
             ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len());
         }

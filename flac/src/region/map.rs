@@ -47,8 +47,8 @@ pub struct Dram {
     inode: u64,
     dev: (u32, u32),
     huge: bool,
-    warm: Box<[crate::sync::AtomicU64]>,
-    seen: Box<[crate::sync::AtomicU64]>,
+    warm: &'static [crate::sync::AtomicU64],
+    seen: &'static [crate::sync::AtomicU64],
 }
 
 // SAFETY: the mapping is shared memory that stays until the process ends; access to it goes through raw pointers whose
@@ -71,7 +71,7 @@ impl Dram {
         let base = aligned(&file, len)?;
         let stat = rustix::fs::fstat(&file).map_err(Error::io("look at the DRAM tier"))?;
         let dev = (rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
-        Ok(Dram { base, frames, file, inode: stat.st_ino, dev, huge, warm: bits(frames), seen: bits(frames) })
+        Ok(Dram { base, frames, file, inode: stat.st_ino, dev, huge, warm: bits(frames)?, seen: bits(frames)? })
     }
 
     /// Inode number of the tier's file, to tell its mappings from others.
@@ -223,12 +223,15 @@ impl Dram {
     }
 }
 
-/// A bit for each frame, all 0. Fresh memory of the kernel's, so that a short-lived process faults in no page that it does not use: hence no atomics made one by one.
-fn bits(frames: u32) -> Box<[crate::sync::AtomicU64]> {
-    let words: Box<[u64]> = vec![0; (frames as usize).div_ceil(64)].into();
-    let words = Box::into_raw(words) as *mut [crate::sync::AtomicU64];
-    // SAFETY: just taken from a box; u64 and AtomicU64 agree in size, and here (an allocation of many words) in alignment.
-    unsafe { Box::from_raw(words) }
+/// A bit for each frame, all 0. Memory of the kernel's, so that a short-lived process faults in no page that it does not use: no allocator promises that.
+fn bits(frames: u32) -> Result<&'static [crate::sync::AtomicU64]> {
+    let words = (frames as usize).div_ceil(64);
+    let prot = ProtFlags::READ | ProtFlags::WRITE;
+    // SAFETY: a new mapping at an address the kernel chooses; nothing else is touched.
+    let base = unsafe { rustix::mm::mmap_anonymous(std::ptr::null_mut(), words.max(1) * 8, prot, MapFlags::PRIVATE) }
+        .map_err(Error::io("map anonymous memory"))?;
+    // SAFETY: so many words of zeros, aligned to a page, that stay until the process ends, like the tier's mapping.
+    Ok(unsafe { std::slice::from_raw_parts(base.cast(), words) })
 }
 
 /// Maps `file` at an address that agrees with its offsets mod 2 MiB, so that the kernel can use huge entries.
