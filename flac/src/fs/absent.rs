@@ -70,7 +70,7 @@ impl Fs {
         let within = ((addr - view.addr) / PAGE) as u32;
         let size = self.inodes.slot(slot).size.load(Acquire);
         if view.page as u64 + (within as u64) < size.div_ceil(PAGE as u64) {
-            return self.region.dram.refill(view.first.plus(within));
+            return self.region.dram.refill(view.first.plus(within), 1);
         }
         // The view goes, and its hold on the slot with it.
         let ino = Ino::new(self.inodes.slot(slot).ino.load(Acquire));

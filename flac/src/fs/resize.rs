@@ -84,12 +84,12 @@ impl Fs {
         Ok(())
     }
 
-    /// The frames of the pages from `from` on, each with a reference more: other processes have mapped them. This process can't take them out of those
-    /// mappings, so they stay the file's, without memory, and are what the file has there when it grows again. Needs the inode's lock.
+    /// The frames of the pages from `from` on that other processes have mapped, each with a reference more. This process can't take them out of those mappings, so they stay the
+    /// file's, without memory, and are what the file has there when it grows again. Those that nobody sees (this process has taken its own views away) go. Needs the inode's lock.
     fn mapped_behind(&self, slot: SlotNo, from: PageNo) -> Vec<(PageNo, FrameNo)> {
         let mut found = Vec::new();
         self.inodes.table(slot).for_each(from, PageNo::new(u64::MAX), &mut |page, cell| {
-            if let Some(frame) = Entry::from_raw(cell.load(Relaxed)).dram() {
+            if let Some(frame) = Entry::from_raw(cell.load(Relaxed)).dram().filter(|frame| !self.frames.is_exclusive(*frame)) {
                 self.frames.get(frame);
                 found.push((page, frame));
             }
@@ -121,11 +121,17 @@ impl Fs {
 
     #[cold]
     fn refill_between(&self, slot: SlotNo, from: PageNo, to: PageNo) {
+        let mut runs: Vec<(FrameNo, u32)> = Vec::new();
         self.inodes.table(slot).for_each(from, to, &mut |_, cell| {
-            if let Some(frame) = Entry::from_raw(cell.load(Relaxed)).dram() {
-                self.region.dram.refill(frame);
+            let Some(frame) = Entry::from_raw(cell.load(Relaxed)).dram() else { return };
+            match runs.last_mut() {
+                Some((first, pages)) if frame == first.plus(*pages) => *pages += 1,
+                _ => runs.push((frame, 1)),
             }
         });
+        for (first, pages) in runs {
+            self.region.dram.refill(first, pages);
+        }
     }
 
     /// Makes a frame of zeros the page's again; its reference goes to the table. `false`: there is no space. Needs the inode's lock.

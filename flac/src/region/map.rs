@@ -195,10 +195,10 @@ impl Dram {
         rustix::fs::fallocate(&self.file, flags, first.get() as u64 * PAGE as u64, pages as u64 * PAGE as u64).is_ok()
     }
 
-    /// Gives a frame memory again that [`Dram::punch`] took from it, whichever process did. `false`: the tmpfs is full.
-    pub fn refill(&self, frame: FrameNo) -> bool {
-        // Only this one: others around it may be without memory for a reason.
-        frame.get() < self.frames && self.has_room(frame, 1) && self.touch(frame.get(), 1)
+    /// Gives frames memory again that [`Dram::punch`] took from them, whichever process did. `false`: the tmpfs is full.
+    pub fn refill(&self, first: FrameNo, pages: u32) -> bool {
+        // Only these: others around them may be without memory for a reason.
+        first.get().saturating_add(pages) <= self.frames && self.has_room(first, pages) && self.touch(first.get(), pages)
     }
 
     fn note_warm(&self, from: u32, to: u32) {
@@ -405,7 +405,7 @@ mod tests {
         // From a chunk with one that was cut off into a fresh one.
         other.warm_up(FrameNo::new(CHUNK - 2), 4).expect("room");
         assert_eq!(has(&one), [cut, with, without].concat());
-        assert!(other.refill(FrameNo::new(3)));
+        assert!(other.refill(FrameNo::new(3), 1));
         assert_eq!(has(&one), [with, with, without].concat());
     }
 }

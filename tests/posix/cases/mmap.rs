@@ -18,6 +18,7 @@ cases![
     touching_after_truncation_is_sigbus,
     growing_makes_the_mapping_usable,
     truncation_and_growth_show_zeros,
+    what_is_cut_off_takes_no_space,
     writing_a_read_only_mapping_is_sigsegv,
     access_modes_are_checked,
     bad_arguments,
@@ -182,6 +183,19 @@ fn truncation_and_growth_show_zeros(d: &Dir) -> Outcome {
     sys::ftruncate(&fd, 8192)?;
     assert!(map.get(100, 8092) == vec![0; 8092]);
     assert_eq!(map.get(0, 100), [1; 100]);
+    Ok(())
+}
+
+fn what_is_cut_off_takes_no_space(d: &Dir) -> Outcome {
+    let fd = d.open("f", &[1; 65536]);
+    let map = sys::mmap(&fd, 65536, RW, MAP_SHARED, 0)?;
+    map.put(0, &[2; 65536]);
+    sys::ftruncate(&fd, 4096)?;
+    assert_eq!(sys::fstat(&fd)?.st_blocks, 8);
+    sys::ftruncate(&fd, 65536)?;
+    assert_eq!(sys::fstat(&fd)?.st_blocks, 8);
+    assert!(map.get(4096, 61440) == [0; 61440]);
+    assert_eq!(map.get(0, 4096), [2; 4096]);
     Ok(())
 }
 
