@@ -1,6 +1,7 @@
 //! The process table: who uses the region, what each holds, and who is dead. Knows no file: a hold is a number of an open-file slot.
 
 use crate::error::{Error, Result};
+use crate::media::aside::with_room;
 use crate::region::{Control, HoldWord, PROCS, ProcSlot};
 use crate::sync::{AtomicU32, AtomicU64, Liveness, Ordering::*};
 
@@ -179,9 +180,9 @@ impl Liveness for Procs {
 /// `/proc/PID/stat`: the kernel's line about a process, as far as the fields needed here.
 fn stat_line(pid: u32) -> Option<Vec<u8>> {
     let how = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC;
-    let file = rustix::fs::open(format!("/proc/{pid}/stat"), how, rustix::fs::Mode::empty()).ok()?;
+    let open = || rustix::fs::open(format!("/proc/{pid}/stat"), how, rustix::fs::Mode::empty());
     let mut line = vec![0; 512];
-    let len = rustix::io::read(file, &mut line).ok()?;
+    let len = with_room(|| rustix::io::read(open()?, &mut line)).ok()?;
     line.truncate(len);
     Some(line)
 }

@@ -77,7 +77,9 @@ fn open() -> Answer<&'static Fs> {
             Ok(fs)
         }
         Err(e) => {
-            log::fatal(format_args!("{e}"));
+            if FAILURE.swap(e.errno(), Ordering::Relaxed) != e.errno() {
+                log::fatal(format_args!("{e}"));
+            }
             failed(e.errno())
         }
     }
@@ -85,7 +87,9 @@ fn open() -> Answer<&'static Fs> {
 
 fn failed(errno: i32) -> Answer<&'static Fs> {
     FAILURE.store(errno, Ordering::Relaxed);
-    STATE.store(FAILED, Ordering::Release);
+    // When the program has closed some files, it may go.
+    let is_final = !matches!(errno, libc::EMFILE | libc::ENFILE);
+    STATE.store(if is_final { FAILED } else { CLOSED }, Ordering::Release);
     Err(Escape::Fail(errno))
 }
 

@@ -4,6 +4,8 @@
 
 use super::memory::{Ask, iowr};
 use crate::media::OwnFd;
+use crate::media::aside::Full;
+use crate::media::fd::beyond_the_limit;
 use crate::sync::Spin;
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::mm::UserfaultfdFlags;
@@ -78,7 +80,8 @@ fn open() -> Option<OwnFd> {
     // Without privileges only faults of the program's own can be had, which is enough; the kernel's are errors then, as they should be.
     let flags = UserfaultfdFlags::CLOEXEC | UserfaultfdFlags::NONBLOCK | UserfaultfdFlags::from_bits_retain(1);
     // SAFETY: what faults is told of are ranges that `watch` is given.
-    let fd = unsafe { rustix::mm::userfaultfd(flags) }.ok()?;
+    let make = || unsafe { rustix::mm::userfaultfd(flags) };
+    let fd = make().or_else(|e| if e.is_full() { beyond_the_limit(make) } else { Err(e) }).ok()?;
     ask::<_, UFFDIO_API>(fd.as_fd(), Api { api: UFFD_API, features: FEATURE_SIGBUS | FEATURE_MISSING_SHMEM, ioctls: 0 })?;
     OwnFd::moved_high(fd).ok()
 }

@@ -5,6 +5,7 @@
 use super::Fs;
 use crate::error::Result;
 use crate::inode::SlotNo;
+use crate::media::aside::with_room;
 use crate::region::map_file;
 use crate::sync::Ordering::*;
 use crate::units::{BLOCK_FRAMES, Ino, PAGE, PageNo};
@@ -39,9 +40,11 @@ impl Fs {
     }
 
     unsafe fn map_empty(&self, tail: &Tail) -> Result<()> {
-        let empty = self.region.run.open_file("empty")?;
-        // SAFETY: the caller's range.
-        unsafe { map_file(&empty, tail.addr, tail.len, tail.prot, tail.shared, tail.page.start()) }
+        with_room(|| {
+            let empty = self.region.run.open_file("empty")?;
+            // SAFETY: the caller's range.
+            unsafe { map_file(&empty, tail.addr, tail.len, tail.prot, tail.shared, tail.page.start()) }
+        })
     }
 
     /// After SIGBUS at `addr`: maps the page if it belongs to a mapping whose file has it by now. `false`: a fault indeed.

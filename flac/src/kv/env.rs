@@ -4,11 +4,12 @@
 use super::recent::Recent;
 use super::txn::check;
 use crate::error::{Error, Result};
+use crate::media::aside::{Full, with_room};
 use crate::media::fd::{self, Fd, FileId};
 use crate::media::file::pause;
 use crate::sync::{AtomicU32, AtomicUsize, Ordering};
 use lmdb_master_sys as lmdb;
-use rustix::fd::RawFd;
+use rustix::fd::{BorrowedFd, RawFd};
 use rustix::fs::{Mode, OFlags};
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::os::unix::ffi::OsStrExt;
@@ -48,15 +49,20 @@ unsafe impl Sync for Env {}
 impl Env {
     /// Opens the environment in `dir`. `fresh`: this process makes it, and nobody else knows it yet.
     pub(super) fn open(dir: &Path, map_size: usize, fresh: bool) -> Result<Env> {
-        let lock_path = dir.join("lock.mdb");
         if fresh {
             make_files(dir)?;
         }
+        match Env::open_files(dir, map_size, fresh) {
+            Err(e) if e.is_full() => fd::beyond_the_limit(|| Env::open_files(dir, map_size, fresh)),
+            opened => opened,
+        }
+    }
+
+    fn open_files(dir: &Path, map_size: usize, fresh: bool) -> Result<Env> {
+        let lock_path = dir.join("lock.mdb");
         let guard = guard_lock_file(&lock_path, !fresh)?;
         let path = CString::new(dir.as_os_str().as_bytes()).map_err(|_| Error::Os(libc::EINVAL))?;
-        let mut raw = ptr::null_mut();
-        // SAFETY: an out-pointer.
-        check(unsafe { lmdb::mdb_env_create(&mut raw) })?;
+        let raw = with_room(|| create(&path, map_size))?;
         let mut env = Env {
             raw,
             cache: Default::default(),
@@ -66,60 +72,53 @@ impl Env {
             writers: AtomicUsize::new(0),
             guard: Some(guard),
         };
-        let flags = lmdb::MDB_NOSYNC | lmdb::MDB_WRITEMAP | lmdb::MDB_NOTLS | lmdb::MDB_NOMETASYNC | lmdb::MDB_NOMEMINIT;
-        // SAFETY: `raw` was created above and is not open yet.
-        let opened = unsafe {
-            check(lmdb::mdb_env_set_mapsize(raw, map_size))
-                .and_then(|()| check(lmdb::mdb_env_set_maxreaders(raw, READERS)))
-                .and_then(|()| check(lmdb::mdb_env_open(raw, path.as_ptr(), flags, 0o600)))
-        };
-        if let Err(e) = opened {
-            // SAFETY: closing is what LMDB asks for after a failed open; nobody else has `raw`.
-            unsafe { lmdb::mdb_env_close(raw) };
-            env.raw = ptr::null_mut();
-            return Err(e);
-        }
         if fresh {
             // From now on nobody may set up the lock file again; those who join see to it themselves.
             env.guard = Some(guard_lock_file(&lock_path, true)?);
         }
-        env.move_descriptors(&lock_path);
+        env.move_descriptors(dir)?;
         env.set_comparison()?;
         Ok(env)
     }
 
     /// Moves the two descriptors that LMDB opened to high numbers: programs expect the low ones for themselves.
-    fn move_descriptors(&mut self, lock_path: &Path) {
-        let mut data = -1;
-        // SAFETY: an open environment and an out-pointer.
-        if unsafe { lmdb::mdb_env_get_fd(self.raw, &mut data) } != 0 {
-            return;
-        }
+    ///
+    /// # Errors
+    /// `EMFILE` if LMDB opened them [aside](crate::media::aside), so that they are gone, and none was left open.
+    fn move_descriptors(&mut self, dir: &Path) -> Result<()> {
         // `MDB_env` begins with the numbers of the data file and of the lock file. Only the first can be asked for, so both
-        // are believed only if they refer to the files they should; else they stay where they are.
+        // are believed only if one is what it should be; else they stay where they are.
         let fields = self.raw.cast::<RawFd>();
         // SAFETY: the structure is larger than two ints.
         let found = unsafe { [fields.read(), fields.add(1).read()] };
-        let lock_id = rustix::fs::stat(lock_path).map(|s| (s.st_dev, s.st_ino));
-        if found[0] != data || !lock_id.is_ok_and(|id| fd::refers_to(found[1], id)) {
-            return;
+        let mut data = -1;
+        // SAFETY: an open environment and an out-pointer.
+        if unsafe { lmdb::mdb_env_get_fd(self.raw, &mut data) } != 0 || found[0] != data {
+            return Ok(());
         }
-        for (i, low) in found.into_iter().enumerate() {
-            // SAFETY: open, checked above.
-            let borrowed = unsafe { rustix::fd::BorrowedFd::borrow_raw(low) };
-            let Ok(stat) = rustix::fs::fstat(borrowed) else {
-                continue;
+        for (i, name) in ["data.mdb", "lock.mdb"].into_iter().enumerate() {
+            let stat = rustix::fs::stat(dir.join(name)).map_err(Error::io("opening the metadata KV"))?;
+            let (low, id) = (found[i], (stat.st_dev, stat.st_ino));
+            let is_here = fd::refers_to(low, id);
+            self.fds[i] = (if is_here { low } else { -1 }, id);
+            let high = if is_here {
+                // SAFETY: open, checked just now.
+                let low = unsafe { BorrowedFd::borrow_raw(low) };
+                fd::duplicate_high(low, id)
+            } else {
+                fd::taken_over(id, OFlags::RDWR)
             };
-            let id = (stat.st_dev, stat.st_ino);
-            self.fds[i] = (low, id);
-            if let Some(high) = fd::duplicate_high(borrowed, id) {
-                // SAFETY: the field holds a descriptor number that LMDB reads at each use; no other thread has the environment.
+            if high.is_some() || !is_here {
+                // SAFETY: the field holds a descriptor number that LMDB reads at each use; no other thread has the environment. LMDB does not close a negative one.
                 // Closing the low number drops LMDB's lock on the lock file's first byte, whose purpose the guard serves.
-                unsafe { fields.add(i).write(high) };
-                self.fds[i] = (high, id);
+                unsafe { fields.add(i).write(high.unwrap_or(-1)) };
+                self.fds[i] = (high.unwrap_or(-1), id);
+            }
+            if high.is_some() && is_here {
                 fd::close_if_ours(low, id);
             }
         }
+        if self.fds.iter().all(|(raw, _)| *raw >= 0) { Ok(()) } else { Err(Error::Os(libc::EMFILE)) }
     }
 
     /// Gives the database its key order in this environment; LMDB wants one transaction for it.
@@ -301,6 +300,22 @@ impl Drop for EnvCell {
             drop(unsafe { Box::from_raw(env) });
         }
     }
+}
+
+/// Opens LMDB's part of an environment.
+fn create(path: &CStr, map_size: usize) -> Result<*mut lmdb::MDB_env> {
+    let mut raw = ptr::null_mut();
+    // SAFETY: an out-pointer.
+    check(unsafe { lmdb::mdb_env_create(&mut raw) })?;
+    let flags = lmdb::MDB_NOSYNC | lmdb::MDB_WRITEMAP | lmdb::MDB_NOTLS | lmdb::MDB_NOMETASYNC | lmdb::MDB_NOMEMINIT;
+    // SAFETY: `raw` was created above and is not open yet.
+    let opened = unsafe {
+        check(lmdb::mdb_env_set_mapsize(raw, map_size))
+            .and_then(|()| check(lmdb::mdb_env_set_maxreaders(raw, READERS)))
+            .and_then(|()| check(lmdb::mdb_env_open(raw, path.as_ptr(), flags, 0o600)))
+    };
+    // SAFETY: closing is what LMDB asks for after a failed open; nobody else has `raw`.
+    opened.map(|()| raw).inspect_err(|_| unsafe { lmdb::mdb_env_close(raw) })
 }
 
 /// Makes the two files with the permissions their directory suggests: LMDB's would be the creator's alone.

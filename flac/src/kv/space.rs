@@ -1,6 +1,7 @@
 //! Memory behind the KV's file: taken before it is touched, so that a full tmpfs is an error and not a SIGBUS.
 
 use crate::error::{Error, Result};
+use crate::media::aside::with_room;
 use crate::media::file::File;
 use crate::sync::{AtomicU64, Ordering};
 use rustix::fs::{FallocateFlags, OFlags};
@@ -35,7 +36,8 @@ impl Space {
         if bytes <= self.known.load(Ordering::Relaxed) {
             return Ok(());
         }
-        self.extend(bytes).map_err(Error::io("taking memory for the metadata KV (is the file system of the run directory full?)"))
+        with_room(|| self.extend(bytes))
+            .map_err(Error::io("taking memory for the metadata KV (is the file system of the run directory full?)"))
     }
 
     #[cold]

@@ -9,6 +9,7 @@
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, FdFlags, Result};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::path::Path;
 
 /// Descriptor numbers from here on are ours, where the limit on open files allows.
@@ -32,7 +33,10 @@ impl Fd {
     /// Opens `path` at a high descriptor number.
     pub(crate) fn open(path: &Path, flags: OFlags, mode: Mode) -> Result<Fd> {
         let low = match rustix::fs::open(path, flags | OFlags::CLOEXEC, mode) {
-            Err(Errno::MFILE) => return Fd::left_open_at(path, flags).ok_or(Errno::MFILE),
+            Err(Errno::MFILE) => match Fd::left_open_at(path, flags) {
+                Some(fd) => return Ok(fd),
+                None => open_lasting(path, flags, mode)?,
+            },
             low => low?,
         };
         Fd::moved_high(low)
@@ -95,6 +99,36 @@ impl Fd {
     }
 }
 
+/// Opens a file that is kept open, beyond the limit on open files if there is no other way.
+pub(crate) fn open_lasting(path: &Path, flags: OFlags, mode: Mode) -> Result<OwnedFd> {
+    let open = || rustix::fs::open(path, flags | OFlags::CLOEXEC, mode);
+    match open() {
+        Err(Errno::MFILE) => beyond_the_limit(open),
+        opened => opened,
+    }
+}
+
+/// Opens with a limit on open files that is raised for the moment by a few numbers, where this process may raise it; `EMFILE` elsewhere. What was opened stays open
+/// beyond the limit. Another thread may get such a number in this moment, instead of `EMFILE`.
+pub(crate) fn beyond_the_limit<T, E: From<Errno>>(open: impl FnOnce() -> std::result::Result<T, E>) -> std::result::Result<T, E> {
+    const FEW: u64 = 16;
+    let limit = getrlimit(Resource::Nofile);
+    let current = limit.current.ok_or(Errno::MFILE)?;
+    let soft = Some(current.saturating_add(FEW));
+    let within = Rlimit { current: soft, maximum: limit.maximum };
+    let raised = match setrlimit(Resource::Nofile, within) {
+        Ok(()) => within,
+        Err(_) => Rlimit { current: soft, maximum: soft },
+    };
+    setrlimit(Resource::Nofile, raised).map_err(|_| Errno::MFILE)?;
+    let opened = open();
+    // Unless the program has set another one meanwhile.
+    if getrlimit(Resource::Nofile).current == soft {
+        let _ = setrlimit(Resource::Nofile, limit);
+    }
+    opened
+}
+
 /// Whether descriptor `raw` is open and refers to the file `id`.
 pub(crate) fn refers_to(raw: RawFd, id: FileId) -> bool {
     if raw < 0 {
@@ -113,7 +147,7 @@ pub(crate) fn duplicate_high(fd: impl AsFd, id: FileId) -> Option<RawFd> {
 }
 
 /// A descriptor of the file `id`, opened as `flags` say, that was left open. It is the caller's from now on.
-fn taken_over(id: FileId, flags: OFlags) -> Option<RawFd> {
+pub(crate) fn taken_over(id: FileId, flags: OFlags) -> Option<RawFd> {
     let how = OFlags::RDWR | OFlags::WRONLY | OFlags::DIRECT | OFlags::APPEND;
     let numbers = FLOORS.into_iter().flat_map(|floor| floor..floor + SPAN);
     numbers.filter(|raw| refers_to(*raw, id)).find(|raw| {
@@ -128,7 +162,7 @@ fn taken_over(id: FileId, flags: OFlags) -> Option<RawFd> {
 /// Leaves descriptor `raw`, the caller's own of the file `id`, open for whoever needs one, if its number is beyond the limit on open files, so that it could not be
 /// opened again. Otherwise nothing is done, and it is still the caller's.
 pub(crate) fn leave_open(raw: RawFd, id: FileId) -> bool {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let limit = getrlimit(Resource::Nofile).current;
     if limit.is_none_or(|limit| (raw as u64) < limit) || !refers_to(raw, id) {
         return false;
     }

@@ -1,6 +1,7 @@
 //! Files of the pool and of the run directory: whole reads and writes at offsets, permissions taken from the directory,
 //! locks between processes.
 
+use super::aside::with_room;
 use super::fd::{Fd, FileId};
 use super::tap;
 use crate::error::Error;
@@ -25,7 +26,7 @@ impl File {
         Ok(File { fd, path: path.to_owned(), flags })
     }
 
-    /// Opens an existing file for a moment.
+    /// Opens an existing file for a moment. Where a process that may open no more files must do this, it does it [with room](with_room).
     pub(crate) fn open_briefly(path: &Path, flags: OFlags) -> rustix::io::Result<File> {
         let fd = Fd::open_briefly(path, flags)?;
         Ok(File { fd, path: path.to_owned(), flags })
@@ -69,11 +70,14 @@ impl File {
         if self.fd.is_ours() {
             return f(self.fd.as_fd());
         }
-        let again = Fd::open(&self.path, self.flags, Mode::empty())?;
-        if again.id() != self.fd.id() {
-            return Err(Errno::STALE);
-        }
-        f(again.as_fd())
+        let mut f = Some(f);
+        with_room(|| {
+            let again = Fd::open_briefly(&self.path, self.flags)?;
+            if again.id() != self.fd.id() {
+                return Err(Errno::STALE);
+            }
+            f.take().map_or(Err(Errno::MFILE), |f| f(again.as_fd()))
+        })
     }
 
     /// Bytes in the file.
@@ -251,8 +255,7 @@ fn inherit_permissions(path: &Path, fd: &Fd) -> rustix::io::Result<()> {
 
 /// Makes the names in `dir` durable.
 pub(crate) fn sync_dir(dir: &Path) -> rustix::io::Result<()> {
-    let fd = Fd::open(dir, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
-    rustix::fs::fsync(&fd)?;
+    with_room(|| Fd::open_briefly(dir, OFlags::RDONLY | OFlags::DIRECTORY).and_then(rustix::fs::fsync))?;
     tap::dir_synced(dir);
     Ok(())
 }
@@ -273,10 +276,13 @@ pub(crate) fn remove(path: &Path) -> rustix::io::Result<()> {
 
 /// The names in `dir`, without `.` and `..`.
 pub(crate) fn names_in(dir: &Path) -> rustix::io::Result<Vec<Vec<u8>>> {
-    let fd = Fd::open(dir, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
+    with_room(|| names(&Fd::open_briefly(dir, OFlags::RDONLY | OFlags::DIRECTORY)?))
+}
+
+fn names(dir: &Fd) -> rustix::io::Result<Vec<Vec<u8>>> {
     let mut buffer = Vec::with_capacity(8192);
     let mut names = Vec::new();
-    let mut raw = rustix::fs::RawDir::new(&fd, buffer.spare_capacity_mut());
+    let mut raw = rustix::fs::RawDir::new(dir, buffer.spare_capacity_mut());
     while let Some(entry) = raw.next() {
         let name = entry?.file_name().to_bytes().to_vec();
         if name != b"." && name != b".." {

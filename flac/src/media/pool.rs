@@ -1,5 +1,6 @@
 //! An open pool: what it is, and room for its frames (`frames` reads and writes them).
 
+use super::aside::with_room;
 use super::file::{self, File};
 use super::layout::{self, HEADER, Superblock};
 use super::mapped::Mapped;
@@ -238,7 +239,7 @@ impl Pool {
             return Ok(marked);
         }
         let target = need.next_multiple_of(self.superblock.grow_bytes).min(self.capacity());
-        self.append_zeros(target)?;
+        with_room(|| self.append_zeros(target))?;
         let len = self.cached.len()?;
         self.cached.sync_data()?;
         self.marks.write_at(&layout::encode_grown(len), layout::GROWN_AT)?;
@@ -246,7 +247,7 @@ impl Pool {
     }
 
     fn append_zeros(&self, target: u64) -> rustix::io::Result<()> {
-        let file = File::open(&self.dir.join("frames"), OFlags::WRONLY | OFlags::APPEND)?;
+        let file = File::open_briefly(&self.dir.join("frames"), OFlags::WRONLY | OFlags::APPEND)?;
         let zeros = vec![0; 1 << 20];
         loop {
             let len = file.len()?;

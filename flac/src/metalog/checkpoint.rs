@@ -4,6 +4,7 @@ use super::POSITION_KEY;
 use crate::error::{Error, Result};
 use crate::kv::{Kv, ReadTxn};
 use crate::media::Pool;
+use crate::media::aside::with_room;
 use crate::media::file::{self, File, PageBuffer};
 use crate::media::layout::{self, BLOCK_HEADER, CheckpointHeader, HEADER, Position};
 use crate::units::{PAGE, Seq};
@@ -18,7 +19,7 @@ const RESERVED: u8 = 0;
 /// Bytes of the pair with an empty value that fills a page.
 const PAD_LEAST: usize = 7;
 
-const WRITING: &str = "writing a checkpoint";
+pub(super) const WRITING: &str = "writing a checkpoint";
 
 /// The file of the checkpoint that begins in generation `generation` of the log.
 pub(crate) fn path(dir: &Path, generation: u64) -> PathBuf {
@@ -82,7 +83,7 @@ impl Work {
         match old.map(|old| file::rename(&self::path(dir, old), &path)) {
             // Before it is written over: under its own name it would be a damaged checkpoint.
             Some(Ok(())) => file::sync_dir(dir).map_err(Error::io(WRITING)),
-            _ => File::create_new(&path).map(drop).map_err(Error::io(WRITING)),
+            _ => with_room(|| File::create_new(&path).map(drop)).map_err(Error::io(WRITING)),
         }
         .inspect_err(|_| work.discard(dir))?;
         Ok(work)

@@ -1,6 +1,7 @@
 //! A log in memory, as all processes see it, and how it gets from there to the medium.
 
 use crate::error::{Error, Result};
+use crate::media::aside::with_room;
 use crate::media::file::File;
 use crate::media::mapped::Mapped;
 use crate::media::pool::Device;
@@ -105,7 +106,7 @@ impl LogMap {
                 Err(e) => Err(e),
             }
         };
-        let backed = take(bytes.next_multiple_of(STEP).min(self.len())).or_else(|_| take(bytes));
+        let backed = with_room(|| take(bytes.next_multiple_of(STEP).min(self.len())).or_else(|_| take(bytes)));
         let what = "taking memory for the log (is the file system of the run directory full?)";
         image.backed.fetch_max(backed.map_err(Error::io(what))?, Ordering::Relaxed);
         Ok(())

@@ -6,8 +6,9 @@
 //! again, nobody ever waits for a whole checkpoint, and any process can go on with what another has begun.
 
 use super::Meta;
-use super::checkpoint::{self, Stage, Work};
+use super::checkpoint::{self, Stage, WRITING, Work};
 use crate::error::{Error, Result};
+use crate::media::aside::{Full, with_room};
 use crate::media::file::File;
 use crate::media::layout::{Position, RECORD_ALIGN};
 use crate::sync::Ordering;
@@ -119,8 +120,13 @@ impl Meta {
 
     /// Writes pieces as long as `go_on` says so, then finishes if that was all.
     fn advance(&self, mut work: Work, go_on: &dyn Fn() -> bool) -> Result<()> {
+        with_room(|| self.write_pieces(&mut work, go_on))
+    }
+
+    fn write_pieces(&self, work: &mut Work, go_on: &dyn Fn() -> bool) -> Result<()> {
         let file = match work.open(&self.pool_dir) {
             Ok(file) => file,
+            Err(e) if e.is_full() => return Err(Error::io(WRITING)(e)),
             // Whoever finished it died before he said so; or it is not there for another reason, and then the next one is due soon.
             Err(_) => {
                 self.shared.making.end();
@@ -133,12 +139,12 @@ impl Meta {
             return Ok(());
         }
         loop {
-            if self.next(&mut work, &file)? {
+            if self.next(work, &file)? {
                 self.shared.making.end();
                 checkpoint::remove_older(&self.pool_dir, work.position.generation.saturating_sub(1));
                 return Ok(());
             }
-            self.shared.making.note(&work);
+            self.shared.making.note(work);
             if !go_on() {
                 return Ok(());
             }
@@ -206,12 +212,12 @@ impl Meta {
     fn write_checkpoint(&self) -> Result<()> {
         let position = self.position_of_kv()?;
         let mut work = Work::begin(&self.pool_dir, &position)?;
-        let write = |work: &mut Work| {
-            let file = work.open(&self.pool_dir).map_err(Error::io("writing a checkpoint"))?;
-            while !self.next(work, &file)? {}
+        let write = || {
+            let file = work.open(&self.pool_dir).map_err(Error::io(WRITING))?;
+            while !self.next(&mut work, &file)? {}
             Ok(())
         };
-        write(&mut work).inspect_err(|_| work.discard(&self.pool_dir))
+        with_room(write).inspect_err(|_| work.discard(&self.pool_dir))
     }
 
     /// See [`Logs::prepare`](super::logs::Logs::prepare); as every write of the log, one at a time.

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::media::Pool;
+use crate::media::fd::open_lasting;
 use crate::units::{BLOCK, BLOCK_FRAMES, PAGE};
 use rustix::fd::OwnedFd;
 use rustix::fs::{FlockOperation, Mode, OFlags};
@@ -171,8 +172,8 @@ impl RunDir {
 }
 
 fn open_shared(path: &Path, mode: u32) -> Result<OwnedFd> {
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC;
-    let fd = rustix::fs::open(path, flags, Mode::from_raw_mode(mode)).map_err(Error::io("open a shared-memory file"))?;
+    let fd =
+        open_lasting(path, OFlags::RDWR | OFlags::CREATE, Mode::from_raw_mode(mode)).map_err(Error::io("open a shared-memory file"))?;
     // The umask of whoever comes first must not lock the others out; not ours to change if another user made it.
     let _ = rustix::fs::fchmod(&fd, Mode::from_raw_mode(mode));
     high_fd(fd)

@@ -26,7 +26,84 @@ cases![
     thousand_descriptors_at_once,
     high_numbers_above_the_limit_are_refused,
     proc_self_fd_lists_no_surprise,
+    a_full_table_stops_only_what_returns_a_descriptor,
+    a_full_table_is_a_childs_too,
 ];
+
+/// Uses up all descriptors: a low limit, and files open up to it.
+fn fill() -> Result<(), sys::Errno> {
+    sys::limit_for_good(libc::RLIMIT_NOFILE, 100)?;
+    while let Ok(fd) = sys::open("/dev/null", O_RDONLY, 0) {
+        fd.leak();
+    }
+    Ok(())
+}
+
+fn names_without_descriptors(d: &Dir) -> Result<(), sys::Errno> {
+    sys::mkdir(d.at("sub"), 0o755)?;
+    sys::symlink("sub", d.at("link"))?;
+    sys::rename(d.at("sub"), d.at("moved"))?;
+    sys::chmod(d.at("moved"), 0o700)?;
+    sys::access(d.at("moved"), libc::W_OK)?;
+    sys::statfs(d.path())?;
+    sys::unlink(d.at("link"))?;
+    // So many that all that grows has grown: the log, the index, and a checkpoint was made.
+    for round in 0..8 {
+        let name = |i: u32| d.at(&format!("{round}-{i}-{}", "long".repeat(40)));
+        (0..500).try_for_each(|i| sys::mkdir(name(i), 0o755))?;
+        (0..500).try_for_each(|i| sys::rmdir(name(i)))?;
+    }
+    sys::rmdir(d.at("moved"))?;
+    assert_eq!(sys::stat(d.path())?.st_nlink, 2);
+    Ok(())
+}
+
+fn a_full_table_stops_only_what_returns_a_descriptor(d: &Dir) -> Outcome {
+    let fd = d.open("f", b"");
+    let mut names = sys::opendir(d.path())?;
+    fill()?;
+    fails!(EMFILE, sys::open(d.at("f"), O_RDONLY, 0));
+    fails!(EMFILE, sys::opendir(d.path()));
+    let bytes = vec![7; 4 << 20];
+    for i in 0..16 {
+        assert_eq!(sys::pwrite(&fd, &bytes, i * (4 << 20))?, bytes.len());
+    }
+    sys::fsync(&fd)?;
+    sys::ftruncate(&fd, 100_000)?;
+    let map = sys::mmap(&fd, 200_000, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED, 0)?;
+    map.put(0, b"x");
+    map.msync(libc::MS_SYNC)?;
+    let private = sys::mmap(&fd, 200_000, libc::PROT_READ, libc::MAP_PRIVATE, 0)?;
+    assert_eq!(private.get(0, 2), b"x\x07");
+    sys::set_lock(&fd, libc::F_SETLK, libc::F_WRLCK, sys::range(0, 0))?;
+    assert_eq!(names.rest()?.iter().filter(|e| e.name == "f").count(), 1);
+    sys::truncate(d.at("f"), 10)?;
+    sys::unlink(d.at("f"))?;
+    assert_eq!(sys::fstat(&fd)?.st_size, 10);
+    names_without_descriptors(d)?;
+    sys::fsync(&fd)?;
+    Ok(())
+}
+
+fn a_full_table_is_a_childs_too(d: &Dir) -> Outcome {
+    let fd = d.open("f", b"abc");
+    fill()?;
+    sys::fork(|| {
+        sys::stat(d.path()).expect("stat");
+        names_without_descriptors(d).expect("names");
+        sys::pwrite(&fd, b"xyz", 0).expect("pwrite");
+    })
+    .succeeds();
+    assert_eq!(sys::pread(&fd, &mut [0; 3], 0)?, 3);
+    // Another one.
+    sys::fork(|| {
+        sys::unlink(d.at("f")).expect("unlink");
+        sys::fsync(&fd).expect("fsync");
+    })
+    .succeeds();
+    fails!(ENOENT, sys::stat(d.at("f")));
+    Ok(())
+}
 
 fn lowest_free_number_is_taken(d: &Dir) -> Outcome {
     let path = d.file("f", b"");

@@ -162,6 +162,12 @@ pub fn limit(resource: libc::__rlimit_resource_t, soft: u64) -> Sys<()> {
     call!(libc::setrlimit(resource, &raw const limits)).map(drop)
 }
 
+/// As [`limit`], and it can't be raised again.
+pub fn limit_for_good(resource: libc::__rlimit_resource_t, limit: u64) -> Sys<()> {
+    let limits = libc::rlimit { rlim_cur: limit, rlim_max: limit };
+    call!(libc::setrlimit(resource, &raw const limits)).map(drop)
+}
+
 /// Runs `body` in a pthread and cancels it after `milliseconds`; true when it ended by the cancellation.
 pub fn cancelled_thread(body: extern "C" fn(*mut libc::c_void) -> *mut libc::c_void, argument: i32, milliseconds: u64) -> bool {
     let argument = std::ptr::without_provenance_mut(usize::try_from(argument).expect("a descriptor"));

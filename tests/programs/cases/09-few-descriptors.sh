@@ -2,8 +2,8 @@
 for i in $(seq 40); do seq $i 40 400 | sort >f$i; done
 sort f* >all
 for n in 6 7 8 10 16; do
-    # Its temporary files lie elsewhere: removing a file may need one descriptor for a moment.
-    (ulimit -n $n; sort -m -T "$OUT" f* | cmp - all && echo "merged with $n")
+    # Its temporary files lie here, too: they are removed while it has used up its descriptors.
+    (ulimit -n $n; TMPDIR=$PWD sort -m f* | cmp - all && echo "merged with $n")
 done
 (
     ulimit -n 6

@@ -5,6 +5,7 @@
 //! * `f/<ino>.<k>`: the shadow of a file of which no parent is watched. `k` is 0 or 1: a file or directory that moves itself changes it.
 //! * `p`: a locked file for each process that watches.
 
+use crate::media::aside::with_room;
 use crate::units::Ino;
 use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::{Errno, Result};
@@ -51,19 +52,27 @@ impl Shadow {
 
     /// Whether a process holds its lock. The files of those that don't are removed.
     pub fn somebody_watches(&self) -> bool {
-        let Ok(list) = std::fs::read_dir(self.watchers()) else { return false };
-        list.flatten().fold(false, |found, file| {
-            let open = match rustix::fs::open(file.path(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
+        with_room(|| self.look_for_watchers()).unwrap_or_else(|e| e != Errno::NOENT)
+    }
+
+    fn look_for_watchers(&self) -> Result<bool> {
+        let mut found = false;
+        for name in crate::media::file::names_in(&self.watchers())? {
+            let path = self.watchers().join(OsStr::from_bytes(&name));
+            let open = match rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
                 Ok(open) => open,
+                Err(Errno::NOENT) => continue,
+                Err(Errno::MFILE) => return Err(Errno::MFILE),
                 // Another user's may not be ours to open: it may be locked.
-                Err(e) => return found || e != Errno::NOENT,
+                Err(_) => return Ok(true),
             };
             let is_dead = rustix::fs::flock(&open, FlockOperation::NonBlockingLockExclusive).is_ok();
             if is_dead {
-                let _ = rustix::fs::unlink(file.path());
+                let _ = rustix::fs::unlink(&path);
             }
-            found || !is_dead
-        })
+            found |= !is_dead;
+        }
+        Ok(found)
     }
 
     /// Removes all shadows.
@@ -109,8 +118,8 @@ impl Shadow {
         let path = self.dir.join("f/new");
         let _ = rustix::fs::unlink(&path);
         rustix::fs::mknodat(CWD, &path, FileType::RegularFile, Mode::from_raw_mode(0o666), 0)?;
-        let file = rustix::fs::open(&path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
-        rustix::fs::ftruncate(&file, SIZE as u64)?;
+        let open = || rustix::fs::open(&path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
+        with_room(|| rustix::fs::ftruncate(open()?, SIZE as u64))?;
         chmod(&path, 0o666)?;
         Ok(path)
     }
