@@ -249,25 +249,35 @@ impl Fs {
         Ok(())
     }
 
-    /// Gives the holes of [from, to) pages of zeros: one frame that all of them share until they are written. All or nothing. Needs the inode's lock.
+    /// Gives the holes of [from, to) pages of zeros: one frame that all of them share until they are written, or where the file has shared mappings, in which pages are written where
+    /// they are, one for each. All or nothing, but for what is kept where frames run out, so that the next attempt goes on there. Needs the inode's lock.
     fn fill_holes(&self, slot: SlotNo, from: PageNo, to: PageNo) -> Result<()> {
         let free = self.space.total_and_free().1;
         if to.get() - from.get() > free + self.inodes.slot(slot).pages.load(Relaxed) {
             return Err(Error::NoSpace);
         }
-        let zeros = self.frames.alloc().ok_or(Error::NoFrames)?;
-        self.ready(zeros, 1).inspect_err(|_| _ = self.frames.put(zeros))?;
-        // SAFETY: a fresh frame, ours alone.
-        unsafe { std::ptr::write_bytes(self.region.dram.at(zeros), 0, PAGE) };
-        let result = self.fill_with(slot, from, to, zeros);
+        if self.inodes.slot(slot).shared_maps.load(Relaxed) != 0 {
+            return self.fill_with(slot, from, to, &mut |page| self.zeros(self.frame_for(slot, page, true)?));
+        }
+        let zeros = self.zeros(self.frame_for(slot, from, false)?)?;
+        let result = self.fill_with(slot, from, to, &mut |_| {
+            self.frames.get(zeros);
+            Ok(zeros)
+        });
         self.frames.put(zeros);
         result
     }
 
-    fn fill_with(&self, slot: SlotNo, from: PageNo, to: PageNo, zeros: crate::units::FrameNo) -> Result<()> {
-        if self.inodes.slot(slot).shared_maps.load(Relaxed) != 0 {
-            return Ok(());
-        }
+    /// Zeroes a fresh frame, ours alone.
+    fn zeros(&self, frame: FrameNo) -> Result<FrameNo> {
+        self.ready(frame, 1).inspect_err(|_| _ = self.frames.put(frame))?;
+        // SAFETY: a fresh frame, ours alone.
+        unsafe { std::ptr::write_bytes(self.region.dram.at(frame), 0, PAGE) };
+        Ok(frame)
+    }
+
+    /// Fills holes with frames of zeros; `frame` returns one with a reference for the table.
+    fn fill_with(&self, slot: SlotNo, from: PageNo, to: PageNo, frame: &mut dyn FnMut(PageNo) -> Result<FrameNo>) -> Result<()> {
         let pages = || (from.get()..to.get()).map(PageNo::new);
         let mut holes = 0;
         for page in pages() {
@@ -280,7 +290,8 @@ impl Fs {
             // The leaf is there since the holes were counted.
             let Ok(cell) = self.cell(slot, page) else { continue };
             if Entry::from_raw(cell.load(Relaxed)).is_hole() {
-                self.frames.get(zeros);
+                let zeros = frame(page).inspect_err(|_| self.space.unreserve(holes))?;
+                holes -= 1;
                 cell.store(Entry::written(zeros, self.inodes.mark(slot, page, 1)).raw(), Release);
                 self.inodes.slot(slot).pages.fetch_add(1, Relaxed);
             }

@@ -15,6 +15,7 @@ cases![
     punching_within_a_page_zeroes_just_that,
     punching_beyond_the_end_changes_nothing,
     punching_frees_blocks,
+    a_mapped_file_gets_its_space_too,
     punching_without_keep_size_is_refused,
     zero_range_zeroes_where_it_is_supported,
     collapse_range_cuts_out_or_is_refused,
@@ -99,6 +100,20 @@ fn punching_frees_blocks(d: &Dir) -> Outcome {
     assert!(after <= before - (4 << 20) / 512, "{before} {after}");
     assert_eq!(sys::lseek(&fd, 0, libc::SEEK_HOLE)?, 2 << 20);
     assert_eq!(sys::lseek(&fd, 2 << 20, libc::SEEK_DATA)?, 6 << 20);
+    Ok(())
+}
+
+fn a_mapped_file_gets_its_space_too(d: &Dir) -> Outcome {
+    let fd = d.open("f", &[7; 4096]);
+    let map = sys::mmap(&fd, 1 << 20, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED, 0)?;
+    sys::fallocate(&fd, 0, 0, 1 << 20)?;
+    assert_eq!(sys::fstat(&fd)?.st_blocks, (1 << 20) / 512);
+    assert!(map.get(4096, (1 << 20) - 4096) == vec![0; (1 << 20) - 4096]);
+    map.put(4096, &[8; 8192]);
+    sys::pwrite(&fd, &[9; 4096], 8192)?;
+    let bytes = content(d.at("f"));
+    assert!(bytes[..4096] == [7; 4096] && bytes[4096..8192] == [8; 4096] && bytes[8192..12_288] == [9; 4096]);
+    assert!(bytes[12_288..].iter().all(|byte| *byte == 0));
     Ok(())
 }
 
