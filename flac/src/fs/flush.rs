@@ -7,6 +7,7 @@ use super::snapshot::{Page, Snapshot};
 use super::stats::Stats;
 use crate::error::{Error, Result};
 use crate::inode::{SlotNo, flag, load_attr};
+use crate::media::Medium;
 use crate::metalog::MetaTxn;
 use crate::region::InodeSlot;
 use crate::sync::Ordering::*;
@@ -130,10 +131,12 @@ impl Fs {
         self.set_aside(self.space.needed() + AHEAD);
         let mut data: Vec<&mut Page> = snapshot.pages.iter_mut().filter(|p| p.frame.is_some()).collect();
         snapshot.carried = data.len() <= self.pool.inline_pages();
+        // Elsewhere a page more or less in one go makes no difference.
+        let together = !snapshot.carried && self.pool.medium() == Medium::Block;
         let mut at = 0;
         while at < data.len() {
             let want = (data.len() - at).min(BATCH) as u32;
-            let (first, count) = self.space.alloc(want, &self.procs).ok_or(Error::NoSpace)?;
+            let (first, count) = self.space.alloc(want, together, &self.procs).ok_or(Error::NoSpace)?;
             let batch = &mut data[at..at + count as usize];
             for (i, page) in batch.iter_mut().enumerate() {
                 if snapshot.unstable {

@@ -31,7 +31,7 @@ pub(super) const NODES: usize = 1 << 19;
 /// Pages whose entries lie in the inode slot itself.
 pub const INLINE: usize = 8;
 
-const MAGIC: u64 = u64::from_le_bytes(*b"FLACctl\x0b");
+const MAGIC: u64 = u64::from_le_bytes(*b"FLACctl\x0c");
 
 /// Sizes chosen when the region is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +60,8 @@ pub struct Counters {
     pub pool_reserved: AtomicU64,
     /// No pool frame below this is free.
     pub pool_hint: AtomicU64,
+    /// Below this there is hardly a run of free pool frames that is worth a write of its own.
+    pub pool_run_hint: AtomicU64,
     /// Free frames of the DRAM tier.
     pub dram_free: AtomicU64,
     /// Lowest block that may be wholly free.
