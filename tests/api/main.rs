@@ -1,6 +1,7 @@
 //! The promises of `flac::Fs`, through its public interface only.
 #![expect(unsafe_code, reason = "read and write take raw buffers")]
 
+mod address_space;
 mod ahead;
 mod content;
 mod costs;

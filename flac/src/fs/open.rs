@@ -37,7 +37,7 @@ impl Fs {
     fn join(config: &Config, token: Option<u32>) -> Result<Fs> {
         let pool = Pool::open(&config.pool)?;
         let (run, mut lock) = RunDir::open(&pool)?;
-        let region = Region::open(config, &pool, run)?;
+        let region = Region::open(config, &pool, run, Meta::address_space(&pool))?;
         let control = region.control;
         let procs = Arc::new(match token {
             Some(token) => Procs::rejoin(control, token)?,

@@ -11,7 +11,7 @@ use crate::media::Pool;
 use crate::media::file::{self, File};
 use crate::media::layout::Position;
 use crate::sync::{Liveness, Ordering};
-use crate::units::PAGE;
+use crate::units::{BLOCK, PAGE};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::path::Path;
@@ -82,6 +82,13 @@ const MEMTABLE: &str = "memtable";
 /// Address space for the KV: more metadata than data is unheard of.
 pub(super) fn map_size(pool: &Pool) -> usize {
     (pool.frames() as usize * PAGE).clamp(1 << 30, 64 << 30)
+}
+
+impl Meta {
+    /// Address space that [`Meta::open`] needs.
+    pub fn address_space(pool: &Pool) -> usize {
+        map_size(pool) + 2 * (pool.log_bytes() as usize + BLOCK)
+    }
 }
 
 fn place(pool: &Pool) -> [u8; 16] {

@@ -14,7 +14,7 @@ use crate::media::{Medium, Pool};
 use crate::metalog::LogShared;
 use crate::planner::Costs;
 use crate::sync::{AtomicI64, AtomicU32, AtomicU64, Ordering, RobustLock};
-use crate::units::{BLOCK_FRAMES, PAGE};
+use crate::units::{BLOCK, BLOCK_FRAMES, PAGE};
 
 /// Process slots. Far more preloaded processes than a machine runs at once.
 pub const PROCS: usize = 1024;
@@ -345,8 +345,9 @@ fn pool_blocks(g: Geometry) -> usize {
 }
 
 impl Control {
-    /// Maps the control segment of the run directory, laying it out if it is new. The caller holds the run directory's lock.
-    pub fn open(run: &RunDir, pool: &Pool, dram: Option<u64>) -> Result<Control> {
+    /// Maps the control segment of the run directory, laying it out if it is new. The caller holds the run directory's lock. There is room in the address space for the
+    /// tier, too, and for `beside` bytes.
+    pub fn open(run: &RunDir, pool: &Pool, dram: Option<u64>, beside: usize) -> Result<Control> {
         let file = run.open_file("control")?;
         let head = map::shared(&file, PAGE)?;
         // SAFETY: the mapping is a page, page-aligned, and stays; `Counters` fits and is all atomics.
@@ -357,6 +358,7 @@ impl Control {
             Self::lay_out(counters, &file, run, pool, dram)?
         };
         let at = Offsets::new(geometry);
+        map::ensure_address_space(at.end + geometry.frames as usize * PAGE + BLOCK + beside)?;
         let Mapping { base, .. } = map::shared(&file, at.end)?;
         let control = Control { geometry, base, at };
         control.counters().ready.store(1, Ordering::Release);

@@ -27,6 +27,24 @@ pub(super) fn shared(file: &OwnedFd, len: usize) -> Result<Mapping> {
     Ok(Mapping { base: base.cast(), len })
 }
 
+/// Sees to it that a limit on address space leaves room for `bytes`, before any of it is taken: what was mapped until the room is at its end would be missing to a program that
+/// goes on without us.
+///
+/// # Errors
+/// `Io` with `ENOMEM`.
+pub(super) fn ensure_address_space(bytes: usize) -> Result<()> {
+    if rustix::process::getrlimit(rustix::process::Resource::As).current.is_none() {
+        return Ok(());
+    }
+    let what = "the limit on address space (ulimit -v) leaves no room for the cache and the index, which are mapped whole";
+    // SAFETY: reserves fresh address space, which goes back at once.
+    unsafe {
+        let space = rustix::mm::mmap_anonymous(std::ptr::null_mut(), bytes, ProtFlags::empty(), MapFlags::PRIVATE | MapFlags::NORESERVE)
+            .map_err(Error::io(what))?;
+        rustix::mm::munmap(space, bytes).map_err(Error::io(what))
+    }
+}
+
 /// Takes a mapping back; nothing may refer to it any more.
 pub(super) fn unmap(mapping: Mapping) {
     // SAFETY: the mapping is ours, and its only user (the caller's header reference) is not used after this call.

@@ -32,9 +32,9 @@ pub struct Region {
 }
 
 impl Region {
-    /// Joins the pool's region, creating it if there is none. The caller holds the run directory's lock.
-    pub fn open(config: &Config, pool: &Pool, run: RunDir) -> Result<Region> {
-        let control = Control::open(&run, pool, config.dram)?;
+    /// Joins the pool's region, creating it if there is none. The caller holds the run directory's lock, and needs `beside` bytes of address space more.
+    pub fn open(config: &Config, pool: &Pool, run: RunDir, beside: usize) -> Result<Region> {
+        let control = Control::open(&run, pool, config.dram, beside)?;
         learn_features(control.counters());
         let dram = Dram::open(&run, control.geometry().frames)?;
         Ok(Region { control, dram, run })
