@@ -62,6 +62,11 @@ fn read_by_copy(fs: &Fs, id: OpenId, to: &[IoVec], at: Option<u64>) -> Answer<us
 
 /// Writes at `at`, or at the open file's offset or end. With `O_SYNC` or `O_DSYNC` it is durable afterwards.
 pub fn write(fs: &Fs, id: OpenId, from: &[IoVec], at: Option<u64>) -> Answer<usize> {
+    write_placed(fs, id, from, at, fs.open_flags(id) & libc::O_APPEND != 0)
+}
+
+/// As [`write`], at the file's end if `append` says so, whatever the file's flags.
+pub fn write_placed(fs: &Fs, id: OpenId, from: &[IoVec], at: Option<u64>, append: bool) -> Answer<usize> {
     let flags = fs.open_flags(id);
     if flags & libc::O_ACCMODE == libc::O_ACCMODE {
         return fail(libc::EBADF);
@@ -71,8 +76,8 @@ pub fn write(fs: &Fs, id: OpenId, from: &[IoVec], at: Option<u64>) -> Answer<usi
         return fail(libc::EINVAL);
     }
     let n = match limits::file_size() {
-        None if at.is_none_or(|at| at < LARGEST) => write_now(fs, id, from, at)?,
-        limit => write_below(fs, id, from, at, flags, limit.unwrap_or(LARGEST))?,
+        None if at.is_none_or(|at| at < LARGEST) => write_now(fs, id, from, at, append)?,
+        limit => write_below(fs, id, from, at, append, limit.unwrap_or(LARGEST))?,
     };
     stats::add(Counter::BytesWritten, n as u64);
     if flags & libc::O_DSYNC != 0 {
@@ -107,11 +112,11 @@ pub fn show(fs: &Fs, memory: &[IoVec]) {
 }
 
 #[inline(always)]
-fn write_now(fs: &Fs, id: OpenId, from: &[IoVec], at: Option<u64>) -> Answer<usize> {
+fn write_now(fs: &Fs, id: OpenId, from: &[IoVec], at: Option<u64>, append: bool) -> Answer<usize> {
     show(fs, from);
     within_limit(from, |from| {
         // SAFETY: as for `read`.
-        Ok(unsafe { fs.write(id, from, at) }?)
+        Ok(unsafe { fs.write_placed(id, from, at, append) }?)
     })
 }
 
@@ -119,26 +124,16 @@ fn write_now(fs: &Fs, id: OpenId, from: &[IoVec], at: Option<u64>) -> Answer<usi
 const LARGEST: u64 = i64::MAX as u64 & !(flac::units::PAGE as u64 - 1);
 
 /// Writes what fits below `limit`; `EFBIG` if nothing does, with SIGXFSZ if it is the process's own limit.
-fn write_below(fs: &Fs, id: OpenId, from: &[IoVec], at: Option<u64>, flags: i32, limit: u64) -> Answer<usize> {
+fn write_below(fs: &Fs, id: OpenId, from: &[IoVec], at: Option<u64>, append: bool, limit: u64) -> Answer<usize> {
     let start = match at {
-        _ if flags & libc::O_APPEND != 0 => fs.attr(fs.open_ino(id))?.size,
+        _ if append => fs.attr(fs.open_ino(id))?.size,
         Some(at) => at,
         None => fs.seek(id, 0, libc::SEEK_CUR)?,
     };
     if start >= limit && from.iter().any(|v| v.iov_len > 0) {
         return if limit == LARGEST { fail(libc::EFBIG) } else { Err(limits::exceeded()) };
     }
-    write_now(fs, id, &cut(from, usize::try_from(limit - start).unwrap_or(MOST)), at)
-}
-
-/// Appends with one write, whatever the file's flags and `at`: `RWF_APPEND`.
-pub fn append(fs: &Fs, id: OpenId, from: &[IoVec]) -> Answer<usize> {
-    let flags = fs.open_flags(id);
-    // Other threads that use the same open file in this moment append, too.
-    fs.set_open_flags(id, flags | libc::O_APPEND);
-    let end = write(fs, id, from, Some(0));
-    fs.set_open_flags(id, flags);
-    end
+    write_now(fs, id, &cut(from, usize::try_from(limit - start).unwrap_or(MOST)), at, append)
 }
 
 /// Makes the file behind `id` durable.

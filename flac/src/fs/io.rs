@@ -103,6 +103,16 @@ impl Fs {
     /// As for [`Fs::read`], for reading.
     #[expect(unsafe_code, reason = "the caller vouches for its buffers")]
     pub unsafe fn write(&self, id: OpenId, from: &[IoVec], at: Option<u64>) -> Result<usize> {
+        // SAFETY: the caller's vectors.
+        unsafe { self.write_placed(id, from, at, self.open_slot(id).flags.load(Acquire) as i32 & libc::O_APPEND != 0) }
+    }
+
+    /// As [`Fs::write`], at the file's end if `append` says so, whatever the open file's flags.
+    ///
+    /// # Safety
+    /// As for [`Fs::write`].
+    #[expect(unsafe_code, reason = "the caller vouches for its buffers")]
+    pub unsafe fn write_placed(&self, id: OpenId, from: &[IoVec], at: Option<u64>, append: bool) -> Result<usize> {
         let open = self.open_slot(id);
         let flags = open.flags.load(Acquire) as i32;
         if flags & libc::O_ACCMODE == libc::O_RDONLY || flags & libc::O_PATH != 0 {
@@ -110,7 +120,6 @@ impl Fs {
         }
         self.check_regular(open)?;
         Stats::add(&self.stats.writes, 1);
-        let append = flags & libc::O_APPEND != 0;
         let n = match at {
             Some(at) => {
                 // Linux appends even in pwrite when the file is open for appending.

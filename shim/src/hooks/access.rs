@@ -3,7 +3,7 @@
 use crate::abi::{CPath, fail};
 use crate::boundary::{Answer, Escape, checked};
 use crate::paths::{self, Walked};
-use crate::{creds, cwd, fds};
+use crate::{creds, cwd, fds, space};
 use flac::Fs;
 use flac::fs::attr::SetAttr;
 use flac::fs::names::{Last, Resolved};
@@ -86,8 +86,10 @@ fn change_mode(fs: &Fs, ino: Ino, mode: mode_t) -> Answer<c_int> {
 }
 
 fn chmod_at(dirfd: c_int, path: CPath, mode: mode_t, flags: c_int, theirs: impl Fn(CPath) -> c_int) -> Answer<c_int> {
-    match named(dirfd, path, flags)? {
+    let known = AT_SYMLINK_NOFOLLOW | libc::AT_EMPTY_PATH;
+    match named(dirfd, path, flags & known)? {
         Named::Kernel(path) => checked(theirs(CPath::of(&path))),
+        Named::Flac(..) if flags & !known != 0 => fail(libc::EINVAL),
         Named::Flac(_, _, libc::S_IFLNK) => fail(libc::EOPNOTSUPP),
         Named::Flac(fs, ino, _) => change_mode(fs, ino, mode),
     }
@@ -174,6 +176,13 @@ hook! {
     }
 }
 
+/// An identity is about to change: what a fork has left to be opened is opened while the pool may be.
+pub fn changing() {
+    if let Some(fs) = space::opened() {
+        fds::noting_own(|| fs.reopen());
+    }
+}
+
 /// Libc's call that changes an identity has returned.
 fn changed(result: c_int) -> c_int {
     creds::changed();
@@ -185,6 +194,7 @@ macro_rules! identity {
         hook! {
             /// Changes who this process is; FLAC asks again.
             fn $name($($arg: $ty),*) -> c_int, map(changed) {
+                changing();
                 Err(Escape::NotOurs)
             }
         }

@@ -231,10 +231,15 @@ fn read_link(dirfd: c_int, path: CPath, to: OutBytes, room: size_t, theirs: impl
             Err(e) => return Err(e),
         }
     };
-    if room == 0 {
+    // The kernel takes it for an `int`.
+    if room as c_int <= 0 {
         return fail(libc::EINVAL);
     }
-    let mut target = fs.readlink(ino)?;
+    let mut target = match fs.readlink(ino) {
+        // It is the descriptor's own file that is no link.
+        Err(e) if e.errno() == libc::EINVAL && path.bytes()?.is_empty() => return fail(libc::ENOENT),
+        target => target?,
+    };
     target.truncate(room);
     to.fill(&target)?;
     Ok(count(target.len()))

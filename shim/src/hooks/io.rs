@@ -100,6 +100,9 @@ fn start(at: off_t) -> Answer<Option<u64>> {
     if at == -1 { Ok(None) } else { offset(at).map(Some) }
 }
 
+/// `RWF_NOAPPEND`, which libc does not know.
+const RWF_NOAPPEND: c_int = 0x20;
+
 hook! {
     /// `preadv2(2)`. The hints `RWF_HIPRI` and `RWF_NOWAIT` (nothing here waits for a device that could answer later) are taken as given; what is about writing means nothing.
     fn preadv2(fd: c_int, to: In<iovec>, n: c_int, at: off_t, flags: c_int) -> ssize_t, also(preadv64v2), when(fds::maybe(fd)), cancels(may_cancel) {
@@ -112,15 +115,20 @@ hook! {
 }
 
 hook! {
-    /// `pwritev2(2)`. `RWF_DSYNC` and `RWF_SYNC` make durable; `RWF_NOAPPEND` is refused: an open file that appends always does.
+    /// `pwritev2(2)`. `RWF_DSYNC` and `RWF_SYNC` make durable; `RWF_APPEND` and `RWF_NOAPPEND` go before what the open file does.
     fn pwritev2(fd: c_int, from: In<iovec>, n: c_int, at: off_t, flags: c_int) -> ssize_t, also(pwritev64v2), when(fds::maybe(fd)), cancels(may_cancel) {
         let (fs, id) = fds::open_file(fd)?;
         let durable = libc::RWF_DSYNC | libc::RWF_SYNC;
-        if flags & !(libc::RWF_HIPRI | libc::RWF_NOWAIT | libc::RWF_APPEND | durable) != 0 {
+        if flags & !(libc::RWF_HIPRI | libc::RWF_NOWAIT | libc::RWF_APPEND | RWF_NOAPPEND | durable) != 0 {
             return Err(Escape::Fail(libc::EOPNOTSUPP));
         }
         let (from, at) = (vectors(from, n)?, start(at)?);
-        let written = if flags & libc::RWF_APPEND != 0 { transfer::append(fs, id, from) } else { transfer::write(fs, id, from, at) }?;
+        let append = match (flags & libc::RWF_APPEND != 0, flags & RWF_NOAPPEND != 0) {
+            (true, true) => return fail(libc::EINVAL),
+            (false, false) => fs.open_flags(id) & libc::O_APPEND != 0,
+            (append, _) => append,
+        };
+        let written = transfer::write_placed(fs, id, from, at, append)?;
         if flags & durable != 0 {
             transfer::sync(fs, id)?;
         }

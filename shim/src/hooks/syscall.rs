@@ -324,8 +324,10 @@ struct How {
 
 /// `openat2(2)`, which has no function in libc. Ways of resolving that FLAC does not have are ENOSYS for its paths, which programs expect of old kernels.
 unsafe extern "C-unwind" fn openat2(dirfd: c_int, path: CPath, how: In<How>, size: usize) -> c_int {
-    /// `RESOLVE_NO_XDEV` and `RESOLVE_NO_MAGICLINKS`: FLAC has neither mounts nor such links.
-    const HARMLESS: u64 = 0x03;
+    /// `RESOLVE_NO_XDEV` and `RESOLVE_NO_MAGICLINKS`: FLAC has neither mounts nor such links. `RESOLVE_CACHED`: names are always in memory.
+    const HARMLESS: u64 = 0x23;
+    /// All that there are.
+    const KNOWN: u64 = 0x3f;
     let kernel = |dirfd: c_int, path: CPath| {
         // SAFETY: the program's arguments.
         unsafe {
@@ -338,6 +340,10 @@ unsafe extern "C-unwind" fn openat2(dirfd: c_int, path: CPath, how: In<How>, siz
                 return Err(Escape::NotOurs);
             }
             let how = how.get().filter(|_| size >= size_of::<How>()).ok_or(Escape::Fail(libc::EINVAL))?;
+            let makes = how.flags & (libc::O_CREAT as u64) != 0 || how.flags & (libc::O_TMPFILE as u64) == libc::O_TMPFILE as u64;
+            if how.resolve & !KNOWN != 0 || how.mode & !0o7777 != 0 || how.mode != 0 && !makes {
+                return fail(libc::EINVAL);
+            }
             if how.resolve & !HARMLESS != 0 {
                 return super::refuse("openat2 with RESOLVE_ flags on a FLAC path", libc::ENOSYS);
             }
@@ -377,7 +383,11 @@ pub unsafe extern "C-unwind" fn syscall(n: c_long, a: usize, b: usize, c: usize,
             return result;
         }
         if is_identity(n) {
+            super::access::changing();
+            // SAFETY: the program's arguments.
+            let result = unsafe { crate::real::system_call(n, words) };
             creds::changed();
+            return result;
         }
     }
     // SAFETY: the program's arguments.

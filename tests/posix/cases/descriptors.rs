@@ -1,6 +1,6 @@
 //! Descriptor numbers and flags.
 
-use crate::case::{Dir, Outcome, cases, content, fails, write_all};
+use crate::case::{Dir, Outcome, cases, content, fails, skip, write_all};
 use crate::sys::{self, Raw};
 use libc::{
     F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_GETFL, F_SETFD, FD_CLOEXEC, O_CLOEXEC, O_RDONLY, O_RDWR,
@@ -26,9 +26,24 @@ cases![
     thousand_descriptors_at_once,
     high_numbers_above_the_limit_are_refused,
     proc_self_fd_lists_no_surprise,
+    whether_two_are_one_open_file_can_be_asked,
     a_full_table_stops_only_what_returns_a_descriptor,
     a_full_table_is_a_childs_too,
 ];
+
+fn whether_two_are_one_open_file_can_be_asked(d: &Dir) -> Outcome {
+    const F_DUPFD_QUERY: i32 = 1027;
+    let fd = d.open("f", b"");
+    let same = sys::dup(&fd)?;
+    let other = sys::open(d.at("f"), O_RDWR, 0)?;
+    let asked = |b: i32| sys::fcntl(&fd, F_DUPFD_QUERY, b);
+    if asked(fd.raw()) == Err(sys::EINVAL) {
+        return skip("a kernel before 6.10");
+    }
+    assert_eq!((asked(fd.raw())?, asked(same.raw())?, asked(other.raw())?), (1, 1, 0));
+    fails!(EBADF, asked(999));
+    Ok(())
+}
 
 /// Uses up all descriptors: a low limit, and files open up to it.
 fn fill() -> Result<(), sys::Errno> {

@@ -1,6 +1,6 @@
 //! `readv`, `writev` and their positioned forms.
 
-use crate::case::{Dir, Outcome, cases, content, fails};
+use crate::case::{Dir, Outcome, cases, content, fails, skip};
 use crate::sys;
 
 cases![
@@ -15,6 +15,8 @@ cases![
     bad_address_after_a_good_part_is_a_short_transfer,
     preadv2_with_offset_minus_one_uses_the_offset,
     pwritev2_with_rwf_append_appends,
+    pwritev2_with_rwf_append_moves_the_offset,
+    pwritev2_with_rwf_noappend_writes_where_it_is_told,
     preadv2_with_unknown_flag_is_refused,
     preadv2_ignores_what_is_about_writing,
 ];
@@ -113,6 +115,29 @@ fn pwritev2_with_rwf_append_appends(d: &Dir) -> Outcome {
     let fd = d.open("f", b"abc");
     assert_eq!(sys::pwritev2(&fd, &[b"de"], 0, libc::RWF_APPEND)?, 2);
     assert_eq!(content(d.at("f")), b"abcde");
+    Ok(())
+}
+
+fn pwritev2_with_rwf_append_moves_the_offset(d: &Dir) -> Outcome {
+    let fd = d.open("f", b"abc");
+    assert_eq!(sys::pwritev2(&fd, &[b"de"], -1, libc::RWF_APPEND)?, 2);
+    assert_eq!(sys::lseek(&fd, 0, libc::SEEK_CUR)?, 5);
+    assert_eq!(sys::get_flags(&fd)? & libc::O_APPEND, 0);
+    Ok(())
+}
+
+fn pwritev2_with_rwf_noappend_writes_where_it_is_told(d: &Dir) -> Outcome {
+    const RWF_NOAPPEND: i32 = 0x20;
+    d.file("f", b"abcdef");
+    let fd = sys::open(d.at("f"), libc::O_RDWR | libc::O_APPEND, 0)?;
+    match sys::pwritev2(&fd, &[b"XY"], 1, RWF_NOAPPEND) {
+        Err(sys::EOPNOTSUPP) => return skip("a kernel before 6.9"),
+        written => assert_eq!(written?, 2),
+    }
+    assert_eq!(content(d.at("f")), b"aXYdef");
+    fails!(EINVAL, sys::pwritev2(&fd, &[b"XY"], 1, RWF_NOAPPEND | libc::RWF_APPEND));
+    assert_eq!(sys::pwrite(&fd, b"g", 0)?, 1);
+    assert_eq!(content(d.at("f")), b"aXYdefg");
     Ok(())
 }
 

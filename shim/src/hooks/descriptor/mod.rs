@@ -95,12 +95,15 @@ fn cancels_waits(command: c_int) -> bool {
 /// `F_GET_RW_HINT` to `F_SET_FILE_RW_HINT`: commands about hints on a file's life, which mean nothing here.
 const RW_HINTS: std::ops::RangeInclusive<c_int> = 1035..=1038;
 
+/// `F_DUPFD_QUERY`, which libc does not know.
+const F_DUPFD_QUERY: c_int = 1027;
+
 /// `O_LARGEFILE` as the kernel has it; to 64-bit programs libc's is 0.
 const LARGE_FILE: c_int = if cfg!(target_arch = "aarch64") { 0o400_000 } else { 0o100_000 };
 
 fn control(fd: c_int, command: c_int, argument: c_ulong, theirs: impl FnOnce() -> c_int) -> Answer<c_int> {
     let (fs, id) = fds::open_file(fd)?;
-    let of_any = matches!(command, libc::F_DUPFD | libc::F_DUPFD_CLOEXEC | libc::F_GETFD | libc::F_SETFD | libc::F_GETFL);
+    let of_any = matches!(command, libc::F_DUPFD | libc::F_DUPFD_CLOEXEC | libc::F_GETFD | libc::F_SETFD | libc::F_GETFL | F_DUPFD_QUERY);
     if !of_any && fs.open_flags(id) & libc::O_PATH != 0 {
         return fail(libc::EBADF);
     }
@@ -110,6 +113,12 @@ fn control(fd: c_int, command: c_int, argument: c_ulong, theirs: impl FnOnce() -
             let flags = fs.open_flags(id);
             // The kernel adds this to what 64-bit programs open.
             Ok(if flags & libc::O_PATH == 0 { flags | LARGE_FILE } else { flags })
+        }
+        // Descriptors of different open files may be duplicates of one stub.
+        F_DUPFD_QUERY => {
+            let other = argument as c_int;
+            rustix::io::fcntl_getfd(fds::borrow(other)?)?;
+            Ok(c_int::from(fds::open_file(other).is_ok_and(|(_, other)| other == id)))
         }
         libc::F_SETFL => {
             fs.set_open_flags(id, argument as c_int);
