@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::kv::Kv;
 use crate::media::Pool;
 use crate::media::file::File;
-use crate::media::layout::{self, LOG_START, LogHeader, Position, RECORD_ALIGN, RecordHeader};
+use crate::media::layout::{self, LOG_START, LogHeader, Position, RECORD_ALIGN, RECORD_HEADER, RecordHeader};
 use crate::units::{PAGE, PoolFrame, Seq};
 use rustix::fs::OFlags;
 use std::collections::BTreeMap;
@@ -17,8 +17,14 @@ use std::path::Path;
 /// Pages written in one go when data is restored.
 const RUN: usize = 256;
 
-/// One log file, read whole.
+/// Bytes of a log that are read in one go.
+const PIECE: usize = 256 << 10;
+
+/// One log file.
 struct Log {
+    file: File,
+    len: u64,
+    /// What was read of it: its start, as far as there are records.
     bytes: Vec<u8>,
     header: Option<LogHeader>,
 }
@@ -35,12 +41,51 @@ pub(crate) struct History {
 }
 
 impl Log {
-    fn read(dir: &Path, slot: u64, len: u64, uuid: &[u8; 16]) -> Result<Log> {
-        let file = open_log(&log_path(dir, slot), len)?;
-        let mut bytes = vec![0; len as usize];
-        file.read_at(&mut bytes, 0).map_err(Error::io("reading the log"))?;
-        let header = LogHeader::newest(&bytes).filter(|h| h.uuid == *uuid);
-        Ok(Log { bytes, header })
+    fn open(dir: &Path, slot: u64, len: u64, uuid: &[u8; 16]) -> Result<Log> {
+        let mut log = Log { file: open_log(&log_path(dir, slot), len)?, len, bytes: Vec::new(), header: None };
+        log.reach(LOG_START)?;
+        log.header = LogHeader::newest(&log.bytes).filter(|h| h.uuid == *uuid);
+        Ok(log)
+    }
+
+    /// Reads up to byte `to` at least, as far as the log goes.
+    fn reach(&mut self, to: u64) -> Result<()> {
+        let have = self.bytes.len();
+        if to.min(self.len) as usize > have {
+            let more = (to.min(self.len) as usize - have).next_multiple_of(PIECE).min(self.len as usize - have);
+            self.bytes.resize(have + more, 0);
+            self.file.read_at(&mut self.bytes[have..], have as u64).map_err(Error::io("reading the log"))?;
+        }
+        Ok(())
+    }
+
+    /// The record at byte `at`, if one is there and whole.
+    fn record(&mut self, at: u64) -> Result<Option<(RecordHeader, &[u8])>> {
+        self.reach(at + RECORD_HEADER as u64)?;
+        if let Some(header) = self.bytes.get(at as usize..).and_then(RecordHeader::peek) {
+            self.reach(at + RECORD_HEADER as u64 + u64::from(header.len))?;
+        }
+        Ok(record_in(&self.bytes, at))
+    }
+
+    /// The largest number that a whole record behind byte `from` calls known, of those that `counts` accepts by their headers.
+    fn known_behind(&self, from: u64, counts: impl Fn(&RecordHeader) -> bool) -> Result<Option<Seq>> {
+        let mut known = None;
+        let mut piece = vec![0; PIECE + RECORD_HEADER];
+        for start in (from..self.len).step_by(PIECE) {
+            let piece = &mut piece[..(PIECE + RECORD_HEADER).min((self.len - start) as usize)];
+            self.file.read_at(piece, start).map_err(Error::io("reading the log"))?;
+            for within in (0..piece.len().min(PIECE)).step_by(RECORD_ALIGN) {
+                let Some(header) = RecordHeader::peek(&piece[within..]).filter(&counts) else { continue };
+                let at = start + within as u64;
+                let mut record = vec![0; (RECORD_HEADER as u64 + u64::from(header.len)).min(self.len - at) as usize];
+                self.file.read_at(&mut record, at).map_err(Error::io("reading the log"))?;
+                if RecordHeader::decode(&record).is_some() {
+                    known = known.max(Some(header.known));
+                }
+            }
+        }
+        Ok(known)
     }
 }
 
@@ -50,7 +95,7 @@ impl History {
     /// # Errors
     /// `Corrupt` if a record is damaged that is known to have been durable, or the log of the start is missing.
     pub(crate) fn read(dir: &Path, log_bytes: u64, uuid: &[u8; 16], (start, whole): (Position, Seq)) -> Result<History> {
-        let logs = [Log::read(dir, 0, log_bytes, uuid)?, Log::read(dir, 1, log_bytes, uuid)?];
+        let logs = [Log::open(dir, 0, log_bytes, uuid)?, Log::open(dir, 1, log_bytes, uuid)?];
         let mut history = History { logs, positions: vec![start], known: start.seq, hint: read_hint(dir)? };
         let mut generation = start.generation;
         loop {
@@ -88,9 +133,9 @@ impl History {
 
     /// Walks one generation to its first record that is torn.
     fn walk(&mut self, dir: &Path, generation: u64) -> Result<()> {
-        let log = &self.logs[(generation % 2) as usize];
+        let log = &mut self.logs[(generation % 2) as usize];
         let mut at = *self.positions.last().expect("the start is there");
-        while let Some((header, payload)) = record_in(&log.bytes, at.tail).filter(|(header, _)| follows(&at, header)) {
+        while let Some((header, payload)) = log.record(at.tail)?.filter(|(header, _)| follows(&at, header)) {
             if parts(payload).any(|part| part.is_none()) {
                 return Err(damaged(dir, generation, at.tail, "makes no sense"));
             }
@@ -105,13 +150,8 @@ impl History {
         {
             known = known.max(seq);
         }
-        let rest = (at.tail as usize).min(log.bytes.len())..log.bytes.len();
-        for offset in rest.step_by(RECORD_ALIGN) {
-            let later = RecordHeader::peek(&log.bytes[offset..]).filter(|h| h.generation == generation && h.seq > at.seq);
-            if later.is_some_and(|h| h.known > at.seq) && RecordHeader::decode(&log.bytes[offset..]).is_some() {
-                known = known.max(later.map_or(known, |h| h.known));
-            }
-        }
+        let later = log.known_behind(at.tail, |h| h.generation == generation && h.seq > at.seq && h.known > at.seq)?;
+        known = later.map_or(known, |later| known.max(later));
         self.known = known.min(at.seq);
         if known > at.seq {
             return Err(damaged(dir, generation, at.tail, "is damaged where it was durable"));
