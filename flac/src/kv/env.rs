@@ -133,6 +133,13 @@ impl Env {
         Ok(())
     }
 
+    /// The data file's descriptor, if it is still what it was.
+    pub(super) fn data(&self) -> Option<BorrowedFd<'_>> {
+        let (raw, id) = self.fds[0];
+        // SAFETY: the environment's, open while it is.
+        fd::refers_to(raw, id).then(|| unsafe { BorrowedFd::borrow_raw(raw) })
+    }
+
     /// Numbers about the committed state.
     pub(super) fn info(&self) -> lmdb::MDB_envinfo {
         let mut info = std::mem::MaybeUninit::zeroed();

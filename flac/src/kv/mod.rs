@@ -74,7 +74,7 @@ impl Kv {
         };
         let env = self.env()?;
         let end = env.info().me_last_pgno as u64 + 1;
-        self.space.ensure((end + 1 + SLACK) * 4096)?;
+        self.reserve((end + 1 + SLACK) * 4096)?;
         Ok(WriteTxn { kv: self, end, start: txn.tree(), ops: 0, unchecked: 0, long: 0, bulk: false, txn })
     }
 
@@ -85,7 +85,7 @@ impl Kv {
 
     /// Makes sure that `bytes` from the start of the file have memory behind them.
     pub(crate) fn reserve(&self, bytes: u64) -> Result<()> {
-        self.space.ensure(bytes)
+        self.space.ensure(bytes, || self.env().ok()?.data())
     }
 
     /// Forgets the snapshots that dead processes held, so that the pages they pinned can be used again.
@@ -214,7 +214,7 @@ impl WriteTxn<'_> {
         let grown = tree.pages.saturating_sub(self.start.pages);
         let copied = copied(self.ops, &tree).min(self.start.pages);
         let taken = grown + copied + copied / 256 + self.long + bytes / 4096 + 1;
-        self.kv.space.ensure((self.end + taken + SLACK) * 4096)
+        self.kv.reserve((self.end + taken + SLACK) * 4096)
     }
 
     /// The number of the last commit before this one.
@@ -231,7 +231,7 @@ impl WriteTxn<'_> {
         let split = ops + (ops * tree.depth).min(tree.branches + ops / 7 + tree.depth + 1);
         let taken = copied + copied / 256 + split + bytes / 2048 + 1;
         let end = (self.end + taken + SLACK) * 4096;
-        self.kv.space.ensure(end).map(|()| end <= self.kv.map_size as u64)
+        self.kv.reserve(end).map(|()| end <= self.kv.map_size as u64)
     }
 }
 

@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::media::aside::with_room;
 use crate::media::file::File;
 use crate::sync::{AtomicU64, Ordering};
+use rustix::fd::BorrowedFd;
 use rustix::fs::{FallocateFlags, OFlags};
 use rustix::io::Errno;
 use std::path::{Path, PathBuf};
@@ -31,18 +32,22 @@ impl Space {
     }
 
     /// Makes sure that `bytes` from the start of the file have memory, as far as the map reaches.
-    pub(super) fn ensure(&self, bytes: u64) -> Result<()> {
+    /// `data` gives the data file's descriptor, for a program that has given up the privileges to open it.
+    pub(super) fn ensure<'e>(&self, bytes: u64, data: impl Fn() -> Option<BorrowedFd<'e>>) -> Result<()> {
         let bytes = bytes.min(self.map_size);
         if bytes <= self.known.load(Ordering::Relaxed) {
             return Ok(());
         }
-        with_room(|| self.extend(bytes))
+        with_room(|| self.extend(bytes, &data))
             .map_err(Error::io("taking memory for the metadata KV (is the file system of the run directory full?)"))
     }
 
     #[cold]
-    fn extend(&self, bytes: u64) -> rustix::io::Result<()> {
-        let mark = File::open_briefly(&self.dir.join("space"), OFlags::RDWR)?;
+    fn extend<'e>(&self, bytes: u64, data: &dyn Fn() -> Option<BorrowedFd<'e>>) -> rustix::io::Result<()> {
+        let mark = match File::open_briefly(&self.dir.join("space"), OFlags::RDWR) {
+            Err(Errno::ACCESS) => return self.extend_unseen(bytes, data().ok_or(Errno::ACCESS)?),
+            mark => mark?,
+        };
         let mut word = [0; 8];
         mark.read_at(&mut word, 0)?;
         let mut have = u64::from_le_bytes(word);
@@ -60,6 +65,18 @@ impl Space {
             mark.write_at(&have.to_le_bytes(), 0)?;
         }
         self.known.fetch_max(have, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// As [`Space::extend`], without the file that says how far others have come: what has memory keeps it.
+    fn extend_unseen(&self, bytes: u64, data: BorrowedFd<'_>) -> rustix::io::Result<()> {
+        let have = self.known.load(Ordering::Relaxed);
+        let upto = bytes.next_multiple_of(STEP).min(self.map_size);
+        match rustix::fs::fallocate(data, FallocateFlags::KEEP_SIZE, have, upto - have) {
+            Ok(()) | Err(Errno::OPNOTSUPP) => {}
+            Err(e) => return Err(e),
+        }
+        self.known.fetch_max(upto, Ordering::Relaxed);
         Ok(())
     }
 }

@@ -98,10 +98,10 @@ impl File {
         Ok(())
     }
 
-    /// Writes some of `from` to the end of a file opened with `O_APPEND`; how much.
+    /// Writes some of `from` to the end of the file; how much.
     pub(crate) fn append(&self, from: &[u8]) -> rustix::io::Result<usize> {
         tap::taking(&self.path, from.len() as u64)?;
-        let n = self.with(|fd| rustix::io::write(fd, from))?;
+        let n = self.with(|fd| rustix::io::pwritev2(fd, &[IoSlice::new(from)], 0, ReadWriteFlags::APPEND))?;
         if cfg!(test) {
             tap::appended(self.id(), self.len()?, &from[..n]);
         }

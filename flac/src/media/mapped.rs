@@ -7,7 +7,7 @@ use super::lines::{self, WriteBack};
 use super::tap;
 use crate::sync::AtomicU64;
 use crate::units::{BLOCK, PAGE};
-use rustix::io::IoSlice;
+use rustix::io::{Errno, IoSlice};
 use rustix::mm::{MapFlags, MsyncFlags, ProtFlags};
 
 /// A mapping of the first `len` bytes of a file. Bytes behind the end of the file are SIGBUS: callers know how long it is.
@@ -65,6 +65,16 @@ impl Mapped {
         assert!(at.checked_add(len).is_some_and(|end| end <= self.len), "bytes {at} + {len} lie outside the mapping");
         // SAFETY: inside the mapping (checked).
         unsafe { self.base.add(at) }
+    }
+
+    /// Has memory put behind bytes of a file of a tmpfs. `ENOSPC` if there is none. Linux before 5.14 can't, and says nothing.
+    pub(crate) fn populate(&self, at: usize, len: usize) -> rustix::io::Result<()> {
+        // SAFETY: inside the mapping (checked by `at`); what is in it does not change.
+        match unsafe { rustix::mm::madvise(self.at(at, len).cast(), len, rustix::mm::Advice::LinuxPopulateWrite) } {
+            Err(Errno::FAULT | Errno::NOMEM) => Err(Errno::NOSPC),
+            Err(Errno::INVAL) => Ok(()),
+            done => done,
+        }
     }
 
     /// The bytes themselves: for the kernel to read, while others may change them; or for a caller who knows that nobody does. Panics if they lie outside.

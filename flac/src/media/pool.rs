@@ -247,7 +247,12 @@ impl Pool {
     }
 
     fn append_zeros(&self, target: u64) -> rustix::io::Result<()> {
-        let file = File::open_briefly(&self.dir.join("frames"), OFlags::WRONLY | OFlags::APPEND)?;
+        // Where the program has given up its privileges, a descriptor from before.
+        let opened = match File::open_briefly(&self.dir.join("frames"), OFlags::WRONLY | OFlags::APPEND) {
+            Err(Errno::ACCESS) => None,
+            opened => Some(opened?),
+        };
+        let file = opened.as_ref().unwrap_or(&self.cached);
         let zeros = vec![0; 1 << 20];
         loop {
             let len = file.len()?;

@@ -99,7 +99,11 @@ impl LogMap {
             return Ok(());
         }
         let take = |upto: u64| {
-            let file = File::open_briefly(&image.path, OFlags::RDWR)?;
+            let file = match File::open_briefly(&image.path, OFlags::RDWR) {
+                // The program has given up its privileges. The mapping serves, too, but slower.
+                Err(Errno::ACCESS) => return self.map.populate(have as usize, (upto - have) as usize).map(|()| upto),
+                file => file?,
+            };
             match file.with(|fd| rustix::fs::fallocate(fd, FallocateFlags::KEEP_SIZE, have, upto - have)) {
                 // Without fallocate there is nothing to be had in advance.
                 Ok(()) | Err(Errno::OPNOTSUPP) => Ok(upto),

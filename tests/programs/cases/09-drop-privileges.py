@@ -34,6 +34,12 @@ for effective in [True, False]:
         show("make", lambda: os.mkdir("own/made"))
         show("rename", lambda: os.rename("own/made", "own/moved"))
         show("remove", lambda: os.rmdir("own/moved"))
+        # Until the index, the log and the pool have grown.
+        names = ["own/%d%s" % (i, "n" * 200) for i in range(4000)]
+        show("many", lambda: len([os.mkdir(name) for name in names] + [os.rmdir(name) for name in names]))
+        show("large", lambda: open("own/large", "wb").write(b"x" * (24 << 20)))
+        show("durable", lambda: os.fsync(os.open("own/large", os.O_RDWR)))
+        show("gone", lambda: os.unlink("own/large"))
         show("list", lambda: sorted(os.listdir("own")))
         show("held", lambda: os.pwrite(held, b"x", 0))
         show("size", lambda: os.stat("public/secret").st_size)
