@@ -122,6 +122,15 @@ pub fn call_out<R>(f: impl FnOnce() -> R) -> R {
     result
 }
 
+/// As [`call_out`], for what waits. A signal that was put off arrives first: until it has, every other is blocked, and nothing would end the wait.
+pub fn wait_out<R>(f: impl FnOnce() -> R) -> R {
+    call_out(|| {
+        std::sync::atomic::compiler_fence(std::sync::atomic::Ordering::SeqCst);
+        crate::signals::deliver();
+        f()
+    })
+}
+
 /// Whether this thread is inside our code.
 pub fn inside() -> bool {
     state().get() & INSIDE != 0

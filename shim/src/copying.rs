@@ -4,7 +4,7 @@
 //! so no byte is lost where the source can be read twice.
 
 use crate::abi::{Out, fail};
-use crate::boundary::{Answer, Escape, call_out};
+use crate::boundary::{Answer, Escape, wait_out};
 use crate::fds;
 use crate::transfer::{self, Bounce};
 use flac::Fs;
@@ -170,7 +170,7 @@ fn read(from: End, bounce: &mut Bounce, len: usize, at: Option<u64>) -> Answer<u
             let to = bounce.bytes(len);
             Ok(match at {
                 Some(at) => rustix::io::pread(fd, to, at)?,
-                None => call_out(|| rustix::io::read(fd, to))?,
+                None => wait_out(|| rustix::io::read(fd, to))?,
             })
         }
     }
@@ -183,7 +183,7 @@ fn write(to: End, bounce: &mut Bounce, len: usize, at: Option<u64>) -> Answer<us
             let from = bounce.bytes(len);
             Ok(match at {
                 Some(at) => rustix::io::pwrite(fd, from, at)?,
-                None => call_out(|| rustix::io::write(fd, from))?,
+                None => wait_out(|| rustix::io::write(fd, from))?,
             })
         }
     }

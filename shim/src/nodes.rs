@@ -2,7 +2,7 @@
 //! `<run dir>/fifo`, a device through a node of the same number there.
 
 use crate::boundary::{Answer, Escape};
-use crate::{fds, space};
+use crate::{fds, signals, space};
 use flac::Fs;
 use flac::units::Ino;
 use libc::c_int;
@@ -74,8 +74,12 @@ pub fn open(fs: &Fs, ino: Ino, kind: u32, flags: c_int) -> Answer<c_int> {
         look_like(fs, ino, &stub);
     }
     let how = OFlags::from_bits_retain((flags & !(libc::O_CREAT | libc::O_EXCL | libc::O_TRUNC)).cast_unsigned());
-    // This waits for the other end: handlers run as in any call that waits, and none of our locks is held.
-    let fd = crate::boundary::call_out(|| rustix::fs::open(&stub, how, Mode::empty()))?;
+    // This waits for the other end: handlers run as in any call that waits, and none of our locks is held. A signal that came before it is one that came in the midst of it.
+    let waits = kind == libc::S_IFIFO && flags & libc::O_NONBLOCK == 0 && flags & libc::O_ACCMODE != libc::O_RDWR;
+    let fd = crate::boundary::call_out(|| match waits && signals::is_waiting() && !signals::restarts() {
+        true => Err(Errno::INTR),
+        false => crate::boundary::wait_out(|| rustix::fs::open(&stub, how, Mode::empty())),
+    })?;
     fds::note_kernel(fd.as_raw_fd());
     OPENED.store(true, Ordering::Relaxed);
     Ok(fd.into_raw_fd())

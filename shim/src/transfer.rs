@@ -224,7 +224,7 @@ impl Bounce {
             unsafe { std::slice::from_raw_parts(v.iov_base.cast::<u8>(), len) },
         );
         // SAFETY: the pages are never written again: `self` ends here, and its memory with it.
-        let put = crate::boundary::call_out(|| unsafe { rustix::pipe::vmsplice(pipe, &[range], flags) });
+        let put = crate::boundary::wait_out(|| unsafe { rustix::pipe::vmsplice(pipe, &[range], flags) });
         self.unmap();
         std::mem::forget(self);
         Ok(put?)

@@ -12,6 +12,7 @@ cases![
     a_signal_ends_the_wait_for_a_lock_at_whatever_moment_it_comes,
     handlers_run_while_sendfile_waits_for_a_full_pipe,
     handlers_run_while_an_open_waits_for_the_other_end_of_a_fifo,
+    a_signal_ends_the_wait_for_the_other_end_of_a_fifo_at_whatever_moment_it_comes,
     a_job_that_is_suspended_holds_up_nobody,
 ];
 
@@ -175,6 +176,17 @@ fn handlers_run_while_an_open_waits_for_the_other_end_of_a_fifo(d: &Dir) -> Outc
     assert!(writes >= 3 && failures == 0, "{writes} {failures}");
     drop(fd);
     child.succeeds();
+    Ok(())
+}
+
+fn a_signal_ends_the_wait_for_the_other_end_of_a_fifo_at_whatever_moment_it_comes(d: &Dir) -> Outcome {
+    sys::mkfifo(d.at("p"), 0o600)?;
+    let start = Instant::now();
+    for round in 0..200 {
+        sys::one_alarm(1 + round % 60)?;
+        assert_eq!(sys::open(d.at("p"), libc::O_RDONLY, 0).err(), Some(sys::EINTR), "round {round}");
+        assert!(start.elapsed() < Duration::from_secs(30), "round {round}");
+    }
     Ok(())
 }
 
