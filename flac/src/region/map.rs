@@ -5,7 +5,6 @@ use super::place::RunDir;
 use crate::error::{Error, Result};
 use crate::units::{BLOCK, BLOCK_FRAMES, FrameNo, PAGE};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::SeekFrom;
 use rustix::mm::{MapFlags, ProtFlags};
 
 /// A mapping that stays until the process ends, unless [`unmap`] takes it back.
@@ -177,12 +176,10 @@ impl Dram {
 
     /// Whether all frames of a chunk have memory, or none. Of one that has some in between some may be cut off, and have none so that who touches them hears of it ([`Dram::punch`]).
     fn is_even(&self, first: u32, chunk: u32) -> bool {
-        let (from, to) = (first as u64 * PAGE as u64, (first + chunk).min(self.frames) as u64 * PAGE as u64);
-        let next = |what| rustix::fs::seek(&self.file, what).unwrap_or(u64::MAX);
-        match next(SeekFrom::Hole(from)) {
-            hole if hole >= to => true,
-            hole => hole == from && next(SeekFrom::Data(from)) >= to,
-        }
+        let mut has = [0; BLOCK_FRAMES];
+        let has = &mut has[..chunk.min(self.frames - first) as usize];
+        // Not by SEEK_HOLE: that walks through all the memory that the tier has to find one.
+        self.residency(FrameNo::new(first), has).is_ok() && has.iter().all(|page| page & 1 == has[0] & 1)
     }
 
     /// Has the kernel put memory behind frames, and map it here. `false`: the tmpfs is full.
