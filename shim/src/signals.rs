@@ -115,12 +115,16 @@ fn pending() -> &'static Cell<bool> {
     &crate::thread::flags().pending
 }
 
+/// Whether it is a fault of this very instruction: a code above 0 is the kernel's own.
+fn is_fault(signal: c_int, code: c_int) -> bool {
+    matches!(signal, libc::SIGSEGV | libc::SIGBUS | libc::SIGFPE | libc::SIGILL | libc::SIGTRAP) && code > 0
+}
+
 /// What the kernel calls.
 unsafe extern "C" fn arrive(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
     // SAFETY: the kernel passes a valid siginfo and context.
     unsafe {
-        // A code above 0 is the kernel's own: a fault of this very instruction.
-        let is_fault = matches!(signal, libc::SIGSEGV | libc::SIGBUS | libc::SIGFPE | libc::SIGILL | libc::SIGTRAP) && (*info).si_code > 0;
+        let is_fault = is_fault(signal, (*info).si_code);
         if is_fault && (recover(context) || signal == libc::SIGBUS && file_grew(info)) {
             return;
         }
@@ -236,6 +240,9 @@ unsafe fn run(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
             }
         }
         Some(action) if is_stop(signal, &action) => stop(info),
+        // Another thread has just told us to ignore it, and not the kernel yet. (A fault can't be ignored.)
+        // SAFETY: the kernel's siginfo.
+        Some(action) if action.sa_sigaction == libc::SIG_IGN && !is_fault(signal, unsafe { (*info).si_code }) => {}
         // A fault that nobody handles, or a signal whose action was reset meanwhile: what the kernel does without us.
         _ => die(signal, info),
     }

@@ -11,6 +11,7 @@ cases![
     kill_in_the_middle_of_writes_leaves_others_working,
     a_signal_ends_the_wait_for_a_lock_at_whatever_moment_it_comes,
     handlers_run_while_sendfile_waits_for_a_full_pipe,
+    a_signal_that_is_handled_or_ignored_by_turns_ends_nobody,
     handlers_run_while_an_open_waits_for_the_other_end_of_a_fifo,
     a_signal_ends_the_wait_for_the_other_end_of_a_fifo_at_whatever_moment_it_comes,
     a_job_that_is_suspended_holds_up_nobody,
@@ -175,6 +176,19 @@ fn handlers_run_while_an_open_waits_for_the_other_end_of_a_fifo(d: &Dir) -> Outc
     let (writes, failures) = sys::stop_alarm()?;
     assert!(writes >= 3 && failures == 0, "{writes} {failures}");
     drop(fd);
+    child.succeeds();
+    Ok(())
+}
+
+fn a_signal_that_is_handled_or_ignored_by_turns_ends_nobody(d: &Dir) -> Outcome {
+    d.open("f", b"");
+    sys::ignore_user_signal(true)?;
+    let child = sys::fork(|| {
+        std::thread::spawn(|| (0..).try_for_each(|round| sys::ignore_user_signal(round % 2 == 0)));
+        for _ in 0..100_000 {
+            sys::raise_user_signal().expect("raise");
+        }
+    });
     child.succeeds();
     Ok(())
 }

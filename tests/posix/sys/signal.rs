@@ -51,6 +51,19 @@ pub fn stop_alarm() -> Sys<(u32, u32)> {
 
 extern "C" fn on_one_alarm(_: i32) {}
 
+/// Ignores SIGUSR1, or handles it (and does nothing).
+pub fn ignore_user_signal(ignored: bool) -> Sys<()> {
+    // SAFETY: plain C data.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = if ignored { libc::SIG_IGN } else { (on_one_alarm as extern "C" fn(i32)) as usize };
+    call!(libc::sigaction(libc::SIGUSR1, &raw const action, std::ptr::null_mut())).map(drop)
+}
+
+/// Sends SIGUSR1 to this thread.
+pub fn raise_user_signal() -> Sys<()> {
+    call!(libc::raise(libc::SIGUSR1)).map(drop)
+}
+
 /// Interrupts this process after so many microseconds, and again every 20 ms (a call that starts late is interrupted, too), without SA_RESTART.
 pub fn one_alarm(microseconds: i64) -> Sys<()> {
     // SAFETY: the handler does nothing; the structs are plain C data.
