@@ -4,9 +4,13 @@
 //! it holds nothing that a reader or writer needs. A write to a page that is being flushed goes to a fresh frame: one more copy of 4 KiB.
 //!
 //! The neighbour changes one page a time and fsyncs: of the same file, which has whatever the measured program made dirty, or of another one. The control is a neighbour that
-//! only computes: what it costs is the machine's, not the flush's. The program makes a call every 100 us.
+//! only computes, and one that writes and flushes a file of the disk without FLAC: what these cost is the machine's, not the flush's. The program makes a call every 100 us.
+//! The last columns tell what was in its way: in how many of the calls it went to sleep by itself (for a lock), in how many it lost its processor to somebody else, and what the 99 % are of those
+//! in which it did not.
 //!
 //! Run: `cargo bench --bench flush_latency` (the pool lies in the directory `FLAC_BENCH_DIR`, default the temporary one); `-- --test` checks results quickly.
+
+#![expect(unsafe_code, reason = "getrusage")]
 
 use flac::fs::attr::Creds;
 use flac::fs::names::{Last, Name, Resolved};
@@ -15,6 +19,7 @@ use flac::media::{Pool, PoolOptions};
 use flac::units::Ino;
 use flac::{Config, Fs};
 use std::io::{Read, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -22,8 +27,11 @@ use std::time::{Duration, Instant};
 const WHO: Creds<'static> = Creds { uid: 0, gid: 0, groups: &[], umask: 0o022 };
 const FILE: u64 = 64 << 20;
 const PACE: Duration = Duration::from_micros(100);
+#[repr(align(4096))]
+struct Page([u8; 4096]);
+
 /// What the other process does.
-const NEIGHBOURS: [&str; 4] = ["none", "computes", "fsyncs the same file", "fsyncs another file"];
+const NEIGHBOURS: [&str; 5] = ["none", "computes", "fsyncs, without FLAC", "fsyncs the same file", "fsyncs another file"];
 
 fn open(pool: &Path) -> Fs {
     let mut config = Config::new(pool);
@@ -57,8 +65,18 @@ fn neighbour(what: &str, pool: &Path) {
             std::hint::spin_loop();
         }
     }
+    if what == NEIGHBOURS[2] {
+        let path = pool.with_file_name("beside");
+        std::fs::write(&path, vec![1; FILE as usize]).and_then(|()| std::fs::File::open(&path)?.sync_all()).expect("a file");
+        let file = std::fs::File::options().write(true).custom_flags(libc::O_DIRECT).open(&path).expect("it opens");
+        let page = Page([1; 4096]);
+        ready();
+        for i in 0u64.. {
+            file.write_all_at(&page.0, i * 7919 * 4096 % FILE).and_then(|()| file.sync_data()).expect("a write");
+        }
+    }
     let fs = open(pool);
-    let (ino, id) = file(&fs, if what == NEIGHBOURS[2] { "measured" } else { "another" });
+    let (ino, id) = file(&fs, if what == NEIGHBOURS[3] { "measured" } else { "another" });
     ready();
     for i in 0u64.. {
         fs.write_bytes(id, &[i as u8; 4096], i * 7919 * 4096 % FILE).expect("a write");
@@ -86,8 +104,26 @@ impl Drop for Running {
     }
 }
 
-/// Microseconds of each call: reads or writes of `size` bytes here and there.
-fn measure(fs: &Fs, id: OpenId, writes: bool, size: usize, n: usize) -> Vec<f64> {
+/// How often this thread has gone to sleep, and has lost its processor.
+fn switches() -> [i64; 2] {
+    // SAFETY: plain data, for which zero is valid; the call fills it.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_THREAD, &mut usage);
+        usage
+    };
+    [usage.ru_nvcsw, usage.ru_nivcsw]
+}
+
+/// A call.
+struct Call {
+    microseconds: f64,
+    slept: bool,
+    lost: bool,
+}
+
+/// Reads or writes `size` bytes here and there.
+fn measure(fs: &Fs, id: OpenId, writes: bool, size: usize, n: usize) -> Vec<Call> {
     let mut buffer = vec![1; size];
     let mut next = Instant::now();
     (0..n as u64)
@@ -96,12 +132,14 @@ fn measure(fs: &Fs, id: OpenId, writes: bool, size: usize, n: usize) -> Vec<f64>
                 std::hint::spin_loop();
             }
             let at = i * 104_729 * 4096 % (FILE - size as u64) / 4096 * 4096;
+            let before = switches();
             let begun = Instant::now();
             let done = if writes { fs.write_bytes(id, &buffer, at).map(|()| size) } else { fs.read_bytes(id, &mut buffer, at) };
             let took = begun.elapsed();
             assert_eq!(done.expect("it works"), size);
             next = begun.max(next) + PACE;
-            took.as_secs_f64() * 1e6
+            let [slept, lost] = switches();
+            Call { microseconds: took.as_secs_f64() * 1e6, slept: slept > before[0], lost: lost > before[1] }
         })
         .collect()
 }
@@ -120,7 +158,7 @@ fn main() {
     let (_, id) = file(&fs, "measured");
     let kinds =
         [(false, 4096, "read 4 KiB"), (false, 64 << 10, "read 64 KiB"), (true, 4096, "write 4 KiB"), (true, 64 << 10, "write 64 KiB")];
-    let mut times = vec![vec![Vec::new(); NEIGHBOURS.len()]; kinds.len()];
+    let mut times: Vec<[Vec<Call>; NEIGHBOURS.len()]> = kinds.iter().map(|_| Default::default()).collect();
     for round in 0..=rounds {
         for (who, what) in NEIGHBOURS.iter().enumerate() {
             let _running = Running::start(what, &pool);
@@ -131,13 +169,26 @@ fn main() {
             }
         }
     }
-    println!("{:<13} {:<22} {:>9} {:>9} {:>9} {:>9}  99 % against none", "microseconds", "neighbour", "50 %", "99 %", "99.9 %", "longest");
+    println!(
+        "{:<13} {:<22} {:>9} {:>9} {:>9} {:>9}  99 % against none  slept   lost  99 % if not lost",
+        "microseconds", "neighbour", "50 %", "99 %", "99.9 %", "longest"
+    );
     for ((_, _, kind), mut times) in kinds.iter().zip(times) {
-        times.iter_mut().for_each(|t| t.sort_by(f64::total_cmp));
-        let at = |who: usize, share: f64| times[who][((times[who].len() - 1) as f64 * share) as usize];
+        times.iter_mut().for_each(|t| t.sort_by(|a, b| a.microseconds.total_cmp(&b.microseconds)));
+        let at = |who: usize, share: f64| times[who][((times[who].len() - 1) as f64 * share) as usize].microseconds;
         for (who, what) in NEIGHBOURS.iter().enumerate() {
             let [half, most, nearly, all] = [0.5, 0.99, 0.999, 1.0].map(|share| at(who, share));
-            println!("{kind:<13} {what:<22} {half:>9.2} {most:>9.2} {nearly:>9.2} {all:>9.1}  {:.2}", most / at(0, 0.99));
+            let [slept, lost] = [|call: &&Call| call.slept, |call: &&Call| call.lost].map(|f| times[who].iter().filter(f).count());
+            let against = most / at(0, 0.99);
+            let undisturbed = |who: usize| {
+                let kept: Vec<f64> = times[who].iter().filter(|call| !call.lost).map(|call| call.microseconds).collect();
+                kept.get(kept.len() * 99 / 100).copied().unwrap_or(0.0)
+            };
+            let kept = undisturbed(who);
+            println!(
+                "{kind:<13} {what:<22} {half:>9.2} {most:>9.2} {nearly:>9.2} {all:>9.1}  {against:>17.2} {slept:>6} {lost:>6} {kept:>8.2} = {:.2}",
+                kept / undisturbed(0)
+            );
         }
     }
     fs.exit();
