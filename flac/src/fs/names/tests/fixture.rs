@@ -65,6 +65,9 @@ impl Drop for Tree {
         let run = self.fs.run_dir().to_path_buf();
         self.fs.exit();
         if run.file_name().is_some() {
+            if let Ok(tier) = std::fs::read_link(run.join("dram")) {
+                let _ = std::fs::remove_file(tier);
+            }
             let _ = std::fs::remove_dir_all(run);
         }
     }
