@@ -232,7 +232,12 @@ fn second_try<R: CReturn>(body: &impl Fn() -> Answer<R>, before: i32) -> Option<
     result
 }
 
+#[inline]
 fn run<R>(body: &impl Fn() -> Answer<R>) -> Answer<R> {
+    if thread::flags().alternate.get() { crate::stack::with_room_in_handler(&|| run_here(body)) } else { run_here(body) }
+}
+
+fn run_here<R>(body: &impl Fn() -> Answer<R>) -> Answer<R> {
     catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|_| {
         crate::log::fatal(format_args!("a broken invariant (above); this call fails with EIO. Please report it"));
         Err(Escape::Fail(libc::EIO))

@@ -41,6 +41,7 @@ mod real;
 mod signals;
 mod sockets;
 mod space;
+mod stack;
 #[cfg(not(test))]
 mod start;
 mod stats;

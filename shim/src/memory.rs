@@ -228,9 +228,14 @@ unsafe impl Allocator for Pages {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::{Mutex, PoisonError};
+
+    /// Held by the tests that count on the reserve being unused.
+    static RESERVE_IS_MINE: Mutex<()> = Mutex::new(());
 
     #[test]
     fn whoever_comes_again_on_the_same_thread_gets_memory_all_the_same() {
+        let _mine = RESERVE_IS_MINE.lock().unwrap_or_else(PoisonError::into_inner);
         assert!(HEAP.enter());
         let layout = Layout::from_size_align(100, 64).expect("a layout");
         // SAFETY: a layout with a size; the block is written and given back.
@@ -253,6 +258,7 @@ mod tests {
 
     #[test]
     fn the_reserve_can_be_used_again() {
+        let _mine = RESERVE_IS_MINE.lock().unwrap_or_else(PoisonError::into_inner);
         let layout = Layout::from_size_align(1000, 16).expect("a layout");
         // More than it has, in all.
         for _ in 0..RESERVE / 500 {

@@ -144,7 +144,7 @@ unsafe fn file_grew(info: *mut siginfo_t) -> bool {
     let addr = unsafe { (*info).si_addr() }.addr();
     let Some(_guard) = boundary::Inside::enter() else { return false };
     let errno = boundary::errno();
-    let grew = crate::space::opened().is_some_and(|fs| fs.fault(addr));
+    let grew = crate::space::opened().is_some_and(|fs| crate::stack::with_room(|| fs.fault(addr)));
     boundary::set_errno(errno);
     grew
 }
@@ -228,6 +228,8 @@ unsafe fn run(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
                 let given = set(signal, &reset);
                 set_kernel(signal, &given);
             }
+            let alternate = &crate::thread::flags().alternate;
+            let before = alternate.replace(alternate.get() || action.sa_flags & libc::SA_ONSTACK != 0);
             // SAFETY: the program's own handler, of the type that its flags say.
             unsafe {
                 if action.sa_flags & libc::SA_SIGINFO != 0 {
@@ -238,6 +240,7 @@ unsafe fn run(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
                     handler(signal);
                 }
             }
+            alternate.set(before);
         }
         Some(action) if is_stop(signal, &action) => stop(info),
         // Another thread has just told us to ignore it, and not the kernel yet. (A fault can't be ignored.)

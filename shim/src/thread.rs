@@ -13,6 +13,8 @@ pub struct Flags {
     pub state: Cell<u8>,
     /// A signal was put off, see `signals`.
     pub pending: Cell<bool>,
+    /// A handler of the program runs on its alternate stack, see `stack`.
+    pub alternate: Cell<bool>,
 }
 
 #[cfg(all(target_arch = "x86_64", not(test)))]
@@ -50,7 +52,7 @@ pub fn flags() -> &'static Flags {
 #[cfg(not(all(target_arch = "x86_64", not(test))))]
 pub fn flags() -> &'static Flags {
     thread_local! {
-        static FLAGS: Flags = const { Flags { state: Cell::new(0), pending: Cell::new(false) } };
+        static FLAGS: Flags = const { Flags { state: Cell::new(0), pending: Cell::new(false), alternate: Cell::new(false) } };
     }
     // SAFETY: without a destructor it is there for as long as the thread runs; not `Sync`, so it stays with the thread.
     FLAGS.with(|flags| unsafe { &*std::ptr::from_ref(flags) })

@@ -122,7 +122,7 @@ fn pwritev2_with_rwf_append_moves_the_offset(d: &Dir) -> Outcome {
     let fd = d.open("f", b"abc");
     assert_eq!(sys::pwritev2(&fd, &[b"de"], -1, libc::RWF_APPEND)?, 2);
     assert_eq!(sys::lseek(&fd, 0, libc::SEEK_CUR)?, 5);
-    assert_eq!(sys::get_flags(&fd)? & libc::O_APPEND, 0);
+    assert_eq!(sys::fcntl(&fd, libc::F_GETFL, 0)? & libc::O_APPEND, 0);
     Ok(())
 }
 

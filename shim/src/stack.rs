@@ -1,0 +1,122 @@
+#![expect(unsafe_code, reason = "changes the stack pointer")]
+//! A stack of our own for what runs in a signal handler: a program's alternate one may have 8 KiB, of which the kernel's frame takes 3, and a look-up alone may take more than is left.
+
+use flac::units::PAGE;
+use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
+use std::ffi::c_void;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::ptr;
+
+const SIZE: usize = 256 << 10;
+
+/// Runs `f` with room on the stack; where there is no memory for it, on the stack that there is. Costs 5 us.
+pub fn with_room<R, F: FnOnce() -> R>(f: F) -> R {
+    // SAFETY: fresh memory. What is below the stack stays out of reach.
+    let stack = unsafe {
+        mmap_anonymous(ptr::null_mut(), SIZE + PAGE, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)
+            .and_then(|stack| mprotect(stack, PAGE, MprotectFlags::empty()).map(|()| stack))
+    };
+    let Ok(stack) = stack else { return f() };
+    let mut task = Task { work: Some(f), done: None };
+    // SAFETY: the end of the mapping is the start of an empty stack, and nobody else is on it.
+    unsafe {
+        call_on(stack.byte_add(SIZE + PAGE), begin::<R, F>, (&raw mut task).cast());
+        let _ = munmap(stack, SIZE + PAGE);
+    }
+    match task.done {
+        Some(Ok(result)) => result,
+        Some(Err(panic)) => resume_unwind(panic),
+        None => unreachable!("it has run"),
+    }
+}
+
+/// As [`with_room`] for a call from a handler that was begun on the alternate stack, if it is there still and has little room left.
+#[cold]
+pub fn with_room_in_handler<R>(f: &dyn Fn() -> R) -> R {
+    let mut now = libc::stack_t { ss_sp: ptr::null_mut(), ss_flags: 0, ss_size: 0 };
+    // SAFETY: asks only.
+    unsafe { libc::sigaltstack(ptr::null(), &mut now) };
+    if now.ss_flags & libc::SS_ONSTACK == 0 {
+        // It was left by a jump.
+        crate::thread::flags().alternate.set(false);
+        return f();
+    }
+    let left = (&raw const now).addr().saturating_sub(now.ss_sp.addr());
+    if left < SIZE / 2 { with_room(f) } else { f() }
+}
+
+struct Task<R, F> {
+    work: Option<F>,
+    done: Option<std::thread::Result<R>>,
+}
+
+/// On the new stack. The kernel must not take us for somebody who is not on the alternate one, and begin at its top, where the handler's frames are: so there is none meanwhile.
+unsafe extern "C" fn begin<R, F: FnOnce() -> R>(task: *mut c_void) {
+    // SAFETY: what `with_room` passed, who waits.
+    let task = unsafe { &mut *task.cast::<Task<R, F>>() };
+    let none = libc::stack_t { ss_sp: ptr::null_mut(), ss_flags: libc::SS_DISABLE, ss_size: 0 };
+    let mut before = none;
+    // SAFETY: valid descriptions; nothing runs on the alternate stack now.
+    unsafe { libc::sigaltstack(&none, &mut before) };
+    task.done = task.work.take().map(|work| catch_unwind(AssertUnwindSafe(work)));
+    // SAFETY: what there was.
+    unsafe { libc::sigaltstack(&before, ptr::null_mut()) };
+}
+
+/// # Safety
+/// `top` is the end of memory for a stack, aligned to 16 bytes; `f` may be called with `arg`, and does not unwind.
+unsafe fn call_on(top: *mut c_void, f: unsafe extern "C" fn(*mut c_void), arg: *mut c_void) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the stack pointer is back when this ends: `f` keeps r12, as the ABI says.
+    unsafe {
+        std::arch::asm!(
+            "xchg rsp, r12",
+            "call {f}",
+            "mov rsp, r12",
+            f = in(reg) f,
+            inout("r12") top => _,
+            in("rdi") arg,
+            clobber_abi("C"),
+        );
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    // SAFETY: as the caller says.
+    unsafe {
+        let _ = top;
+        f(arg);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_room_and_the_alternate_stack_stays() {
+        let alternate = || {
+            let mut now = libc::stack_t { ss_sp: ptr::null_mut::<c_void>(), ss_flags: 0, ss_size: 0 };
+            // SAFETY: asks only.
+            unsafe { libc::sigaltstack(ptr::null(), &mut now) };
+            (now.ss_sp.addr(), now.ss_flags, now.ss_size)
+        };
+        let before = alternate();
+        assert!(before.2 != 0, "a test's thread has one");
+        let here = &raw const before;
+        let sum = with_room(|| {
+            let large = std::hint::black_box([1u8; SIZE / 4]);
+            assert!(cfg!(not(target_arch = "x86_64")) || large.as_ptr().addr().abs_diff(here.addr()) > SIZE / 4);
+            assert_eq!(alternate().1 & libc::SS_DISABLE, libc::SS_DISABLE);
+            large.iter().map(|byte| *byte as usize).sum::<usize>()
+        });
+        assert_eq!((sum, alternate()), (SIZE / 4, before));
+        let panicked = catch_unwind(|| {
+            with_room(|| {
+                if before.2 != 0 {
+                    panic!("as intended")
+                }
+            })
+        });
+        assert!(panicked.is_err());
+        assert_eq!(alternate(), before);
+    }
+}

@@ -1,0 +1,54 @@
+# A handler on an alternate stack of the least size, as the usual one of a crash reporter: it logs to a file, and calls more than fits there. And a shared mapping behind the end of its
+# file, touched after it has grown, by a program that has such a stack for its own faults. Nothing of a handler's jump out of it stays.
+# needs: gcc
+cat >small.c <<'END'
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+static char stack[8192] __attribute__((aligned(16)));
+static sigjmp_buf out;
+static void log_it(int signal) {
+    (void)signal;
+    struct stat st;
+    int fd = open("log", O_CREAT | O_RDWR | O_APPEND, 0644), copy = open("copy", O_CREAT | O_RDWR | O_TRUNC, 0644);
+    if (write(fd, "signal\n", 7) != 7 || fsync(fd) || fstat(fd, &st) || copy_file_range(fd, &(off_t){0}, copy, NULL, st.st_size, 0) != st.st_size) _exit(3);
+    if (mkdir("d", 0755) || rename("d", "e") || rmdir("e")) _exit(4);
+    close(fd), close(copy);
+}
+static void jump(int signal) {
+    log_it(signal);
+    siglongjmp(out, 1);
+}
+int main(int count, char **args) {
+    (void)args;
+    if (count > 1) close(open("before", O_CREAT | O_RDWR, 0644));
+    sigaltstack(&(stack_t){.ss_sp = stack, .ss_size = sizeof stack}, NULL);
+    sigaction(SIGUSR1, &(struct sigaction){.sa_handler = log_it, .sa_flags = SA_ONSTACK}, NULL);
+    sigaction(SIGUSR2, &(struct sigaction){.sa_handler = jump, .sa_flags = SA_ONSTACK}, NULL);
+    sigaction(SIGBUS, &(struct sigaction){.sa_handler = jump, .sa_flags = SA_ONSTACK}, NULL);
+    for (int i = 0; i < 5; i++) raise(SIGUSR1);
+    for (volatile int i = 0; i < 5; i++)
+        if (!sigsetjmp(out, 1)) raise(SIGUSR2);
+    int fd = open("mapped", O_CREAT | O_RDWR, 0644);
+    char *map = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (!sigsetjmp(out, 1)) puts(memcpy(map, "too early", 10));
+    if (ftruncate(fd, 1 << 20)) return 5;
+    strcpy(map + 70000, "in time");
+    char back[8] = "";
+    pread(fd, back, 7, 70000);
+    puts(back);
+    stack_t now;
+    sigaltstack(NULL, &now);
+    printf("%d %zu %d\n", now.ss_sp == (void *)stack, now.ss_size, now.ss_flags);
+    return 0;
+}
+END
+gcc -O1 -o small small.c || exit
+./small; echo $?; wc -l <log; cmp log copy && echo same
+rm log; ./small twice; echo $?; wc -l <log
