@@ -63,28 +63,39 @@ unsafe extern "C" fn begin<R, F: FnOnce() -> R>(task: *mut c_void) {
     unsafe { libc::sigaltstack(&before, ptr::null_mut()) };
 }
 
+/// What is said of the frame lets a panic's backtrace find the way to the other stack.
+///
 /// # Safety
 /// `top` is the end of memory for a stack, aligned to 16 bytes; `f` may be called with `arg`, and does not unwind.
-unsafe fn call_on(top: *mut c_void, f: unsafe extern "C" fn(*mut c_void), arg: *mut c_void) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: the stack pointer is back when this ends: `f` keeps r12, as the ABI says.
-    unsafe {
-        std::arch::asm!(
-            "xchg rsp, r12",
-            "call {f}",
-            "mov rsp, r12",
-            f = in(reg) f,
-            inout("r12") top => _,
-            in("rdi") arg,
-            clobber_abi("C"),
-        );
-    }
-    #[cfg(not(target_arch = "x86_64"))]
+#[cfg(target_arch = "x86_64")]
+#[unsafe(naked)]
+unsafe extern "C" fn call_on(top: *mut c_void, f: unsafe extern "C" fn(*mut c_void), arg: *mut c_void) {
+    std::arch::naked_asm!(
+        ".cfi_startproc",
+        "push rbp",
+        ".cfi_def_cfa_offset 16",
+        ".cfi_offset rbp, -16",
+        "mov rbp, rsp",
+        ".cfi_def_cfa_register rbp",
+        "mov rsp, rdi",
+        "mov rdi, rdx",
+        "call rsi",
+        "mov rsp, rbp",
+        "pop rbp",
+        ".cfi_def_cfa rsp, 8",
+        "ret",
+        ".cfi_endproc",
+    );
+}
+
+/// On the stack that there is.
+///
+/// # Safety
+/// As above.
+#[cfg(not(target_arch = "x86_64"))]
+unsafe extern "C" fn call_on(_: *mut c_void, f: unsafe extern "C" fn(*mut c_void), arg: *mut c_void) {
     // SAFETY: as the caller says.
-    unsafe {
-        let _ = top;
-        f(arg);
-    }
+    unsafe { f(arg) }
 }
 
 #[cfg(test)]
