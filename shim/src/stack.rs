@@ -9,7 +9,10 @@ use std::ptr;
 
 const SIZE: usize = 256 << 10;
 
-/// Runs `f` with room on the stack; where there is no memory for it, on the stack that there is. Costs 5 us.
+/// Runs `f` with room on the stack; where there is no memory for it, on the stack that there is.
+///
+/// A signal in the moment in which we have left the alternate stack and it is still known to the kernel would begin at its top, where the frames of the handler are that called us. So signals
+/// wait for that moment to pass; during `f` there is no alternate stack, and they come to the one that `f` runs on.
 pub fn with_room<R, F: FnOnce() -> R>(f: F) -> R {
     // SAFETY: fresh memory. What is below the stack stays out of reach.
     let stack = unsafe {
@@ -17,10 +20,11 @@ pub fn with_room<R, F: FnOnce() -> R>(f: F) -> R {
             .and_then(|stack| mprotect(stack, PAGE, MprotectFlags::empty()).map(|()| stack))
     };
     let Ok(stack) = stack else { return f() };
-    let mut task = Task { work: Some(f), done: None };
+    let mut task = Task { work: Some(f), done: None, mask: block_signals() };
     // SAFETY: the end of the mapping is the start of an empty stack, and nobody else is on it.
     unsafe {
         call_on(stack.byte_add(SIZE + PAGE), begin::<R, F>, (&raw mut task).cast());
+        set_mask(task.mask);
         let _ = munmap(stack, SIZE + PAGE);
     }
     match task.done {
@@ -48,9 +52,26 @@ pub fn with_room_in_handler<R>(f: &dyn Fn() -> R) -> R {
 struct Task<R, F> {
     work: Option<F>,
     done: Option<std::thread::Result<R>>,
+    /// The signals that are blocked when the work begins, then those that are when it has ended.
+    mask: u64,
 }
 
-/// On the new stack. The kernel must not take us for somebody who is not on the alternate one, and begin at its top, where the handler's frames are: so there is none meanwhile.
+/// Blocks every signal; which ones were.
+fn block_signals() -> u64 {
+    let mut before = 0u64;
+    // SAFETY: masks of the kernel's size. Libc's function would leave out its own signals.
+    unsafe { libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const ALL, &raw mut before, size_of::<u64>()) };
+    before
+}
+
+static ALL: u64 = !0;
+
+fn set_mask(mask: u64) {
+    // SAFETY: as above.
+    unsafe { libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const mask, 0usize, size_of::<u64>()) };
+}
+
+/// On the new stack, signals blocked.
 unsafe extern "C" fn begin<R, F: FnOnce() -> R>(task: *mut c_void) {
     // SAFETY: what `with_room` passed, who waits.
     let task = unsafe { &mut *task.cast::<Task<R, F>>() };
@@ -58,7 +79,10 @@ unsafe extern "C" fn begin<R, F: FnOnce() -> R>(task: *mut c_void) {
     let mut before = none;
     // SAFETY: valid descriptions; nothing runs on the alternate stack now.
     unsafe { libc::sigaltstack(&none, &mut before) };
+    set_mask(task.mask);
     task.done = task.work.take().map(|work| catch_unwind(AssertUnwindSafe(work)));
+    // A signal that was put off has had the others blocked.
+    task.mask = block_signals();
     // SAFETY: what there was.
     unsafe { libc::sigaltstack(&before, ptr::null_mut()) };
 }
