@@ -170,7 +170,16 @@ unsafe fn put_off(signal: c_int, info: *const siginfo_t, context: *mut c_void) {
     // SAFETY: the kernel's context; its mask is what the thread goes on with. The kernel's mask is the first 64 bits.
     unsafe {
         let mask: *mut u64 = (&raw mut (*context.cast::<libc::ucontext_t>()).uc_sigmask).cast();
-        SAVED.with(|s| (*s.get()).write((signal, *info, *mask)));
+        if pending().get() {
+            // Two came in one moment: the kernel had begun with this one when it let the other interrupt it. This one waits in the kernel, where all are blocked until the other has
+            // arrived; the mask to return to is that of what both interrupted.
+            let errno = boundary::errno();
+            send(signal, info);
+            boundary::set_errno(errno);
+            SAVED.with(|s| (*s.get()).assume_init_mut().2 = *mask);
+        } else {
+            SAVED.with(|s| (*s.get()).write((signal, *info, *mask)));
+        }
         let faults = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP];
         *mask = faults.iter().fold(!0u64, |mask, s| mask & !(1 << (s - 1)));
     }
@@ -203,6 +212,15 @@ pub fn restarts() -> bool {
     restarts
 }
 
+/// Sends this thread a signal that it got; it arrives when it is not blocked.
+///
+/// # Safety
+/// `info` is the kernel's, of that signal.
+unsafe fn send(signal: c_int, info: *const siginfo_t) {
+    // SAFETY: as the caller says.
+    unsafe { libc::syscall(libc::SYS_rt_tgsigqueueinfo, libc::getpid(), libc::gettid(), signal, info) };
+}
+
 #[cold]
 fn send_again() {
     pending().set(false);
@@ -211,7 +229,7 @@ fn send_again() {
     let errno = boundary::errno();
     // SAFETY: sends this thread the very signal that it got, then returns to its mask: the signal arrives here.
     unsafe {
-        libc::syscall(libc::SYS_rt_tgsigqueueinfo, libc::getpid(), libc::gettid(), signal, &raw const info);
+        send(signal, &info);
         libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const mask, 0usize, size_of::<u64>());
     }
     boundary::set_errno(errno);
@@ -258,7 +276,7 @@ fn stop(info: *const siginfo_t) {
     let (this, mut mask) = (1u64 << (libc::SIGTSTP - 1), 0u64);
     // SAFETY: the kernel's siginfo, sent to this thread, where it arrives as soon as it is not blocked any more; masks of the kernel's size.
     unsafe {
-        libc::syscall(libc::SYS_rt_tgsigqueueinfo, libc::getpid(), libc::gettid(), libc::SIGTSTP, info);
+        send(libc::SIGTSTP, info);
         libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_UNBLOCK, &raw const this, &raw mut mask, size_of::<u64>());
         libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const mask, 0usize, size_of::<u64>());
     }
@@ -276,7 +294,7 @@ fn die(signal: c_int, info: *const siginfo_t) {
     // SAFETY: the kernel's siginfo; sends to this thread.
     unsafe {
         if (*info).si_code <= 0 {
-            libc::syscall(libc::SYS_rt_tgsigqueueinfo, libc::getpid(), libc::gettid(), signal, info);
+            send(signal, info);
         }
     }
 }

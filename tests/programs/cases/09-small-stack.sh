@@ -52,3 +52,60 @@ END
 gcc -O1 -o small small.c || exit
 ./small; echo $?; wc -l <log; cmp log copy && echo same
 rm log; ./small twice; echo $?; wc -l <log
+
+# Other signals in every moment of such a call: they leave the frames of its handler alone, and none is lost.
+cat >many.c <<'END'
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+enum { SENT = 3000 };
+static char stack[65536] __attribute__((aligned(16)));
+static volatile int came;
+static void tick(int signal) {
+    volatile char much[2000];
+    for (unsigned i = 0; i < sizeof much; i++) much[i] = signal;
+}
+static void count(int signal) {
+    tick(signal);
+    came++;
+}
+static void work(int signal) {
+    volatile unsigned long frame[200];
+    for (int i = 0; i < 200; i++) frame[i] = signal * 1000UL + i;
+    struct stat st;
+    for (int i = 0; i < 20; i++)
+        if (stat("file", &st)) _exit(3);
+    for (int i = 0; i < 200; i++)
+        if (frame[i] != signal * 1000UL + i) _exit(4);
+}
+int main(void) {
+    close(open("file", O_CREAT | O_RDWR, 0644));
+    sigaltstack(&(stack_t){.ss_sp = stack, .ss_size = sizeof stack}, NULL);
+    sigaction(SIGALRM, &(struct sigaction){.sa_handler = tick, .sa_flags = SA_ONSTACK | SA_RESTART}, NULL);
+    sigaction(SIGUSR1, &(struct sigaction){.sa_handler = work, .sa_flags = SA_ONSTACK}, NULL);
+    sigaction(SIGRTMIN, &(struct sigaction){.sa_handler = count, .sa_flags = SA_ONSTACK | SA_RESTART}, NULL);
+    pid_t sender = fork();
+    if (!sender) {
+        for (int i = 0; i < SENT; i++)
+            while (sigqueue(getppid(), SIGRTMIN, (union sigval){0})) sched_yield();
+        _exit(0);
+    }
+    setitimer(ITIMER_REAL, &(struct itimerval){{0, 50}, {0, 50}}, NULL);
+    for (int i = 0; i < 1000; i++) raise(SIGUSR1);
+    int status;
+    while (waitpid(sender, &status, 0) < 0);
+    for (int i = 0; i < 1000000 && came < SENT; i++) sched_yield();
+    setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL);
+    printf("%d came, %d\n", came, status);
+    return 0;
+}
+END
+gcc -O1 -o many many.c || exit
+timeout 60 ./many; echo $?
