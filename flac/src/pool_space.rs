@@ -17,7 +17,7 @@ const WORDS: usize = BLOCK_FRAMES / 64;
 
 /// A run of so many frames is worth a write of its own. 256 KiB at a time take 1.3 times as long as 1 MiB at a time, single frames many times as long.
 const RUN: u32 = 64;
-/// So many frames are looked at for one, 4 GiB of the pool: 10 us. The next search goes on from there.
+/// So many frames are looked at for one, 4 GiB of the pool, 16,384 words. The next search goes on from there.
 const LOOK: u64 = 1 << 20;
 
 /// The pool's free space.

@@ -41,7 +41,7 @@ pub fn with_room_in_handler<R>(f: &dyn Fn() -> R) -> R {
     // SAFETY: asks only.
     unsafe { libc::sigaltstack(ptr::null(), &mut now) };
     if now.ss_flags & libc::SS_ONSTACK == 0 {
-        // It was left by a jump.
+        // It was left by a jump, or there is none.
         crate::thread::flags().alternate.set(false);
         return f();
     }
