@@ -5,7 +5,9 @@ use crate::fs::Fs;
 use crate::fs::attr::{Creds, SetAttr};
 use crate::media::{Pool, PoolOptions};
 use crate::units::Ino;
+use std::fs::Permissions;
 use std::ops::Deref;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -30,7 +32,18 @@ impl TempDir {
 
 impl Drop for TempDir {
     fn drop(&mut self) {
+        open_up(&self.0);
         let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Tests leave directories of all modes, which who is not root can't empty.
+fn open_up(dir: &Path) {
+    let _ = std::fs::set_permissions(dir, Permissions::from_mode(0o700));
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            open_up(&entry.path());
+        }
     }
 }
 
