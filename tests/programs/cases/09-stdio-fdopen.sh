@@ -28,7 +28,11 @@ static void fdo(void)
     dup2(k, fd);
     printf("dup %d\n", fgetc(f) > 0);
     fclose(f);
-    f = fopen("/etc/hostname", "r+");
+    char outside[] = "/tmp/fdopen.XXXXXX";
+
+    close(mkstemp(outside));
+    f = fopen(outside, "r+");
+    unlink(outside);
     fd = fileno(f);
     k = open("fd1", O_RDWR);
     dup2(k, fd);
