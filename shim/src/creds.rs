@@ -1,4 +1,4 @@
-//! Who this process is to FLAC: effective user and groups, and its umask. Asked once, and again after a call that changes it.
+//! Who this process is to FLAC: effective user and groups, asked once and again after a call that changes them; and its umask, learned before the program begins.
 
 use flac::fs::attr::Creds;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
@@ -13,9 +13,8 @@ pub struct Who {
 }
 
 static NOW: AtomicPtr<Who> = AtomicPtr::new(std::ptr::null_mut());
-/// Not asked yet: a umask has nine bits.
-const UNKNOWN: u32 = u32::MAX;
-static UMASK: AtomicU32 = AtomicU32::new(UNKNOWN);
+/// The umask; until it is [learned](learn_umask) the usual one.
+static UMASK: AtomicU32 = AtomicU32::new(0o022);
 
 impl Who {
     /// As `flac` wants it, with effective ids.
@@ -76,15 +75,14 @@ pub fn changed() {
 
 /// The permission bits that new files do not get.
 pub fn umask() -> u32 {
-    let known = UMASK.load(Ordering::Relaxed);
-    if known != UNKNOWN {
-        return known;
-    }
-    // The kernel tells it only to who sets it. Two calls, once in a process's life.
+    UMASK.load(Ordering::Relaxed)
+}
+
+/// Learns the umask. The kernel tells it only to who sets another one, and for that moment it is everybody's: so this is done before the program can have a second thread.
+pub fn learn_umask() {
     let mask = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     rustix::process::umask(mask);
     set_umask(mask.as_raw_mode());
-    mask.as_raw_mode()
 }
 
 /// The process has set its umask.

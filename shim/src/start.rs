@@ -26,6 +26,7 @@ extern "C" fn start(_argc: c_int, _argv: *const *const c_char, envp: *mut *mut c
     }
     let errno = crate::boundary::errno();
     crate::stats::start();
+    crate::creds::learn_umask();
     fork::register();
     leave::register();
     last::post();
