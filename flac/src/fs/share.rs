@@ -386,8 +386,9 @@ impl Fs {
             }
         }
         let n = len.min(if aligned { PAGE as u64 * 16 } else { page - from_at % page }) as usize;
-        let mut buffer = [0u8; PAGE * 16];
-        // SAFETY: `buffer` is ours and at least `n` bytes long.
+        // Not on the stack, of which a thread may have 16 KiB.
+        let mut buffer = Vec::<u8>::with_capacity(n);
+        // SAFETY: `buffer` is ours and has room for `n` bytes.
         let n = unsafe { self.read_at(from, None, buffer.as_mut_ptr(), n, from_at)? };
         // SAFETY: as above.
         let (n, _) = unsafe { self.write_at(to, buffer.as_ptr(), n, super::write::At::Offset(to_at))? };

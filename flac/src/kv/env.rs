@@ -257,6 +257,12 @@ impl EnvCell {
             // SAFETY: an environment is freed only by `abandon_after_fork`, whose caller holds no reference, and by dropping `self`.
             return Ok(unsafe { &*env });
         }
+        self.open(open)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn open(&self, open: impl FnOnce() -> Result<Env>) -> Result<&Env> {
         while self.opening.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_err() {
             pause();
         }

@@ -11,7 +11,8 @@ const KEY: usize = 64;
 
 /// Answers to look-ups, by the hash of the key.
 pub(super) struct Recent {
-    slots: [Mutex<Answer>; SLOTS],
+    /// On the heap: whoever opens an environment may have a stack of 16 KiB.
+    slots: Box<[Mutex<Answer>]>,
 }
 
 /// Where the value lies in the map, as address and length, if there is one.
@@ -28,7 +29,7 @@ struct Answer {
 impl Recent {
     pub(super) fn new() -> Self {
         const NONE: Answer = Answer { number: 0, len: 0, key: [0; KEY], place: None };
-        Self { slots: [const { Mutex::new(NONE) }; SLOTS] }
+        Self { slots: (0..SLOTS).map(|_| Mutex::new(NONE)).collect() }
     }
 
     /// What commit `number` has for `key`, if it is known; else what `find` says, which is noted.
