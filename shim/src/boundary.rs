@@ -234,7 +234,7 @@ fn second_try<R: CReturn>(body: &impl Fn() -> Answer<R>, before: i32) -> Option<
 
 #[inline]
 fn run<R>(body: &impl Fn() -> Answer<R>) -> Answer<R> {
-    if thread::flags().alternate.get() { crate::stack::with_room_in_handler(&|| run_here(body)) } else { run_here(body) }
+    if thread::flags().tight.get() != 0 { crate::stack::with_room_if_tight(&|| run_here(body)) } else { run_here(body) }
 }
 
 fn run_here<R>(body: &impl Fn() -> Answer<R>) -> Answer<R> {

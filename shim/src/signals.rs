@@ -11,6 +11,7 @@
 #![expect(unsafe_code, reason = "signal handlers and the machine context")]
 
 use crate::boundary;
+use crate::thread::{ALTERNATE, SMALL};
 use libc::{c_int, c_void, sigaction, siginfo_t};
 use std::cell::{Cell, UnsafeCell};
 use std::mem::MaybeUninit;
@@ -246,8 +247,8 @@ unsafe fn run(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
                 let given = set(signal, &reset);
                 set_kernel(signal, &given);
             }
-            let alternate = &crate::thread::flags().alternate;
-            let before = alternate.replace(alternate.get() || action.sa_flags & libc::SA_ONSTACK != 0);
+            let tight = &crate::thread::flags().tight;
+            let before = tight.replace(tight.get() | stack_of(&action, context));
             // SAFETY: the program's own handler, of the type that its flags say.
             unsafe {
                 if action.sa_flags & libc::SA_SIGINFO != 0 {
@@ -258,7 +259,7 @@ unsafe fn run(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
                     handler(signal);
                 }
             }
-            alternate.set(before);
+            tight.set(before);
         }
         Some(action) if is_stop(signal, &action) => stop(info),
         // Another thread has just told us to ignore it, and not the kernel yet. (A fault can't be ignored.)
@@ -266,6 +267,19 @@ unsafe fn run(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
         Some(action) if action.sa_sigaction == libc::SIG_IGN && !is_fault(signal, unsafe { (*info).si_code }) => {}
         // A fault that nobody handles, or a signal whose action was reset meanwhile: what the kernel does without us.
         _ => die(signal, info),
+    }
+}
+
+/// What may be wrong with the stack that a handler runs on.
+fn stack_of(action: &sigaction, context: *const c_void) -> u8 {
+    /// From the kernel's headers: the alternate stack is none while a handler runs on it.
+    const SS_AUTODISARM: c_int = 1 << 31;
+    // SAFETY: the kernel's context of the signal.
+    let armed = || unsafe { (*context.cast::<libc::ucontext_t>()).uc_stack.ss_flags & SS_AUTODISARM == 0 };
+    match action.sa_flags & libc::SA_ONSTACK {
+        0 => 0,
+        _ if armed() => ALTERNATE,
+        _ => SMALL,
     }
 }
 

@@ -60,10 +60,11 @@ fn open() -> Answer<&'static Fs> {
         Some(token) => Fs::open_after_exec(&wanted, token),
         None => Fs::open(&wanted),
     };
-    let result = crate::limits::with_room(|| fds::noting_own(open));
+    // Whoever is first may be a thread with a stack of 16 KiB; joining a pool takes 70.
+    let result = crate::stack::with_room(|| crate::limits::with_room(|| fds::noting_own(open)).map(Box::new));
     match result {
         Ok(fs) => {
-            let fs: &'static Fs = Box::leak(Box::new(fs));
+            let fs: &'static Fs = Box::leak(fs);
             FS.store(std::ptr::from_ref(fs).cast_mut(), Ordering::Relaxed);
             fds::reconcile(fs);
             crate::signals::take_over();

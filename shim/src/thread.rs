@@ -6,6 +6,11 @@
 
 use std::cell::Cell;
 
+/// A handler of the program runs on its alternate stack.
+pub const ALTERNATE: u8 = 1;
+/// The thread was made with a small stack, or a handler runs on one that the kernel does not take for the alternate one.
+pub const SMALL: u8 = 2;
+
 /// Zero when a thread begins.
 #[repr(C)]
 pub struct Flags {
@@ -13,8 +18,8 @@ pub struct Flags {
     pub state: Cell<u8>,
     /// A signal was put off, see `signals`.
     pub pending: Cell<bool>,
-    /// A handler of the program runs on its alternate stack, see `stack`.
-    pub alternate: Cell<bool>,
+    /// Why its stack may be too small for us ([`ALTERNATE`], [`SMALL`]), see `stack`.
+    pub tight: Cell<u8>,
 }
 
 #[cfg(all(target_arch = "x86_64", not(test)))]
@@ -52,7 +57,7 @@ pub fn flags() -> &'static Flags {
 #[cfg(not(all(target_arch = "x86_64", not(test))))]
 pub fn flags() -> &'static Flags {
     thread_local! {
-        static FLAGS: Flags = const { Flags { state: Cell::new(0), pending: Cell::new(false), alternate: Cell::new(false) } };
+        static FLAGS: Flags = const { Flags { state: Cell::new(0), pending: Cell::new(false), tight: Cell::new(0) } };
     }
     // SAFETY: without a destructor it is there for as long as the thread runs; not `Sync`, so it stays with the thread.
     FLAGS.with(|flags| unsafe { &*std::ptr::from_ref(flags) })

@@ -16,6 +16,8 @@ cases![
     descriptors_opened_by_one_thread_serve_another,
     cancelled_thread_leaves_the_file_usable,
     threads_may_be_cancelled_whatever_they_do,
+    a_stack_of_16_kib_is_enough_for_every_call,
+    a_stack_of_16_kib_is_enough_for_many_changes,
 ];
 
 fn in_threads(count: u8, body: impl Fn(u8) + Sync) {
@@ -215,5 +217,62 @@ fn threads_may_be_cancelled_whatever_they_do(d: &Dir) -> Outcome {
         d.file("after", b"as ever");
         assert_eq!(content(d.at("after")), b"as ever");
     }
+    Ok(())
+}
+
+/// In a thread with the smallest stack there is.
+fn in_small_thread(body: impl FnOnce() + Send) {
+    std::thread::scope(|scope| {
+        let builder = std::thread::Builder::new().stack_size(16 << 10);
+        let thread = builder.spawn_scoped(scope, body).expect("a thread");
+        thread.join().expect("no panic");
+    });
+}
+
+fn a_stack_of_16_kib_is_enough_for_every_call(d: &Dir) -> Outcome {
+    let bytes = pattern(300_000, 1);
+    let (from, to) = (d.open("from", &bytes), d.open("to", b""));
+    let (a, b, sub) = (d.at("a"), d.at("b"), d.at("sub"));
+    let mut buffer = vec![0; bytes.len()];
+    in_small_thread(|| {
+        let fd = sys::open(&a, libc::O_RDWR | libc::O_CREAT | libc::O_EXCL, 0o644).expect("open");
+        assert_eq!(sys::write(&fd, b"0123456789"), Ok(10));
+        assert_eq!(sys::pwrite(&fd, &bytes, 5), Ok(bytes.len()));
+        assert_eq!(sys::pread(&fd, &mut buffer, 5), Ok(bytes.len()));
+        assert_eq!(sys::copy_file_range(&from, &mut Some(1), &to, &mut Some(2), 200_000), Ok(200_000));
+        assert_eq!(sys::copy_file_range(&from, &mut Some(0), &to, &mut Some(0), 200_000), Ok(200_000));
+        assert_eq!(sys::sendfile(&fd, &from, &mut Some(7), 100_000), Ok(100_000));
+        sys::stat(&a).expect("stat");
+        sys::fsync(&fd).expect("fsync");
+        sys::ftruncate(&fd, 1000).expect("ftruncate");
+        let map = sys::mmap(&from, 65536, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED, 0).expect("mmap");
+        map.put(7, b"9");
+        map.msync(libc::MS_SYNC).expect("msync");
+        drop(map);
+        sys::rename(&a, &b).expect("rename");
+        sys::link(&b, &a).expect("link");
+        sys::unlink(&a).expect("unlink");
+        sys::symlink("b", &a).expect("symlink");
+        sys::mkdir(&sub, 0o755).expect("mkdir");
+        assert_eq!(sys::names_in(d.path()).expect("readdir").len(), 5);
+        sys::rmdir(&sub).expect("rmdir");
+        fd.close().expect("close");
+        sys::fork(|| assert!(sys::stat(&b).is_ok())).succeeds();
+    });
+    assert!(buffer == bytes);
+    Ok(())
+}
+
+fn a_stack_of_16_kib_is_enough_for_many_changes(d: &Dir) -> Outcome {
+    in_small_thread(|| {
+        for round in 0..1500 {
+            let (a, b) = (d.at(&format!("a{round}")), d.at(&format!("b{round}")));
+            drop(sys::open(&a, libc::O_RDWR | libc::O_CREAT | libc::O_EXCL, 0o644).expect("open"));
+            sys::rename(&a, &b).expect("rename");
+        }
+        for round in 0..1500 {
+            sys::unlink(d.at(&format!("b{round}"))).expect("unlink");
+        }
+    });
     Ok(())
 }

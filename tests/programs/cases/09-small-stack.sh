@@ -11,6 +11,9 @@ cat >small.c <<'END'
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#ifndef SS_AUTODISARM
+#define SS_AUTODISARM (1U << 31)
+#endif
 static char stack[8192] __attribute__((aligned(16)));
 static sigjmp_buf out;
 static void log_it(int signal) {
@@ -28,12 +31,13 @@ static void jump(int signal) {
 int main(int count, char **args) {
     (void)args;
     if (count > 1) close(open("before", O_CREAT | O_RDWR, 0644));
-    sigaltstack(&(stack_t){.ss_sp = stack, .ss_size = sizeof stack}, NULL);
+    int flags = count > 2 ? SS_AUTODISARM : 0;
+    sigaltstack(&(stack_t){.ss_sp = stack, .ss_size = sizeof stack, .ss_flags = flags}, NULL);
     sigaction(SIGUSR1, &(struct sigaction){.sa_handler = log_it, .sa_flags = SA_ONSTACK}, NULL);
     sigaction(SIGUSR2, &(struct sigaction){.sa_handler = jump, .sa_flags = SA_ONSTACK}, NULL);
     sigaction(SIGBUS, &(struct sigaction){.sa_handler = jump, .sa_flags = SA_ONSTACK}, NULL);
     for (int i = 0; i < 5; i++) raise(SIGUSR1);
-    for (volatile int i = 0; i < 5; i++)
+    for (volatile int i = 0; i < 5 && !flags; i++)
         if (!sigsetjmp(out, 1)) raise(SIGUSR2);
     int fd = open("mapped", O_CREAT | O_RDWR, 0644);
     char *map = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -45,13 +49,15 @@ int main(int count, char **args) {
     puts(back);
     stack_t now;
     sigaltstack(NULL, &now);
-    printf("%d %zu %d\n", now.ss_sp == (void *)stack, now.ss_size, now.ss_flags);
+    // What a jump leaves behind is disarmed.
+    if (!flags) printf("%d %zu %d\n", now.ss_sp == (void *)stack, now.ss_size, now.ss_flags);
     return 0;
 }
 END
 gcc -O1 -o small small.c || exit
 ./small; echo $?; wc -l <log; cmp log copy && echo same
 rm log; ./small twice; echo $?; wc -l <log
+rm log; ./small with disarming; echo $?; wc -l <log
 
 # Other signals in every moment of such a call: they leave the frames of its handler alone, and none is lost.
 cat >many.c <<'END'
@@ -109,3 +115,46 @@ int main(void) {
 END
 gcc -O1 -o many many.c || exit
 timeout 60 ./many; echo $?
+
+# Threads with the smallest stack there is: the first one that uses files at all, others at once, and a child of one.
+cat >least.c <<'END'
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static void *work(void *path) {
+    char byte;
+    int fd = open(path, O_CREAT | O_RDWR, 0644), status;
+    if (pwrite(fd, path, 2, 0) != 2 || fsync(fd) || pread(fd, &byte, 1, 1) != 1) return "failed";
+    pid_t child = fork();
+    if (child == 0) {
+        struct stat st;
+        _exit(stat(path, &st) || rename(path, path) ? 1 : 0);
+    }
+    if (waitpid(child, &status, 0) != child || status) return "child";
+    for (int i = 0; i < 300; i++)
+        if (chmod(path, 0600 + i % 2)) return "chmod";
+    close(fd);
+    return unlink(path) ? "unlink" : "done";
+}
+int main(void) {
+    pthread_attr_t least;
+    pthread_t threads[4];
+    pthread_attr_init(&least);
+    pthread_attr_setstacksize(&least, 16384);
+    void *said;
+    if (pthread_create(threads, &least, work, "a0")) return 1;
+    pthread_join(threads[0], &said);
+    puts(said);
+    static char names[4][3] = {"b0", "b1", "b2", "b3"};
+    for (int i = 0; i < 4; i++) pthread_create(threads + i, &least, work, names[i]);
+    for (int i = 0; i < 4; i++) pthread_join(threads[i], &said), puts(said);
+    return 0;
+}
+END
+gcc -O1 -o least least.c -lpthread || exit
+./least; echo $?

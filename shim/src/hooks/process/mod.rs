@@ -12,3 +12,4 @@ mod preload;
 mod script;
 pub mod shell;
 pub mod spawn;
+pub mod threads;
