@@ -8,7 +8,9 @@ pub mod error;
 pub mod fs;
 
 mod attach;
+mod checksum;
 mod clock;
+mod cpu;
 mod frame;
 mod inode;
 pub mod kv;

@@ -19,9 +19,9 @@ const FIRST: usize = 256 << 10;
 /// For a signal handler that came while its thread was in here, outside of our other code: such handlers are not put off. Used again when all of it was given back.
 const RESERVE: usize = 64 << 10;
 
-/// From this size on a block is a mapping of its own: zeros without our writing them, and so no memory before it is used (LMDB takes 2 MiB, and uses little of it). Smaller ones,
-/// like what a flush writes from, are better used again.
-const OWN_MAPPING: usize = 2 << 20;
+/// From this size on a block is a mapping of its own: zeros without our writing them, and so no memory before it is used (LMDB takes 2 MiB and a little more than 1 MiB, and uses little of
+/// them). Smaller ones, like the 1 MiB that a flush writes from, are better used again.
+const OWN_MAPPING: usize = (1 << 20) + 1;
 
 #[global_allocator]
 static HEAP: Heap = Heap { owner: AtomicUsize::new(0), heap: UnsafeCell::new(Dlmalloc::new_with_allocator(Pages)) };

@@ -5,6 +5,7 @@ use super::extents::{Runs, clear_extents, put_extents};
 use super::record::{Extent, Inode};
 use super::snapshot::{Page, Snapshot};
 use super::stats::Stats;
+use crate::checksum;
 use crate::error::{Error, Result};
 use crate::inode::{SlotNo, flag, load_attr};
 use crate::media::Medium;
@@ -144,7 +145,7 @@ impl Fs {
                     let cut = page.no.start() >= snapshot.size;
                     page.copy = Some(if cut { vec![0; PAGE].into() } else { self.frame_bytes(page).into() });
                 }
-                page.to = Some(Extent { frame: first.plus(i as u32), crc: crc32c::crc32c(self.frame_bytes(page)) });
+                page.to = Some(Extent { frame: first.plus(i as u32), crc: checksum::of(self.frame_bytes(page)) });
             }
             let bytes: Vec<&[u8]> = batch.iter().map(|p| self.frame_bytes(p)).collect();
             if snapshot.carried { self.pool.write_home(first, &bytes) } else { self.pool.write(first, &bytes) }?;

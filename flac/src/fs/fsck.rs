@@ -2,6 +2,7 @@
 //!
 //! Works on one snapshot of the KV, so it may run while others work. It sees what the log knows: data that was never flushed is not its subject.
 
+use crate::checksum;
 use crate::error::Result;
 use crate::fs::Fs;
 use crate::fs::names::{DIRENT_SIZE, live_dir_links};
@@ -23,7 +24,7 @@ pub fn check(fs: &Fs, data: bool) -> Result<Vec<String>> {
         inodes: HashMap::new(),
         used: vec![0; (fs.pool.frames() as usize).div_ceil(64)],
         page: vec![0; PAGE],
-        zeros: crc32c::crc32c(&[0; PAGE]),
+        zeros: checksum::of(&[0; PAGE]),
         named: None,
         findings: Vec::new(),
     };
@@ -231,7 +232,7 @@ impl<V: View> Check<'_, V> {
         }
         if self.data {
             let wrong = match self.pool.read(PoolFrame::new(frame), &mut self.page) {
-                Ok(()) if crc32c::crc32c(&self.page) == extent.crc => return Ok(()),
+                Ok(()) if checksum::of(&self.page) == extent.crc => return Ok(()),
                 Ok(()) => "fails its checksum".to_owned(),
                 Err(e) => format!("can't be read: {e}"),
             };

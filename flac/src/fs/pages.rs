@@ -3,6 +3,7 @@
 use super::Fs;
 use super::record::{EXTENT_PAGES, Extent, decode_extents, extent_key};
 use super::stats::Stats;
+use crate::checksum;
 use crate::error::{Error, Result};
 use crate::inode::{SlotNo, flag};
 use crate::media::Way;
@@ -165,7 +166,7 @@ impl Fs {
                 }
                 return Err(Error::Corrupt(format!("page {} of inode {} has lost its extent: run `flac fsck`", page.get(), ino.get())));
             };
-            if crc32c::crc32c(data) != extent.crc {
+            if checksum::of(data) != extent.crc {
                 return Err(Error::Corrupt(format!(
                     "page {} of inode {} fails its checksum (pool frame {}): restore the file from a backup",
                     page.get(),

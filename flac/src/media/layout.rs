@@ -1,6 +1,7 @@
 //! Every byte on the medium, encoded and decoded here and nowhere else: explicit little-endian, pure, safe.
 //! `flac/docs/format.md` describes the same in words.
 
+use crate::checksum;
 use crate::units::Seq;
 
 /// The version of the format that this code reads and writes.
@@ -58,7 +59,7 @@ impl Writer {
     }
     fn seal(mut self) -> [u8; HEADER] {
         assert!(self.at <= HEADER - 4);
-        let crc = crc32c::crc32c(&self.bytes[..HEADER - 4]);
+        let crc = checksum::of(&self.bytes[..HEADER - 4]);
         self.bytes[HEADER - 4..].copy_from_slice(&crc.to_le_bytes());
         self.bytes
     }
@@ -74,7 +75,7 @@ impl<'b> Reader<'b> {
     fn new(bytes: &'b [u8], magic: &[u8; 8]) -> Option<Self> {
         let bytes = bytes.get(..HEADER)?;
         let crc = u32::from_le_bytes(bytes[HEADER - 4..].try_into().ok()?);
-        (&bytes[..8] == magic && crc32c::crc32c(&bytes[..HEADER - 4]) == crc).then_some(Self { bytes, at: 8 })
+        (&bytes[..8] == magic && checksum::of(&bytes[..HEADER - 4]) == crc).then_some(Self { bytes, at: 8 })
     }
     fn take<const N: usize>(&mut self) -> [u8; N] {
         let field = self.bytes[self.at..self.at + N].try_into().expect("fields lie inside the header");
@@ -184,7 +185,7 @@ pub(crate) fn encode_hint(generation: u64, seq: Seq) -> [u8; 24] {
     let mut bytes = [0; 24];
     bytes[..8].copy_from_slice(&generation.to_le_bytes());
     bytes[8..16].copy_from_slice(&seq.get().to_le_bytes());
-    let crc = crc32c::crc32c(&bytes[..16]);
+    let crc = checksum::of(&bytes[..16]);
     bytes[16..20].copy_from_slice(&crc.to_le_bytes());
     bytes
 }
@@ -193,7 +194,7 @@ pub(crate) fn encode_hint(generation: u64, seq: Seq) -> [u8; 24] {
 pub(crate) fn decode_hint(bytes: &[u8]) -> Option<(u64, Seq)> {
     let crc = u32::from_le_bytes(bytes.get(16..20)?.try_into().ok()?);
     let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"));
-    (crc32c::crc32c(&bytes[..16]) == crc && word(0) != 0).then(|| (word(0), Seq::new(word(8))))
+    (checksum::of(&bytes[..16]) == crc && word(0) != 0).then(|| (word(0), Seq::new(word(8))))
 }
 
 /// A record's header.
@@ -227,7 +228,7 @@ impl RecordHeader {
         record[24..32].copy_from_slice(&self.seq.get().to_le_bytes());
         record[32..40].copy_from_slice(&self.known.get().to_le_bytes());
         record[40..48].copy_from_slice(&self.salt.to_le_bytes());
-        let crc = crc32c::crc32c(&record[8..]);
+        let crc = checksum::of(&record[8..]);
         record[4..8].copy_from_slice(&crc.to_le_bytes());
     }
 
@@ -250,7 +251,7 @@ impl RecordHeader {
         let header = Self::peek(bytes)?;
         let record = bytes.get(..RECORD_HEADER.checked_add(header.len as usize)?)?;
         let crc = u32::from_le_bytes(record[4..8].try_into().expect("4 bytes"));
-        (crc32c::crc32c(&record[8..]) == crc).then(|| (header, &record[RECORD_HEADER..]))
+        (checksum::of(&record[8..]) == crc).then(|| (header, &record[RECORD_HEADER..]))
     }
 }
 
@@ -330,7 +331,7 @@ pub(crate) fn seal_block(block: &mut [u8], pairs: u32) {
     let len = u32::try_from(block.len() - BLOCK_HEADER).expect("blocks are small");
     block[0..4].copy_from_slice(&len.to_le_bytes());
     block[4..8].copy_from_slice(&pairs.to_le_bytes());
-    let crc = crc32c::crc32c_append(crc32c::crc32c(&block[..8]), &block[BLOCK_HEADER..]);
+    let crc = checksum::append(checksum::of(&block[..8]), &block[BLOCK_HEADER..]);
     block[8..12].copy_from_slice(&crc.to_le_bytes());
 }
 
@@ -342,5 +343,5 @@ pub(crate) fn peek_block(header: &[u8; BLOCK_HEADER]) -> (u32, u32, u32) {
 
 /// Whether `content` is what the block's header says.
 pub(crate) fn block_is_sound(header: &[u8; BLOCK_HEADER], content: &[u8]) -> bool {
-    crc32c::crc32c_append(crc32c::crc32c(&header[..8]), content) == peek_block(header).2
+    checksum::append(checksum::of(&header[..8]), content) == peek_block(header).2
 }

@@ -9,6 +9,8 @@
 //! and clwb of each line 585, clflushopt 483, clflush 514 (memcpy alone 202); 256 bytes by non-temporal stores 154, by memcpy and clwb 288. So whole lines go
 //! past the cache, the ragged ends through it.
 
+use crate::sync::{AtomicU32, Ordering::Relaxed};
+
 /// Bytes of a cache line.
 const LINE: usize = 64;
 /// From this length on a copy has a whole line for certain.
@@ -27,8 +29,31 @@ pub enum WriteBack {
     DcCvap,
 }
 
+/// What [`WriteBack::known`] has found: its number + 1.
+static KNOWN: AtomicU32 = AtomicU32::new(0);
+
 impl WriteBack {
-    /// The best that this processor has; `None` if a program can't write lines back to persistent memory at all.
+    /// Whether a program can write lines back to persistent memory at all.
+    pub fn exists() -> bool {
+        // Each x86-64 has `clflush`: nothing to be asked.
+        cfg!(target_arch = "x86_64") || Self::detect().is_some()
+    }
+
+    /// [`WriteBack::detect`], which takes some 30 us in a virtual machine: done when the first line is written back, once in a process.
+    #[inline]
+    fn known() -> WriteBack {
+        const ALL: [WriteBack; 4] = [WriteBack::Clwb, WriteBack::ClflushOpt, WriteBack::Clflush, WriteBack::DcCvap];
+        match KNOWN.load(Relaxed) {
+            0 => {
+                let found = Self::detect().unwrap_or(WriteBack::Clflush);
+                KNOWN.store(found as u32 + 1, Relaxed);
+                found
+            }
+            known => ALL[known as usize - 1],
+        }
+    }
+
+    /// The best that this processor has; `None` if there is nothing.
     pub fn detect() -> Option<WriteBack> {
         #[cfg(target_arch = "x86_64")]
         {
@@ -64,11 +89,12 @@ impl WriteBack {
 ///
 /// # Safety
 /// The range is mapped. Nothing in memory changes.
-pub(super) unsafe fn persist(how: WriteBack, at: *const u8, len: usize) {
+pub(super) unsafe fn persist(at: *const u8, len: usize) {
+    let how = WriteBack::known();
     let mut line = at as usize & !(LINE - 1);
     let end = at as usize + len;
     while line < end {
-        // SAFETY: the line holds a byte of the mapped range, so it lies on a mapped page; `detect` found the instruction.
+        // SAFETY: the line holds a byte of the mapped range, so it lies on a mapped page; `known` found the instruction.
         unsafe { write_back(how, line) };
         line += LINE;
     }
@@ -116,7 +142,7 @@ pub(super) fn fence() {
 ///
 /// # Safety
 /// Both ranges are mapped and do not overlap; nobody else reads or writes the target meanwhile.
-pub(super) unsafe fn copy_past_cache(how: WriteBack, to: *mut u8, from: *const u8, len: usize) {
+pub(super) unsafe fn copy_past_cache(to: *mut u8, from: *const u8, len: usize) {
     #[cfg(target_arch = "x86_64")]
     if len >= PAST_CACHE {
         use std::arch::x86_64::{__m128i, _mm_loadu_si128, _mm_stream_si128};
@@ -125,7 +151,7 @@ pub(super) unsafe fn copy_past_cache(how: WriteBack, to: *mut u8, from: *const u
         let body = (len - head) / LINE * LINE;
         // SAFETY: head + body <= len, so all accesses lie in the ranges; the streamed target is aligned to 64 bytes.
         unsafe {
-            copy_through(how, to, from, head);
+            copy_through(to, from, head);
             let mut at = head;
             while at < head + body {
                 for i in 0..LINE / 16 {
@@ -134,24 +160,24 @@ pub(super) unsafe fn copy_past_cache(how: WriteBack, to: *mut u8, from: *const u
                 }
                 at += LINE;
             }
-            copy_through(how, to.add(at), from.add(at), len - at);
+            copy_through(to.add(at), from.add(at), len - at);
         }
         return;
     }
     // SAFETY: the caller's ranges.
-    unsafe { copy_through(how, to, from, len) };
+    unsafe { copy_through(to, from, len) };
 }
 
 /// # Safety
 /// As for [`copy_past_cache`].
-unsafe fn copy_through(how: WriteBack, to: *mut u8, from: *const u8, len: usize) {
+unsafe fn copy_through(to: *mut u8, from: *const u8, len: usize) {
     if len == 0 {
         return;
     }
     // SAFETY: the caller's ranges.
     unsafe {
         std::ptr::copy_nonoverlapping(from, to, len);
-        persist(how, to, len);
+        persist(to, len);
     }
 }
 
@@ -161,13 +187,12 @@ mod tests {
 
     #[test]
     fn a_copy_past_the_cache_copies_exactly() {
-        let how = WriteBack::detect().expect("an instruction");
         let from: Vec<u8> = (0..20_000u32).map(|i| (i * 13 + i / 251) as u8).collect();
         for len in [0, 1, 63, 64, 65, 1023, 1024, 1025, 4096, 4097, 12_345] {
             for shift in [0, 1, 8, 63, 64] {
                 let mut to = vec![0xEE; 20_000];
                 // SAFETY: shift + len < 20,000 on both sides.
-                unsafe { copy_past_cache(how, to.as_mut_ptr().add(shift), from.as_ptr().add(shift / 2), len) };
+                unsafe { copy_past_cache(to.as_mut_ptr().add(shift), from.as_ptr().add(shift / 2), len) };
                 fence();
                 assert_eq!(&to[shift..shift + len], &from[shift / 2..shift / 2 + len], "length {len}");
                 assert!(to[..shift].iter().chain(&to[shift + len..]).all(|b| *b == 0xEE), "length {len} wrote outside");
@@ -178,13 +203,12 @@ mod tests {
     /// The processor accepts each instruction that it claims to have, also at the ends of a mapping.
     #[test]
     fn lines_are_written_back_to_the_last_byte_of_a_page() {
-        let how = WriteBack::detect().expect("an instruction");
         let page = vec![1u8; 8192];
         let start = page.as_ptr().align_offset(4096);
         // SAFETY: inside the vector.
-        unsafe { persist(how, page.as_ptr().add(start), 4096) };
+        unsafe { persist(page.as_ptr().add(start), 4096) };
         // SAFETY: as above.
-        unsafe { persist(how, page.as_ptr().add(start + 4095), 1) };
+        unsafe { persist(page.as_ptr().add(start + 4095), 1) };
         fence();
         assert!(page.iter().all(|b| *b == 1));
     }

@@ -3,7 +3,7 @@
 
 use super::fd::FileId;
 use super::file::File;
-use super::lines::{self, WriteBack};
+use super::lines;
 use super::tap;
 use crate::sync::AtomicU64;
 use crate::units::{BLOCK, PAGE};
@@ -14,7 +14,6 @@ use rustix::mm::{MapFlags, MsyncFlags, ProtFlags};
 pub(crate) struct Mapped {
     base: *mut u8,
     len: usize,
-    how: WriteBack,
     id: FileId,
 }
 
@@ -30,20 +29,14 @@ impl Mapped {
     /// # Errors
     /// With `sync`: `EOPNOTSUPP` (or `EINVAL` from a kernel that knows no `MAP_SYNC`) if the file is not on DAX.
     pub(crate) fn open(file: &File, len: usize, sync: bool) -> rustix::io::Result<Mapped> {
-        let how = WriteBack::detect().unwrap_or(WriteBack::Clflush);
         let len = len.next_multiple_of(PAGE);
         // SAFETY: fresh address space at an address the kernel chooses.
         let space = unsafe {
             rustix::mm::mmap_anonymous(std::ptr::null_mut(), len + BLOCK, ProtFlags::empty(), MapFlags::PRIVATE | MapFlags::NORESERVE)?
         };
         let base = (space as usize).next_multiple_of(BLOCK);
-        let kind = if sync { MapFlags::SHARED_VALIDATE | MapFlags::SYNC } else { MapFlags::SHARED };
-        let protection = ProtFlags::READ | ProtFlags::WRITE;
-        let map = |fd: rustix::fd::BorrowedFd<'_>| {
-            // SAFETY: [base, base + len) lies in the space just reserved, which nobody else knows.
-            unsafe { rustix::mm::mmap(base as *mut _, len, protection, kind | MapFlags::FIXED | MapFlags::NORESERVE, fd, 0) }
-        };
-        let mapped = file.with(map);
+        // SAFETY: [base, base + len) lies in the space just reserved, which nobody else knows.
+        let mapped = unsafe { Self::map(file, Some(base), len, sync) };
         // The slack on both sides goes back; all of it if there is no mapping.
         let (from, to) = if mapped.is_ok() { (base, base + len) } else { (base, base) };
         for (start, end) in [(space as usize, from), (to, space as usize + len + BLOCK)] {
@@ -52,7 +45,24 @@ impl Mapped {
                 let _ = unsafe { rustix::mm::munmap(start as *mut _, end - start) };
             }
         }
-        mapped.map(|_| Mapped { base: base as *mut u8, len, how, id: file.id() })
+        mapped
+    }
+
+    /// As [`Mapped::open`], wherever the kernel likes: one system call instead of four. For files of which small parts are touched.
+    pub(crate) fn open_anywhere(file: &File, len: usize, sync: bool) -> rustix::io::Result<Mapped> {
+        // SAFETY: replaces nothing.
+        unsafe { Self::map(file, None, len.next_multiple_of(PAGE), sync) }
+    }
+
+    /// # Safety
+    /// Whatever lies at the address, if there is one, is the caller's to replace.
+    unsafe fn map(file: &File, at: Option<usize>, len: usize, sync: bool) -> rustix::io::Result<Mapped> {
+        let kind = if sync { MapFlags::SHARED_VALIDATE | MapFlags::SYNC } else { MapFlags::SHARED };
+        let fixed = if at.is_some() { MapFlags::FIXED } else { MapFlags::empty() };
+        let (protection, kind) = (ProtFlags::READ | ProtFlags::WRITE, kind | fixed | MapFlags::NORESERVE);
+        // SAFETY: the caller vouches for the address.
+        let base = file.with(|fd| unsafe { rustix::mm::mmap(at.unwrap_or(0) as *mut _, len, protection, kind, fd, 0) })?;
+        Ok(Mapped { base: base.cast(), len, id: file.id() })
     }
 
     /// Bytes mapped.
@@ -99,7 +109,7 @@ impl Mapped {
     /// Copies bytes in, past the cache; durable (where the medium is) after [`Mapped::fence`] by this thread.
     pub(crate) fn write(&self, at: usize, from: &[u8]) {
         // SAFETY: inside the mapping (`at` checks); `from` is the caller's own memory.
-        unsafe { lines::copy_past_cache(self.how, self.at(at, from.len()), from.as_ptr(), from.len()) };
+        unsafe { lines::copy_past_cache(self.at(at, from.len()), from.as_ptr(), from.len()) };
         tap::wrote(self.id, at as u64, &[IoSlice::new(from)], false);
         tap::written_back(self.id, at as u64, (at + from.len()) as u64);
     }
@@ -114,7 +124,7 @@ impl Mapped {
     /// Writes back what anybody stored in the range; durable after [`Mapped::fence`] by this thread.
     pub(crate) fn persist(&self, at: usize, len: usize) {
         // SAFETY: inside the mapping (`at` checks).
-        unsafe { lines::persist(self.how, self.at(at, len), len) };
+        unsafe { lines::persist(self.at(at, len), len) };
         tap::written_back(self.id, at as u64, (at + len) as u64);
     }
 

@@ -7,6 +7,7 @@
 
 pub(crate) mod aside;
 pub(crate) mod create;
+pub(crate) mod device;
 pub(crate) mod fd;
 pub(crate) mod file;
 mod frames;

@@ -1,6 +1,7 @@
 //! An open pool: what it is, and room for its frames (`frames` reads and writes them).
 
 use super::aside::with_room;
+use super::device::Device;
 use super::file::{self, File};
 use super::layout::{self, HEADER, Superblock};
 use super::mapped::Mapped;
@@ -12,6 +13,7 @@ use crate::units::{PAGE, PoolFrame};
 use rustix::fs::{Access, AtFlags, OFlags};
 use rustix::io::Errno;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The files that are mapped on DAX.
 pub(super) const MAPPED_FILES: [&str; 3] = ["frames", "log.0", "log.1"];
@@ -22,9 +24,9 @@ pub struct Pool {
     probed: Probed,
     superblock: Superblock,
     pub(super) model: Option<Model>,
-    marks: File,
+    marks: Arc<File>,
     /// Through the page cache.
-    pub(super) cached: File,
+    pub(super) cached: Arc<File>,
     /// Past the page cache, where the file system can.
     pub(super) direct: Option<File>,
     /// The frames file in memory, on media where a load reaches it. Long as the pool may grow.
@@ -51,7 +53,7 @@ impl Pool {
     pub fn open(dir: &Path) -> Result<Pool> {
         let writable = rustix::fs::accessat(rustix::fs::CWD, dir, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS);
         writable.map_err(|e| file::unusable(dir, e))?;
-        let open = |name: &str, flags| File::open(&dir.join(name), OFlags::RDWR | flags);
+        let open = |name: &str, flags| File::open(&dir.join(name), OFlags::RDWR | flags).map(Arc::new);
         let marks = open("superblock", OFlags::empty()).map_err(|e| match e {
             Errno::NOENT => {
                 Error::Unusable(format!("{} is not a pool (it has no file superblock): make one with `flac mkfs`", dir.display()))
@@ -62,7 +64,7 @@ impl Pool {
         let cached = open("frames", OFlags::empty()).map_err(|e| damaged_or(dir, "frames", e))?;
         let probed = probe::probe(dir, &MAPPED_FILES, superblock.medium)?;
         let direct = match probed.medium {
-            Medium::Block => open("frames", OFlags::DIRECT).ok(),
+            Medium::Block => File::open(&dir.join("frames"), OFlags::RDWR | OFlags::DIRECT).ok(),
             _ => None,
         };
         // What is read through the page cache was asked for before: the kernel must not guess.
@@ -167,18 +169,22 @@ impl Pool {
         (start, end)
     }
 
-    /// What flushes the device below the log at the least cost.
+    /// The device below the log.
     pub(crate) fn device(&self) -> Device {
-        let Ok(stat) = rustix::fs::stat(&self.dir) else { return Device::default() };
-        let (major, minor) = (rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
-        // A partition's queue is that of the disk above it.
-        let path = |up: &str| PathBuf::from(format!("/sys/dev/block/{major}:{minor}/{up}queue/fua"));
-        let mut answer = [0; 1];
-        let mut read = |path: PathBuf| File::open_briefly(&path, OFlags::RDONLY).is_ok_and(|f| f.read_at(&mut answer, 0) == Ok(1));
-        let fua = (read(path("")) || read(path("../"))) && answer[0] == b'1';
-        let serves = self.probed.fs_type == probe::EXT4 && self.one_flush && has_no_journal(major, minor);
-        let bystander = if serves { bystander(&self.dir, stat.st_dev) } else { None };
-        Device { fua, bystander }
+        match self.probed.medium {
+            Medium::Block => Device::below(&self.dir, self.probed.fs_type == probe::EXT4 && self.one_flush),
+            _ => Device::default(),
+        }
+    }
+
+    /// The file with the superblock and the notes behind it.
+    pub(crate) fn marks(&self) -> Arc<File> {
+        self.marks.clone()
+    }
+
+    /// The file of the frames, through the page cache.
+    pub(crate) fn frames_file(&self) -> Arc<File> {
+        self.cached.clone()
     }
 
     /// Makes every frame written before durable.
@@ -269,38 +275,6 @@ impl Pool {
         file.sync_data()?;
         file.with(|fd| rustix::fs::fadvise(fd, 0, None, rustix::fs::Advice::DontNeed))
     }
-}
-
-/// The device below a pool.
-#[derive(Default)]
-pub(crate) struct Device {
-    /// Writes can go through its cache, so that one of them needs no flush.
-    pub fua: bool,
-    /// A directory that is hardly ever changed, on the same file system, if that is an ext4 without a journal.
-    ///
-    /// Its fdatasync flushes the device and does nothing else, where that of a file just written also writes the inode (its times have changed). Measured
-    /// on such an ext4, microseconds: 4 KiB past the page cache and fdatasync 98, 8 KiB and fdatasync of this directory 75.
-    ///
-    /// **With a journal it would not do**: there the fsync of a directory commits the running transaction, and where none is running it does nothing at all. The
-    /// fdatasync of a regular file always flushes, and writes no inode whose times alone have changed.
-    pub bystander: Option<File>,
-}
-
-/// Whether this device holds an ext4 that has no journal for certain.
-fn has_no_journal(major: u32, minor: u32) -> bool {
-    let device = std::fs::read_link(format!("/sys/dev/block/{major}:{minor}"));
-    let name = device.ok().and_then(|path| path.file_name().map(ToOwned::to_owned));
-    let task = name.and_then(|name| std::fs::read(Path::new("/sys/fs/ext4").join(name).join("journal_task")).ok());
-    task.is_some_and(|task| task.trim_ascii() == b"<none>")
-}
-
-/// The highest directory above `dir` on the same device.
-fn bystander(dir: &Path, device: u64) -> Option<File> {
-    let dir = std::fs::canonicalize(dir).ok()?;
-    let same = |dir: &&Path| rustix::fs::stat(*dir).is_ok_and(|stat| stat.st_dev == device);
-    let top = dir.ancestors().take_while(same).last()?;
-    // It is not worth a number where the limit on open files is low.
-    File::open(top, OFlags::RDONLY | OFlags::DIRECTORY).ok().filter(File::is_out_of_the_way)
 }
 
 /// The superblock of the pool in `dir`, and whether one of its two copies is damaged.

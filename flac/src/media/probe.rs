@@ -59,13 +59,13 @@ pub(super) fn probe(dir: &Path, names: &[&str], wanted: u32) -> Result<Probed> {
 
 /// Why the files can't be mapped with `MAP_SYNC`; `None`: they can.
 fn not_dax(dir: &Path, names: &[&str], fs_type: u64) -> Result<Option<String>> {
-    if WriteBack::detect().is_none() {
+    if !WriteBack::exists() {
         return Ok(Some("this processor has no instruction that writes cache lines back".into()));
     }
     for name in names {
         let path = dir.join(name);
         let file = File::open_briefly(&path, OFlags::RDWR).map_err(|e| super::pool::damaged_or(dir, name, e))?;
-        match Mapped::open(&file, crate::units::PAGE, true) {
+        match Mapped::open_anywhere(&file, crate::units::PAGE, true) {
             Ok(_) => {}
             Err(Errno::OPNOTSUPP | Errno::INVAL) if matches!(fs_type, EXT4 | XFS) => {
                 return Ok(Some("the file system is mounted without DAX (`-o dax`), or its device is no persistent memory".into()));

@@ -1,6 +1,7 @@
 //! Checkpoint files: all pairs of the KV in key order, in checksummed blocks. Independent of LMDB's own format, version and page size.
 
 use super::POSITION_KEY;
+use crate::checksum;
 use crate::error::{Error, Result};
 use crate::kv::{Kv, ReadTxn};
 use crate::media::Pool;
@@ -37,7 +38,7 @@ pub(crate) fn list(dir: &Path) -> Result<Vec<u64>> {
 
 /// The pool's identity as checkpoints have it.
 fn fold(uuid: &[u8; 16]) -> u32 {
-    crc32c::crc32c(uuid)
+    checksum::of(uuid)
 }
 
 /// A checkpoint that is being written, and how far it has got. Its file has another name until it is whole.

@@ -3,13 +3,13 @@
 use super::map::{LogMap, open_log};
 use super::record::{advance, follows};
 use crate::error::{Error, Result};
+use crate::media::device::Device;
 use crate::media::file::File;
 use crate::media::layout::{self, LOG_START, LogHeader, Position, RECORD_HEADER, RecordHeader};
-use crate::media::pool::Device;
-use crate::media::{Medium, Pool, pool};
+use crate::media::{Medium, Pool};
 use crate::units::Seq;
-use rustix::fs::OFlags;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Bytes at the end of a log that ordinary records leave free, for the record with which a recovery begins its epoch.
 pub(crate) const EPOCH_ROOM: u64 = 128;
@@ -24,7 +24,7 @@ pub(crate) struct Logs {
     maps: [LogMap; 2],
     uuid: [u8; 16],
     /// The file with the hint; `None` on a medium where nothing survives a power cut.
-    hints: Option<File>,
+    hints: Option<Arc<File>>,
     device: Device,
 }
 
@@ -36,10 +36,8 @@ impl Logs {
             Medium::Block => LogMap::open_image(&log_path(dir, slot), len, &log_path(kv_dir, slot)),
             medium => LogMap::open(&log_path(dir, slot), len, medium == Medium::Dax, pool.is_immediate()),
         };
-        let hints = || File::open(&dir.join("superblock"), OFlags::RDWR).map_err(|e| pool::damaged_or(dir, "superblock", e));
-        let hints = if pool.is_volatile() { None } else { Some(hints()?) };
-        let device = if pool.medium() == Medium::Block { pool.device() } else { Device::default() };
-        Ok(Logs { maps: [map(0)?, map(1)?], uuid: pool.uuid(), hints, device })
+        let hints = (!pool.is_volatile()).then(|| pool.marks());
+        Ok(Logs { maps: [map(0)?, map(1)?], uuid: pool.uuid(), hints, device: pool.device() })
     }
 
     /// Makes the images in `kv_dir`, filled as far as the log is in use up to `end`, and maps them.

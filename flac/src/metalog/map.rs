@@ -2,9 +2,9 @@
 
 use crate::error::{Error, Result};
 use crate::media::aside::with_room;
+use crate::media::device::Device;
 use crate::media::file::File;
 use crate::media::mapped::Mapped;
-use crate::media::pool::Device;
 use crate::media::tap;
 use crate::sync::{AtomicU64, Ordering};
 use crate::units::PAGE;
@@ -57,11 +57,9 @@ impl LogMap {
     /// # Errors
     /// `Corrupt` if the log is missing or shorter.
     pub(crate) fn open_image(path: &Path, len: u64, image: &Path) -> Result<LogMap> {
-        drop(open_log(path, len)?);
-        let what = || Error::io("opening the log");
-        let file = File::open(path, OFlags::RDWR | OFlags::DIRECT).or_else(|_| File::open(path, OFlags::RDWR)).map_err(what())?;
-        let memory = File::open_briefly(image, OFlags::RDWR).map_err(what())?;
-        let map = Mapped::open(&memory, len as usize, false).map_err(Error::io("mapping the log"))?;
+        let file = checked(path, len, |flags| File::open(path, flags | OFlags::DIRECT).or_else(|_| File::open(path, flags)))?;
+        let memory = File::open_briefly(image, OFlags::RDWR).map_err(Error::io("opening the log"))?;
+        let map = Mapped::open_anywhere(&memory, len as usize, false).map_err(Error::io("mapping the log"))?;
         let image = Image { path: image.to_owned(), backed: AtomicU64::new(0), file };
         Ok(LogMap { map, immediate: false, image: Some(image) })
     }
@@ -153,9 +151,9 @@ impl LogMap {
         let (at, len) = (from as usize, (to - from) as usize);
         let Some(image) = &self.image else { return self.map.msync(at, len) };
         let bytes = self.map.bytes(at, len);
-        match &device.bystander {
+        match device.bystander() {
             // The kernel writes through the device's cache.
-            _ if device.fua && !all => image.file.write_through_at(bytes, from),
+            _ if device.fua() && !all => image.file.write_through_at(bytes, from),
             Some(bystander) => {
                 image.file.write_at(bytes, from)?;
                 bystander.sync_data()?;
@@ -167,13 +165,19 @@ impl LogMap {
     }
 }
 
-/// Opens a log file, which has at least `len` bytes.
+/// Opens a log file, which has at least `len` bytes, for a moment.
 pub(crate) fn open_log(path: &Path, len: u64) -> Result<File> {
-    let dir = path.parent().unwrap_or(Path::new("."));
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let file = File::open_briefly(path, OFlags::RDWR).map_err(|e| crate::media::pool::damaged_or(dir, &name, e))?;
+    let file = checked(path, len, |flags| File::open_briefly(path, flags))?;
     // For speed only: where a mapping of the file is written to, single pages are written back instead of the folios that readahead makes.
     let _ = file.with(|fd| rustix::fs::fadvise(fd, 0, None, rustix::fs::Advice::Random));
+    Ok(file)
+}
+
+/// The log file at `path`, as `open` opens it, if it has at least `len` bytes.
+fn checked(path: &Path, len: u64, open: impl Fn(OFlags) -> rustix::io::Result<File>) -> Result<File> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let file = open(OFlags::RDWR).map_err(|e| crate::media::pool::damaged_or(dir, &name, e))?;
     let have = file.len().map_err(Error::io("opening the log"))?;
     if have < len {
         return Err(Error::Corrupt(format!("{} was cut from {len} to {have} bytes: restore the pool from a copy", path.display())));

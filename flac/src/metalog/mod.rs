@@ -97,7 +97,7 @@ pub struct Meta {
     /// Who takes the lock on flushing.
     who: Arc<dyn Liveness + Send + Sync>,
     /// The frames file, where there is one to flush.
-    frames: Option<File>,
+    frames: Option<Arc<File>>,
     /// A flush of the log makes the device empty its cache of the frames, too.
     one_flush: bool,
     /// Nothing survives a power cut anyway.

@@ -8,11 +8,11 @@ use super::{LogShared, Meta, PLACE_KEY, POSITION_KEY, checkpoint, position_in, r
 use crate::error::{Error, Result};
 use crate::kv::Kv;
 use crate::media::Pool;
-use crate::media::file::{self, File};
+use crate::media::file;
 use crate::media::layout::Position;
 use crate::sync::{Liveness, Ordering};
 use crate::units::{BLOCK, PAGE};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::Mode;
 use rustix::io::Errno;
 use std::path::Path;
 use std::sync::Arc;
@@ -53,11 +53,7 @@ impl Meta {
         }
         drop(snapshot);
         let (volatile, immediate) = (pool.is_volatile(), pool.is_immediate());
-        let frames = if volatile || immediate {
-            None
-        } else {
-            Some(File::open(&pool.dir().join("frames"), OFlags::RDWR).map_err(|e| file::unusable(pool.dir(), e))?)
-        };
+        let frames = (!volatile && !immediate).then(|| pool.frames_file());
         let meta = Meta {
             kv,
             memtable,

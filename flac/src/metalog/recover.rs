@@ -4,6 +4,7 @@ use super::checkpoint;
 use super::logs::log_path;
 use super::map::open_log;
 use super::record::{Part, advance, follows, parts};
+use crate::checksum;
 use crate::error::{Error, Result};
 use crate::kv::Kv;
 use crate::media::Pool;
@@ -281,7 +282,7 @@ fn data_is_sound(pool: &Pool, frame: PoolFrame, crc: u32, bytes: &mut crate::med
         return Ok(false);
     }
     match pool.read(frame, bytes.as_mut_slice()) {
-        Ok(()) => Ok(crc32c::crc32c(bytes.as_slice()) == crc),
+        Ok(()) => Ok(checksum::of(bytes.as_slice()) == crc),
         // The frames file did not grow durably: so nobody waited for this record.
         Err(Error::Corrupt(_)) => Ok(false),
         Err(e) => Err(e),

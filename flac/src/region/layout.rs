@@ -100,7 +100,7 @@ pub struct Counters {
     pub promised: AtomicU64,
     /// 1 once the first opener has recovered what the region needs.
     pub recovered: AtomicU32,
-    /// What the processor has for copying, as `copy::detect` says; 0 until somebody has asked it.
+    /// What the processor has, as `cpu::ask` says; 0 until somebody has asked it.
     pub features: AtomicU32,
     /// How to copy much to a program.
     pub copies_out: Rivals,

@@ -18,6 +18,7 @@ pub use node::{Marks, Node};
 pub use place::{HUGE_DIR, Place, RunDir, RunLock, SHM_DIR, find_huge, out_of_the_way};
 
 use crate::config::Config;
+use crate::cpu;
 use crate::error::Result;
 use crate::media::Pool;
 
@@ -41,11 +42,11 @@ impl Region {
     }
 }
 
-/// What the processor has for copying: asked by the first process of a boot, known to the others.
+/// What the processor has: asked by the first process of a boot, known to the others.
 fn learn_features(counters: &Counters) {
     use crate::sync::Ordering::Relaxed;
     if counters.features.load(Relaxed) == 0 {
-        counters.features.store(copy::detect(), Relaxed);
+        counters.features.store(cpu::ask(), Relaxed);
     }
-    copy::set_features(counters.features.load(Relaxed));
+    cpu::set(counters.features.load(Relaxed));
 }

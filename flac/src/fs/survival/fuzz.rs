@@ -9,6 +9,7 @@ use super::cuts::{geometry_on, make_pool, place};
 use super::look::{WHO, fits, look};
 use super::model::{Step, Tree};
 use super::work::{Work, open};
+use crate::checksum;
 use crate::error::{Error, Result};
 use crate::fs::names::Name;
 use crate::media::Pool;
@@ -127,7 +128,7 @@ fn sealed_damage(image: &mut Image, random: &mut Random) -> String {
 fn seal_header(bytes: &mut [u8], start: usize, at: usize, value: u8) {
     if let Some(header) = bytes.get_mut(start..start + HEADER) {
         header[at] = value;
-        let crc = crc32c::crc32c(&header[..HEADER - 4]);
+        let crc = checksum::of(&header[..HEADER - 4]);
         header[HEADER - 4..].copy_from_slice(&crc.to_le_bytes());
     }
 }
@@ -145,7 +146,7 @@ fn seal_record(bytes: &mut [u8], within: usize, value: u8, random: &mut Random) 
     if within.is_multiple_of(3) {
         let at = 8 + within % (layout::RECORD_HEADER - 8);
         record[at] = value;
-        let crc = crc32c::crc32c(&record[8..]);
+        let crc = checksum::of(&record[8..]);
         record[4..8].copy_from_slice(&crc.to_le_bytes());
     } else if header.len > 0 {
         record[layout::RECORD_HEADER + within % header.len as usize] = value;

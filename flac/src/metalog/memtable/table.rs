@@ -107,7 +107,7 @@ impl Memtable {
         if file.len().map_err(what())? < LEN as u64 {
             return Err(damaged());
         }
-        Ok(Memtable { map: Mapped::open(&file, LEN, false).map_err(what())? })
+        Ok(Memtable { map: Mapped::open_anywhere(&file, LEN, false).map_err(what())? })
     }
 
     /// The whole file, to damage it.

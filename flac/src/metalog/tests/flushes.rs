@@ -29,7 +29,7 @@ fn every_sync_is_a_flush_of_the_device() {
     let before = count();
     let mut file = std::fs::File::create(place.pool.join("beside")).expect("a file");
     file.write_all(b"content").and_then(|()| file.sync_data()).expect("a sync");
-    if pool.medium() != Medium::Block || pool.device().fua || count() == before {
+    if pool.medium() != Medium::Block || pool.device().fua() || count() == before {
         println!("skipped: nobody counts the flushes of this device");
         return;
     }

@@ -20,33 +20,7 @@ pub mod rivals;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
-use crate::sync::{AtomicU32, Ordering::Relaxed};
 pub use rivals::Rivals;
-
-/// What the processor has: a number of [`detect`]; 0 until [`set_features`].
-static FEATURES: AtomicU32 = AtomicU32::new(0);
-
-/// Detected, and nothing was found.
-const BASIC: u32 = 1;
-const AVX: u32 = 2;
-const AVX512: u32 = 4;
-
-/// What the processor has, to be given to [`set_features`] by this process and others. Asking it costs tens of microseconds in a virtual machine: once a boot is enough.
-pub fn detect() -> u32 {
-    #[cfg(target_arch = "x86_64")]
-    {
-        let avx = if is_x86_feature_detected!("avx") { AVX } else { 0 };
-        let avx512 = if avx != 0 && is_x86_feature_detected!("avx512f") { AVX512 } else { 0 };
-        BASIC | avx | avx512
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    BASIC
-}
-
-/// From now on copies of this process use what [`detect`] found. Until then they are slower.
-pub fn set_features(detected: u32) {
-    FEATURES.store(detected, Relaxed);
-}
 
 /// A way to copy.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -77,13 +51,13 @@ pub unsafe fn copy(to: *mut u8, from: *const u8, len: usize) -> usize {
 pub unsafe fn copy_by(way: Way, to: *mut u8, from: *const u8, len: usize) -> usize {
     #[cfg(target_arch = "x86_64")]
     {
-        let features = FEATURES.load(Relaxed);
+        let features = crate::cpu::features();
         // SAFETY: the routines follow the C ABI and touch [to, to+len) and [from, from+len) only; the caller vouches for them. Those with a least length get it, and only
         // instructions that `features` has are used.
         unsafe {
             match way {
-                _ if len <= x86_64::SMALL || features & AVX == 0 => x86_64::flac_copy(to, from, len),
-                Way::Wide if features & AVX512 != 0 && len >= x86_64::WIDE_MIN => x86_64::flac_copy_wide(to, from, len),
+                _ if len <= x86_64::SMALL || features & crate::cpu::AVX == 0 => x86_64::flac_copy(to, from, len),
+                Way::Wide if features & crate::cpu::AVX512 != 0 && len >= x86_64::WIDE_MIN => x86_64::flac_copy_wide(to, from, len),
                 Way::Past => x86_64::flac_copy_past(to, from, len),
                 _ => x86_64::flac_copy_avx(to, from, len),
             }
@@ -92,7 +66,7 @@ pub unsafe fn copy_by(way: Way, to: *mut u8, from: *const u8, len: usize) -> usi
     #[cfg(not(target_arch = "x86_64"))]
     // SAFETY: the caller vouches for the addresses.
     unsafe {
-        let _ = (way, FEATURES.load(Relaxed));
+        let _ = way;
         std::ptr::copy_nonoverlapping(from, to, len);
         0
     }

@@ -1,10 +1,11 @@
 use super::*;
+use crate::cpu::{self, ASKED, AVX, AVX512};
 
 /// The file's tests are about one process-wide setting.
 fn with_features(features: u32, f: impl Fn()) {
-    set_features(features & detect());
+    cpu::set(features & cpu::ask());
     f();
-    set_features(detect());
+    cpu::set(cpu::ask());
 }
 
 #[test]
@@ -13,7 +14,7 @@ fn every_length_and_alignment_is_copied_exactly_in_every_way() {
     for way in [Way::Usual, Way::Wide, Way::Past] {
         for len in (0..300).chain(500..530).chain([700, 767, 768, 1025, 2048, 2500]) {
             for shift in (0..17).chain([31, 32, 33, 63, 64, 65]) {
-                for features in [BASIC, BASIC | AVX, BASIC | AVX | AVX512] {
+                for features in [ASKED, ASKED | AVX, ASKED | AVX | AVX512] {
                     with_features(features, || {
                         let mut to = vec![0xEE; 3000];
                         // SAFETY: shift + len + 1 < 3000 on both sides.
