@@ -5,6 +5,7 @@
 #![expect(unsafe_code, reason = "one Fs, published once by pointer")]
 
 use crate::boundary::{Answer, Escape};
+use crate::real::Symbol;
 use crate::{config, fds, log, stats};
 use flac::Fs;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
@@ -41,6 +42,14 @@ pub fn fs() -> Answer<&'static Fs> {
     }
 }
 
+/// Tells `flac` how libc knows whether there are other threads (glibc 2.32).
+fn tell_of_threads() {
+    static FLAG: Symbol = Symbol::new();
+    // SAFETY: null, or a `char` of libc's that changes to 0 before a second thread runs, and back where there is none. Threads that libc does not know (made by `clone` itself) may not call
+    // libc, so not us: its own streams go by this variable, too.
+    unsafe { flac::sync::single_thread_flag(FLAG.get(c"__libc_single_threaded").cast_const().cast()) };
+}
+
 #[cold]
 #[inline(never)]
 fn open() -> Answer<&'static Fs> {
@@ -69,6 +78,7 @@ fn open() -> Answer<&'static Fs> {
             fds::reconcile(fs);
             crate::signals::take_over();
             flac::fs::locks::interrupted_by(crate::signals::is_waiting);
+            tell_of_threads();
             if log::explains() {
                 flac::explain_planner_to(log::planner);
             }
