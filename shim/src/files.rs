@@ -11,18 +11,29 @@ use libc::{O_ACCMODE, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_PATH, O_RDONLY
 
 /// `openat`. `theirs` opens a path of the kernel's with the same flags. `NotOurs` if the path is the kernel's as it is.
 pub fn open(dirfd: c_int, path: CPath, flags: c_int, mode: mode_t, theirs: impl Fn(CPath) -> c_int) -> Answer<c_int> {
-    let last = if flags & O_NOFOLLOW != 0 || flags & (O_CREAT | O_EXCL) == O_CREAT | O_EXCL { Last::Keep } else { Last::Follow };
     if let Ok(text) = path.bytes()
         && let Some(fd) = mounts::open(text, flags)?
     {
         fds::note_kernel(fd);
         return Ok(fd);
     }
+    open_by(|last| paths::walk(dirfd, path, last), path, flags, mode, theirs)
+}
+
+/// As [`open`], where `walk` goes to `path`.
+pub fn open_by(
+    walk: impl Fn(Last) -> Answer<Walked>,
+    path: CPath,
+    flags: c_int,
+    mode: mode_t,
+    theirs: impl Fn(CPath) -> c_int,
+) -> Answer<c_int> {
+    let last = if flags & O_NOFOLLOW != 0 || flags & (O_CREAT | O_EXCL) == O_CREAT | O_EXCL { Last::Keep } else { Last::Follow };
     // Again when another process made or removed the name between our looking and our making it.
     for _ in 0..100 {
-        let walked = paths::walk(dirfd, path, last);
+        let walked = walk(last);
         if flags & O_CREAT != 0 && !matches!(walked, Err(Escape::NotOurs) | Ok(Walked::Kernel(_))) {
-            may_create(dirfd, path, flags)?;
+            may_create(&walk, path, flags)?;
         }
         match walked? {
             Walked::Kernel(path) => {
@@ -49,12 +60,12 @@ pub fn open(dirfd: c_int, path: CPath, flags: c_int, mode: mode_t, theirs: impl 
 }
 
 /// What the kernel refuses to make whether it exists or not: a file called a directory, by flag or by a slash at its end.
-fn may_create(dirfd: c_int, path: CPath, flags: c_int) -> Answer<()> {
+fn may_create(walk: &impl Fn(Last) -> Answer<Walked>, path: CPath, flags: c_int) -> Answer<()> {
     if flags & O_DIRECTORY != 0 {
         return fail(libc::EINVAL);
     }
     // What leads there comes first.
-    if path.bytes()?.ends_with(b"/") && matches!(paths::walk(dirfd, path, Last::Entry), Ok(Walked::Flac(_, at)) if has_name(&at)) {
+    if path.bytes()?.ends_with(b"/") && matches!(walk(Last::Entry), Ok(Walked::Flac(_, at)) if has_name(&at)) {
         return fail(libc::EISDIR);
     }
     Ok(())

@@ -108,7 +108,7 @@ fn descend(fs: &'static Fs, base: Ino, rest: &[u8], last: Last) -> Answer<Walked
 }
 
 /// Goes on outside as long as the walk leads there.
-fn leave(fs: &'static Fs, mut found: Resolved, last: Last) -> Answer<Walked> {
+pub fn leave(fs: &'static Fs, mut found: Resolved, last: Last) -> Answer<Walked> {
     let who = crate::creds::now();
     for _ in 0..MOST_LINKS {
         let Resolved::Outside(path) = found else { return Ok(Walked::Flac(fs, found)) };

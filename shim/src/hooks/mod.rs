@@ -16,6 +16,7 @@ pub mod map;
 pub mod mlock;
 pub mod names;
 pub mod open;
+pub mod openat2;
 pub mod position;
 pub mod process;
 pub mod resize;

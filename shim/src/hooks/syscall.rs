@@ -4,13 +4,12 @@
 use super::process::exec::{self, Strings};
 use super::process::{fork, leave};
 use super::{
-    access, close, copy, directory, dirs, durability, entries, fsinfo, io, map, names, open, position, resize, socket, stat, times, watch,
-    xattr,
+    access, close, copy, directory, dirs, durability, entries, fsinfo, io, map, names, open, openat2, position, resize, socket, stat,
+    times, watch, xattr,
 };
-use crate::abi::{CPath, In, Out, OutBytes, fail};
-use crate::boundary::{self, Answer, CReturn, Escape, Mapped};
-use crate::{config, creds, files, paths};
-use flac::fs::names::Last;
+use crate::abi::{CPath, In, Out, OutBytes};
+use crate::boundary::{self, CReturn, Mapped};
+use crate::{config, creds};
 use libc::{c_int, c_long, c_void};
 
 type Words = [usize; 6];
@@ -161,7 +160,7 @@ fn by_number(n: c_long, w: &Words) -> Option<c_long> {
         libc::SYS_preadv2 => call!(&[w[0], w[1], w[2], w[3], w[5], 0], io::preadv2, _ _ _ _ _),
         libc::SYS_pwritev2 => call!(&[w[0], w[1], w[2], w[3], w[5], 0], io::pwritev2, _ _ _ _ _),
         libc::SYS_openat => call!(w, open::openat, _ _ _ _),
-        libc::SYS_openat2 => call!(w, openat2, _ _ _ _),
+        libc::SYS_openat2 => call!(w, openat2::openat2, _ _ _ _),
         libc::SYS_close => call!(w, close::close, _),
         libc::SYS_close_range => call!(w, close::close_range, _ _ _),
         libc::SYS_lseek => call!(w, position::lseek, _ _ _),
@@ -311,47 +310,6 @@ fn getcwd(w: &Words) -> c_long {
     }
     // SAFETY: just filled with a C string.
     unsafe { libc::strlen(got.ptr().cast()) as c_long + 1 }
-}
-
-/// `struct open_how`.
-#[derive(Clone, Copy)]
-#[repr(C)]
-struct How {
-    flags: u64,
-    mode: u64,
-    resolve: u64,
-}
-
-/// `openat2(2)`, which has no function in libc. Ways of resolving that FLAC does not have are ENOSYS for its paths, which programs expect of old kernels.
-unsafe extern "C-unwind" fn openat2(dirfd: c_int, path: CPath, how: In<How>, size: usize) -> c_int {
-    /// `RESOLVE_NO_XDEV` and `RESOLVE_NO_MAGICLINKS`: FLAC has neither mounts nor such links. `RESOLVE_CACHED`: names are always in memory.
-    const HARMLESS: u64 = 0x23;
-    /// All that there are.
-    const KNOWN: u64 = 0x3f;
-    let kernel = |dirfd: c_int, path: CPath| {
-        // SAFETY: the program's arguments.
-        unsafe {
-            crate::real::system_call(libc::SYS_openat2, [dirfd as usize, path.ptr().expose_provenance(), how.addr(), size, 0, 0]) as c_int
-        }
-    };
-    boundary::cross(
-        || -> Answer<c_int> {
-            if let paths::Place::Theirs = paths::place(dirfd, path.bytes()?, Last::Follow)? {
-                return Err(Escape::NotOurs);
-            }
-            let how = how.get().filter(|_| size >= size_of::<How>()).ok_or(Escape::Fail(libc::EINVAL))?;
-            let makes = how.flags & (libc::O_CREAT as u64) != 0 || how.flags & (libc::O_TMPFILE as u64) == libc::O_TMPFILE as u64;
-            if how.resolve & !KNOWN != 0 || how.mode & !0o7777 != 0 || how.mode != 0 && !makes {
-                return fail(libc::EINVAL);
-            }
-            if how.resolve & !HARMLESS != 0 {
-                return super::refuse("openat2 with RESOLVE_ flags on a FLAC path", libc::ENOSYS);
-            }
-            let (Ok(flags), Ok(mode)) = (c_int::try_from(how.flags), u32::try_from(how.mode)) else { return fail(libc::EINVAL) };
-            files::open(dirfd, path, flags, mode, |path| kernel(libc::AT_FDCWD, path))
-        },
-        || kernel(dirfd, path),
-    )
 }
 
 /// Calls that change who we are, for one thread only.

@@ -18,6 +18,7 @@ macro_rules! topics {
 topics! {
     open
     open_errors
+    openat2
     readwrite
     vectors
     seek

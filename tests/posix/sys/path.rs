@@ -17,6 +17,26 @@ pub fn openat(dir: impl Raw, path: impl AsRef<OsStr>, flags: Flags, mode: u32) -
     call!(libc::openat(dir.raw(), path.as_ptr(), flags, mode)).map(Fd::own)
 }
 
+/// `struct open_how`.
+#[derive(Clone, Copy)]
+pub struct How {
+    pub flags: u64,
+    pub mode: u64,
+    pub resolve: u64,
+}
+
+/// `openat2`, which libc has no function for.
+pub fn openat2(dir: impl Raw, path: impl AsRef<OsStr>, how: How) -> Sys<Fd> {
+    openat2_sized(dir, path, &[how.flags, how.mode, how.resolve], 24)
+}
+
+/// `openat2` with a structure of `size` bytes.
+pub fn openat2_sized(dir: impl Raw, path: impl AsRef<OsStr>, how: &[u64], size: usize) -> Sys<Fd> {
+    assert!(size <= size_of_val(how));
+    let path = c_path(path);
+    call!(libc::syscall(libc::SYS_openat2, dir.raw(), path.as_ptr(), how.as_ptr(), size)).map(|fd| Fd::own(fd as i32))
+}
+
 pub fn creat(path: impl AsRef<OsStr>, mode: u32) -> Sys<Fd> {
     let path = c_path(path);
     call!(libc::creat(path.as_ptr(), mode)).map(Fd::own)

@@ -20,6 +20,7 @@ pub(crate) mod tests;
 
 pub(super) use change::Change;
 pub use dirs::{DirList, Listed};
+pub use walk::Rules;
 
 use super::record::NAME_MAX;
 use crate::error::{Error, Result};

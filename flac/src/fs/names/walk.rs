@@ -21,6 +21,13 @@ impl Fs {
         self.meta.view(|view| Walk::new(view, self.root(), who).run(base, path, last))
     }
 
+    /// As [`Fs::resolve`], but a walk that does what `rules` forbid fails: `EXDEV` for leaving, `ELOOP` for a symbolic link. All of it is one snapshot, so nobody moves a directory out of
+    /// the way meanwhile.
+    pub fn resolve_within(&self, base: Ino, path: &[u8], last: Last, who: &Creds<'_>, rules: Rules) -> Result<Resolved> {
+        let found = self.meta.view(|view| Walk { rules, ..Walk::new(view, self.root(), who) }.run(base, path, last))?;
+        if rules.no_leaving && matches!(found, Resolved::Outside(_)) { fail(libc::EXDEV) } else { Ok(found) }
+    }
+
     /// [`Fs::resolve`] and [`Fs::attr`] of what was found, in one snapshot.
     pub fn resolve_attr(&self, base: Ino, path: &[u8], last: Last, who: &Creds<'_>) -> Result<(Resolved, Option<Attr>)> {
         self.meta.view(|view| {
@@ -41,7 +48,21 @@ fn load(view: &impl View, ino: Ino) -> Result<Inode> {
     Inode::load(view, ino)?.ok_or(Error::Os(libc::ENOENT))
 }
 
+/// What a walk must not do (`openat2`).
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Rules {
+    /// The directory that it does not lead above: it fails if it would.
+    pub top: Option<Ino>,
+    /// `top` is the root: what leads above it, and what is absolute, begins there.
+    pub is_root: bool,
+    /// No symbolic link is followed.
+    pub no_links: bool,
+    /// It does not leave the tree; nor does it by an absolute link that leads back.
+    pub no_leaving: bool,
+}
+
 struct Walk<'t, V> {
+    rules: Rules,
     view: &'t V,
     root: Option<&'t [u8]>,
     who: &'t Creds<'t>,
@@ -64,7 +85,17 @@ struct Component<'t> {
 
 impl<'t, V: View> Walk<'t, V> {
     fn new(view: &'t V, root: Option<&'t [u8]>, who: &'t Creds<'t>) -> Self {
-        Self { view, root, who, rests: [&[]; MAX_LINKS + 1], depth: 0, links: 0, dir: Ino::ROOT, searchable: false }
+        Self {
+            rules: Rules::default(),
+            view,
+            root,
+            who,
+            rests: [&[]; MAX_LINKS + 1],
+            depth: 0,
+            links: 0,
+            dir: Ino::ROOT,
+            searchable: false,
+        }
     }
 
     fn run(mut self, base: Ino, path: &'t [u8], last: Last) -> Result<Resolved> {
@@ -83,6 +114,7 @@ impl<'t, V: View> Walk<'t, V> {
             let found = match component.name {
                 b"." if component.last => Some(self.here(1, component.slash)),
                 b"." => None,
+                b".." if self.rules.top == Some(self.dir) => self.stay(&component)?,
                 b".." if self.dir == Ino::ROOT => {
                     return Ok(Resolved::Outside(self.outside(b"..")));
                 }
@@ -153,6 +185,14 @@ impl<'t, V: View> Walk<'t, V> {
         Ok(component.last.then(|| self.here(2, component.slash)))
     }
 
+    /// `..` in the directory that the walk may not leave.
+    fn stay(&self, component: &Component<'_>) -> Result<Option<Resolved>> {
+        if !self.rules.is_root {
+            return fail(libc::EXDEV);
+        }
+        Ok(component.last.then(|| self.here(2, component.slash)))
+    }
+
     fn step_down(&mut self, component: &Component<'_>, last: Last) -> Result<Option<Resolved>> {
         let &Component { name, last: is_last, slash } = component;
         if name.len() > NAME_MAX {
@@ -189,13 +229,20 @@ impl<'t, V: View> Walk<'t, V> {
     /// Goes on with the target of a symbolic link.
     fn follow(&mut self, link: Ino) -> Result<Option<Resolved>> {
         self.links += 1;
-        if self.links > MAX_LINKS {
+        if self.links > MAX_LINKS || self.rules.no_links {
             return fail(libc::ELOOP);
         }
         let Some(mut target) = self.view.get(&record::target_key(link))? else {
             return Err(Error::Corrupt(format!("symbolic link {} has no target: run `flac fsck`", link.get())));
         };
-        if target.first() == Some(&b'/') {
+        if target.first() == Some(&b'/')
+            && let Some(top) = self.rules.top.filter(|_| self.rules.is_root)
+        {
+            self.enter(top);
+        } else if target.first() == Some(&b'/') {
+            if self.rules.top.is_some() || self.rules.no_leaving {
+                return fail(libc::EXDEV);
+            }
             match self.root.and_then(|root| below(root, target)) {
                 Some(rest) => target = rest,
                 None => return Ok(Some(Resolved::Outside(self.outside(target)))),
