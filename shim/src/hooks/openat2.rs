@@ -19,7 +19,7 @@ pub struct How {
     resolve: u64,
 }
 
-/// All that there are, `O_LARGEFILE` by the kernel's number, too: with `openat2`, others are errors.
+/// All that there are: with `openat2`, others are errors.
 const FLAGS: c_int = libc::O_ACCMODE
     | libc::O_APPEND
     | libc::O_ASYNC
@@ -29,7 +29,7 @@ const FLAGS: c_int = libc::O_ACCMODE
     | libc::O_DIRECTORY
     | libc::O_EXCL
     | libc::O_LARGEFILE
-    | 0o100_000
+    | super::descriptor::LARGE_FILE
     | libc::O_NOATIME
     | libc::O_NOCTTY
     | libc::O_NOFOLLOW

@@ -84,9 +84,48 @@ static void fdo(void)
     printf("dirw %d %d\n", f == NULL, errno);
 }
 
+// Every mode on every kind of descriptor: whether it may, whether it appends, and where it is.
+static void modes(void)
+{
+    const char *modes[] = {"r", "r+", "w", "w+", "a", "a+"};
+    int access[] = {O_RDONLY, O_WRONLY, O_RDWR};
+
+    for (int m = 0; m < 6; m++)
+        for (int a = 0; a < 3; a++)
+            for (int app = 0; app < 2; app++)
+                for (int how = 0; how < 4; how++) {
+                    int fd = open("modes", O_CREAT | O_TRUNC | O_RDWR, 0644);
+
+                    write(fd, "0123456789", 10);
+                    close(fd);
+                    fd = open("modes", access[a] | (app ? O_APPEND : 0));
+                    lseek(fd, 4, SEEK_SET);
+                    errno = 0;
+                    FILE *f = fdopen(fd, modes[m]);
+
+                    printf("%s %d %d %d: %d %d %ld", modes[m], a, app, how, errno, fcntl(fd, F_GETFL) & O_APPEND, (long)lseek(fd, 0, SEEK_CUR));
+                    if (f == NULL) {
+                        close(fd);
+                        puts("");
+                        continue;
+                    }
+                    if (how == 1)
+                        printf(" put %d", fputs("ab", f));
+                    if (how == 2)
+                        printf(" get %d", fgetc(f));
+                    if (how == 3)
+                        printf(" seek %d put %d", fseek(f, 2, SEEK_SET), fputc('x', f));
+                    printf(" tell %ld", ftell(f));
+                    printf(" flush %d tell %ld", fflush(f), ftell(f));
+                    printf(" close %d\n", fclose(f));
+                    show("modes");
+                }
+}
+
 int main(void)
 {
     setvbuf(stdout, NULL, _IOLBF, 0);
+    modes();
     fdo();
     return 0;
 }

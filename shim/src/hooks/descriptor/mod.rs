@@ -99,7 +99,7 @@ const RW_HINTS: std::ops::RangeInclusive<c_int> = 1035..=1038;
 const F_DUPFD_QUERY: c_int = 1027;
 
 /// `O_LARGEFILE` as the kernel has it; to 64-bit programs libc's is 0.
-const LARGE_FILE: c_int = if cfg!(target_arch = "aarch64") { 0o400_000 } else { 0o100_000 };
+pub const LARGE_FILE: c_int = if cfg!(target_arch = "aarch64") { 0o400_000 } else { 0o100_000 };
 
 fn control(fd: c_int, command: c_int, argument: c_ulong, theirs: impl FnOnce() -> c_int) -> Answer<c_int> {
     let (fs, id) = fds::open_file(fd)?;

@@ -15,16 +15,16 @@ mod wide;
 fn open_stream(path: CPath, mode: CPath) -> Answer<Stream> {
     let mode = Mode::parse(mode.bytes()?).ok_or(Escape::Fail(libc::EINVAL))?;
     let fd = files::open(AT_FDCWD, path, mode.flags, 0o666, |path| reopen::kernel_open(path, mode.flags, 0o666))?;
-    on_descriptor(fd, mode).inspect_err(|_| discard(fd))
+    on_descriptor(fd, mode, mode.starts_at_end()).inspect_err(|_| discard(fd))
 }
 
-/// A dispatching stream on `fd`, at the end if the mode says so.
-fn on_descriptor(fd: c_int, mode: Mode) -> Answer<Stream> {
+/// A dispatching stream on `fd`.
+fn on_descriptor(fd: c_int, mode: Mode, at_end: bool) -> Answer<Stream> {
     if !cookie::can_be_made() {
         crate::log::warn(format_args!("a stream on a FLAC file is refused: this libc's streams are not known"));
         return fail(libc::ENOSYS);
     }
-    if mode.starts_at_end()
+    if at_end
         && let Ok((fs, id)) = fds::open_file(fd)
     {
         fs.seek(id, 0, libc::SEEK_END)?;
@@ -70,10 +70,12 @@ hook! {
         if !allowed {
             return fail(libc::EINVAL);
         }
-        if mode.appends() && flags & libc::O_APPEND == 0 {
+        // One that appends already stays where it is.
+        let begins = mode.appends() && flags & libc::O_APPEND == 0;
+        if begins {
             fs.set_open_flags(id, flags | libc::O_APPEND);
         }
-        on_descriptor(fd, mode)
+        on_descriptor(fd, mode, begins && mode.starts_at_end())
     }
 }
 
@@ -183,7 +185,7 @@ hook! {
     fn tmpfile() -> Stream, also(tmpfile64) {
         let flags = libc::O_RDWR | libc::O_EXCL | libc::O_TMPFILE;
         let fd = files::open(AT_FDCWD, CPath::of(c"/tmp"), flags, 0o600, |path| reopen::kernel_open(path, flags, 0o600))?;
-        on_descriptor(fd, Mode { flags: libc::O_RDWR }).inspect_err(|_| discard(fd))
+        on_descriptor(fd, Mode { flags: libc::O_RDWR }, false).inspect_err(|_| discard(fd))
     }
 }
 
