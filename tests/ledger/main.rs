@@ -27,12 +27,16 @@ const DRAM: u64 = 16 << 20;
 
 impl Site {
     fn new() -> Self {
+        Self::with("worker.c")
+    }
+
+    fn with(worker: &str) -> Self {
         let temp = || tempfile::Builder::new().prefix("test-of-flac-").tempdir().expect("a temporary directory");
         let (shim, pool, tools) = (shim::build(), temp(), temp());
         shim.make_pool(pool.path());
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ledger/worker.c");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ledger").join(worker);
         let compiled = Command::new("gcc").args(["-O1", "-pthread", "-o"]).arg(tools.path().join("worker")).arg(source).status();
-        assert!(compiled.is_ok_and(|status| status.success()), "worker.c needs gcc (ci/setup.sh installs it)");
+        assert!(compiled.is_ok_and(|status| status.success()), "{worker} needs gcc (ci/setup.sh installs it)");
         let root = Path::new("/").join(pool.path().file_name().expect("a name"));
         let fs = Some(Self::open(pool.path()));
         Site { shim, pool, tools, root, fs }
@@ -75,6 +79,13 @@ impl Site {
 
 impl Drop for Site {
     fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+impl Site {
+    /// This process leaves the pool, and all that is only in memory goes.
+    fn leave(&mut self) {
         let Some(fs) = self.fs.take() else { return };
         fs.exit();
         // `flac stop` would wait for this process, whose mappings stay.
@@ -145,4 +156,32 @@ fn a_kill_at_any_moment_leaves_no_count_too_low_and_the_next_process_mends_the_r
         site.fs = Some(Site::open(site.pool.path()));
         site.must_be_exact();
     }
+}
+
+/// A page that nobody knows to have changed is not flushed, and then lost.
+#[test]
+fn what_is_stored_in_a_mapping_reaches_the_pool_however_that_became_writable() {
+    let mut site = Site::with("writable.c");
+    let ways = ["mprotect", "pkey_mprotect", "syscall", "mremap", "fork"];
+    for way in ways {
+        let mut command = Command::new(site.tools.path().join("worker"));
+        command.arg(site.root.join(way)).arg(way);
+        command.env("LD_PRELOAD", &site.shim.library).env("FLAC_ROOT", &site.root).env("FLAC_POOL", site.pool.path());
+        let status = command.status().expect("the worker starts");
+        assert!(status.success(), "{way}: {status}");
+    }
+    site.fs().reap_all();
+    site.fs().sync_all().expect("a flush");
+    // What is in memory alone goes.
+    site.leave();
+    for way in ways {
+        let out = site.tools.path().join("out");
+        let path = format!("/{way}");
+        let output = site.shim.command(&["export", &path, out.to_str().expect("UTF-8")], site.pool.path()).expect("the command");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let bytes = std::fs::read(out.join(way)).expect("exported");
+        std::fs::remove_dir_all(&out).expect("ours");
+        assert_eq!((bytes.len(), bytes[99_999], bytes[100_000]), (256 << 10, 1, 9), "{way}");
+    }
+    site.shim.command(&["stop", "--discard"], site.pool.path());
 }

@@ -13,6 +13,7 @@ use crate::metalog::MetaTxn;
 use crate::region::InodeSlot;
 use crate::sync::Ordering::*;
 use crate::units::{Ino, PAGE, PageNo, Seq};
+use std::ops::Range;
 
 /// Frames for which space is set aside before writers ask for it.
 const AHEAD: u64 = 4096;
@@ -83,9 +84,14 @@ impl Fs {
             self.discard_unused_space();
             return Ok(());
         }
+        self.flush_mapped(ino, PageNo::new(0)..PageNo::new(u64::MAX))
+    }
+
+    /// As [`Fs::flush`]; of what a shared mapping may have changed, only these pages.
+    pub(super) fn flush_mapped(&self, ino: Ino, mapped: Range<PageNo>) -> Result<()> {
         match self.inodes.hold(ino) {
             Some(slot) => {
-                let result = self.flush_held(slot, ino);
+                let result = self.flush_held(slot, ino, mapped);
                 self.unhold_inode(slot);
                 result
             }
@@ -99,13 +105,13 @@ impl Fs {
         self.flush(ino)
     }
 
-    fn flush_held(&self, slot: SlotNo, ino: Ino) -> Result<()> {
+    fn flush_held(&self, slot: SlotNo, ino: Ino, mapped: Range<PageNo>) -> Result<()> {
         let s = self.inodes.slot(slot);
         let flusher = s.flush_lock.lock(&*self.procs);
         if flusher.inherited {
             self.take_back(slot);
         }
-        let Some(mut snapshot) = self.take_snapshot(slot) else { return Ok(()) };
+        let Some(mut snapshot) = self.take_snapshot(slot, mapped) else { return Ok(()) };
         let result = self.write_pages(&mut snapshot).and_then(|()| self.log_pages(slot, ino, &snapshot));
         match result {
             Ok(Some((seq, freed))) => {

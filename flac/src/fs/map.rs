@@ -4,13 +4,15 @@
 
 use super::Fs;
 use super::absent::Tail;
+use super::stats::Stats;
 use crate::attach::View;
 use crate::error::{Error, Result};
-use crate::inode::SlotNo;
+use crate::inode::{SlotNo, flag};
 use crate::region::{LEDGER, map_anonymous, map_fixed, protect, reserve};
 use crate::sync::Ordering::*;
 use crate::table::Entry;
 use crate::units::{BLOCK, BLOCK_FRAMES, FrameNo, Ino, PAGE, PageNo};
+use std::ops::Range;
 
 /// In a private mapping, runs shorter than this are copied: a mapping of their own costs more.
 const RUN_MIN: u32 = 16;
@@ -211,7 +213,7 @@ impl Fs {
         if pages == 0 {
             return Ok(());
         }
-        self.with_frames(|| self.begin_shared(slot))?;
+        self.with_frames(|| self.begin_shared(slot, prot & libc::PROT_WRITE != 0))?;
         // SAFETY: the reserved range.
         let result = unsafe { self.map_frames(slot, at, first, pages, prot) };
         self.inodes.slot(slot).shared_maps.fetch_sub(1, AcqRel);
@@ -220,7 +222,7 @@ impl Fs {
 
     /// Counts a shared mapping of the file. The first one gives every page that a copy-on-write view can see a frame of its own: from then on
     /// pages are written where they are, and no view is made of them.
-    fn begin_shared(&self, slot: SlotNo) -> Result<()> {
+    fn begin_shared(&self, slot: SlotNo, writable: bool) -> Result<()> {
         let s = self.inodes.slot(slot);
         let _write = self.inodes.lock(slot);
         if s.shared_maps.load(Relaxed) == 0 {
@@ -234,6 +236,10 @@ impl Fs {
             for (page, entry) in seen {
                 self.renew(slot, page, entry)?;
             }
+            s.flags.fetch_and(!flag::WRITABLE_MAP, AcqRel);
+        }
+        if writable {
+            s.flags.fetch_or(flag::WRITABLE_MAP, AcqRel);
         }
         s.shared_maps.fetch_add(1, AcqRel);
         Ok(())
@@ -319,15 +325,43 @@ impl Fs {
     /// Makes changes through shared mappings in this range durable (`msync(MS_SYNC)`). `Ok(false)`: no FLAC file is mapped there.
     pub fn sync_mapped(&self, addr: usize, len: usize) -> Result<bool> {
         let (mut at, end) = (addr & !(PAGE - 1), (addr + len).next_multiple_of(PAGE));
-        let mut found = false;
+        let mut parts: Vec<(Ino, Range<PageNo>)> = Vec::new();
         while let Some(view) = self.ledger.first_in(at, end) {
             if let Some(slot) = view.inode.checked_sub(1) {
-                self.sync(Ino::new(self.inodes.slot(slot).ino.load(Acquire)))?;
-                found = true;
+                let page = |addr: usize| PageNo::new(view.page as u64 + ((addr - view.addr) / PAGE) as u64);
+                let (from, to) = (page(at.max(view.addr)), page(end.min(view.end())));
+                let ino = Ino::new(self.inodes.slot(slot).ino.load(Acquire));
+                match parts.last_mut() {
+                    Some((last, pages)) if *last == ino && pages.end == from => pages.end = to,
+                    _ => parts.push((ino, from..to)),
+                }
             }
             at = view.end();
         }
-        Ok(found)
+        if parts.is_empty() {
+            return Ok(false);
+        }
+        Stats::add(&self.stats.syncs, 1);
+        for (ino, pages) in parts {
+            self.flush_mapped(ino, pages)?;
+        }
+        self.sync_log().map(|()| true)
+    }
+
+    /// The program is about to make this range writable: what it has mapped there shared may change from now on.
+    pub fn becomes_writable(&self, addr: usize, len: usize) {
+        let (mut at, end) = (addr, addr.saturating_add(len));
+        while let Some(view) = self.ledger.first_in(at, end) {
+            if let Some(slot) = view.inode.checked_sub(1) {
+                self.inodes.slot(slot).flags.fetch_or(flag::WRITABLE_MAP, AcqRel);
+            }
+            at = view.end();
+        }
+    }
+
+    /// Whether the program may write at `addr`, or nobody can tell.
+    pub fn is_writable_at(&self, addr: usize) -> bool {
+        self.memory.vma(addr).is_none_or(|vma| vma.writable)
     }
 
     /// The shared mapping of a FLAC file at `addr`, if there is one: (inode, offset in the file of `addr`).
@@ -379,3 +413,6 @@ impl Fs {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

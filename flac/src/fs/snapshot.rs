@@ -6,6 +6,7 @@ use crate::inode::{SlotNo, flag};
 use crate::sync::Ordering::*;
 use crate::table::Entry;
 use crate::units::{BLOCK_FRAMES, FrameNo, PageNo};
+use std::ops::Range;
 
 /// A page being flushed.
 pub(crate) struct Page {
@@ -56,13 +57,14 @@ impl Fs {
         s.flush_cut.store(0, Relaxed);
     }
 
-    /// Under the inode's lock: notes the dirty pages as being flushed and counts a reference on each frame. Costs what is dirty. `None`: nothing to do.
-    pub(super) fn take_snapshot(&self, slot: SlotNo) -> Option<Snapshot> {
+    /// Under the inode's lock: notes the dirty pages as being flushed and counts a reference on each frame. Costs what is dirty, and where the file is mapped and can be written
+    /// there, what `mapped` has: any of these pages may have changed. `None`: nothing to do.
+    pub(super) fn take_snapshot(&self, slot: SlotNo, mapped: Range<PageNo>) -> Option<Snapshot> {
         let s = self.inodes.slot(slot);
         let write = self.inodes.lock(slot);
         let unstable = s.shared_maps.load(Acquire) != 0;
-        if unstable {
-            self.dirty_all(slot);
+        if unstable && s.flags.load(Acquire) & flag::WRITABLE_MAP != 0 {
+            self.mark_dirty(slot, mapped.start, mapped.end);
         }
         if s.flags.fetch_and(!(flag::DIRTY | flag::TIMES), AcqRel) & (flag::DIRTY | flag::TIMES) == 0 {
             return None;
@@ -99,17 +101,16 @@ impl Fs {
         Some(snapshot)
     }
 
-    /// Marks every resident page dirty: a shared mapping may have changed any. Needs the inode's lock.
-    fn dirty_all(&self, slot: SlotNo) {
-        self.mark_dirty(slot, PageNo::new(0), PageNo::new(u64::MAX));
-    }
-
     /// After a shared mapping of these pages ended: they may have changed.
     pub(super) fn mark_mapped_dirty(&self, slot: SlotNo, from: PageNo, to: PageNo) {
+        if self.inodes.slot(slot).flags.load(Acquire) & flag::WRITABLE_MAP == 0 {
+            return;
+        }
         let _write = self.inodes.lock(slot);
         self.mark_dirty(slot, from, to);
     }
 
+    /// Marks every resident page of [from, to) dirty: a shared mapping may have changed any. Needs the inode's lock.
     fn mark_dirty(&self, slot: SlotNo, from: PageNo, to: PageNo) {
         let is_clean = |entry: Entry| entry.dram().is_some() && !entry.is_dirty();
         let table = self.inodes.table(slot);

@@ -28,6 +28,8 @@ pub mod flag {
     pub const TIMES: u32 = 8;
     /// Some page that only the pool has was read often.
     pub const HOT: u32 = 32;
+    /// Of the shared mappings that there are, one may have been written through.
+    pub const WRITABLE_MAP: u32 = 64;
 }
 
 /// The number of an inode slot.

@@ -85,9 +85,32 @@ fn map(fs: &Fs, id: OpenId, at: *mut c_void, n: size_t, prot: c_int, flags: c_in
 
 hook! {
     /// `mprotect(2)`: what is mapped of a file opened for reading can't become writable. The kernel can't tell: to it the file is the tier.
-    fn mprotect(at: *mut c_void, n: size_t, prot: c_int) -> c_int, also(__mprotect), when(prot & libc::PROT_WRITE != 0 && !READ_ONLY.is_empty()) {
-        if READ_ONLY.meets(at.addr(), n) { fail(libc::EACCES) } else { Err(Escape::NotOurs) }
+    fn mprotect(at: *mut c_void, n: size_t, prot: c_int) -> c_int, also(__mprotect), when(may_open(prot)) {
+        open_for_writing(at, n)
     }
+}
+
+hook! {
+    /// `pkey_mprotect(2)`.
+    fn pkey_mprotect(at: *mut c_void, n: size_t, prot: c_int, key: c_int) -> c_int, when(may_open(prot)) {
+        let _ = key;
+        open_for_writing(at, n)
+    }
+}
+
+/// Whether a change of protection lets the program write to what may be a FLAC file.
+fn may_open(prot: c_int) -> bool {
+    prot & libc::PROT_WRITE != 0 && (!READ_ONLY.is_empty() || space::opened().is_some_and(Fs::has_any_view))
+}
+
+fn open_for_writing(at: *mut c_void, n: size_t) -> Answer<c_int> {
+    if READ_ONLY.meets(at.addr(), n) {
+        return fail(libc::EACCES);
+    }
+    if let Some(fs) = space::opened() {
+        fs.becomes_writable(at.addr(), n);
+    }
+    Err(Escape::NotOurs)
 }
 
 /// The program is about to change this range: FLAC's views in it are none any more.
@@ -150,6 +173,7 @@ fn remap_file(fs: &Fs, at: *mut c_void, old: size_t, new: size_t, flags: c_int, 
             result = unsafe { rustix::mm::munmap(at, n) };
             result.is_ok()
         });
+        READ_ONLY.remove(at.addr(), n);
         result.map_err(Escape::from)
     };
     if new <= old && flags & libc::MREMAP_FIXED == 0 {
@@ -162,8 +186,13 @@ fn remap_file(fs: &Fs, at: *mut c_void, old: size_t, new: size_t, flags: c_int, 
         return fail(libc::ENOMEM);
     }
     let fixed = if flags & libc::MREMAP_FIXED != 0 { (to.addr(), libc::MAP_FIXED) } else { (0, 0) };
-    // SAFETY: a new mapping, anywhere or where the program wants it.
-    let mapped = unsafe { fs.map(ino, fixed.0, new, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | fixed.1, from) }?;
+    // A new mapping, anywhere or where the program wants it.
+    let prot = libc::PROT_READ | if fs.is_writable_at(at.addr()) { libc::PROT_WRITE } else { 0 };
+    // SAFETY: as above.
+    let mapped = unsafe { fs.map(ino, fixed.0, new, prot, libc::MAP_SHARED | fixed.1, from) }?;
+    if READ_ONLY.meets(at.addr(), old) {
+        READ_ONLY.add(mapped, new);
+    }
     unmap(at, old)?;
     Ok(Mapped(std::ptr::with_exposed_provenance_mut(mapped)))
 }

@@ -184,6 +184,8 @@ fn by_number(n: c_long, w: &Words) -> Option<c_long> {
         libc::SYS_munmap => call!(w, map::munmap, _ _),
         libc::SYS_mremap => call!(w, map::mremap, _ _ _ _ _),
         libc::SYS_madvise => call!(w, map::madvise, _ _ _),
+        libc::SYS_mprotect => call!(w, map::mprotect, _ _ _),
+        libc::SYS_pkey_mprotect => call!(w, map::pkey_mprotect, _ _ _ _),
         libc::SYS_dup => Some((libc::dup as unsafe extern "C" fn(_) -> _).call(w)),
         libc::SYS_dup3 => Some((libc::dup3 as unsafe extern "C" fn(_, _, _) -> _).call(w)),
         libc::SYS_flock => Some((libc::flock as unsafe extern "C" fn(_, _) -> _).call(w)),

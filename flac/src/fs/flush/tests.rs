@@ -26,7 +26,7 @@ fn changed_while_flushed(change: impl Fn(&Fs, Ino)) -> [Vec<u8>; 2] {
     let slot = fs.hold_inode(ino).expect("cached");
     {
         let _flusher = fs.inodes.slot(slot).flush_lock.lock(&*fs.procs);
-        let mut snapshot = fs.take_snapshot(slot).expect("dirty");
+        let mut snapshot = fs.take_snapshot(slot, PageNo::new(0)..PageNo::new(u64::MAX)).expect("dirty");
         change(&fs, ino);
         fs.write_pages(&mut snapshot).expect("written");
         let (seq, freed) = fs.log_pages(slot, ino, &snapshot).expect("logged").expect("the file is there");

@@ -24,9 +24,7 @@ fn on_descriptor(fd: c_int, mode: Mode, at_end: bool) -> Answer<Stream> {
         crate::log::warn(format_args!("a stream on a FLAC file is refused: this libc's streams are not known"));
         return fail(libc::ENOSYS);
     }
-    if at_end
-        && let Ok((fs, id)) = fds::open_file(fd)
-    {
+    if at_end && let Ok((fs, id)) = fds::open_file(fd) {
         fs.seek(id, 0, libc::SEEK_END)?;
     }
     cookie::make(fd, mode)
