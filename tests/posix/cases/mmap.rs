@@ -26,6 +26,7 @@ cases![
     mprotect_of_a_read_only_file_is_eacces,
     parts_can_be_unmapped,
     mremap_grows_and_moves,
+    mremap_keeps_the_protection,
     msync_makes_it_durable_and_checks_flags,
     write_from_a_mapping_of_the_same_file,
     read_into_a_mapping_of_another_file,
@@ -274,6 +275,19 @@ fn mremap_grows_and_moves(d: &Dir) -> Outcome {
     assert_eq!(content(d.at("f"))[500_000], b'x');
     let map = map.resize(8192)?;
     assert_eq!(map.get(0, 100), bytes[..100]);
+    Ok(())
+}
+
+fn mremap_keeps_the_protection(d: &Dir) -> Outcome {
+    let path = d.file("f", &pattern(1 << 20, 8));
+    for flags in [libc::O_RDONLY, libc::O_RDWR] {
+        let fd = sys::open(&path, flags, 0)?;
+        let map = sys::mmap(&fd, 4096, libc::PROT_READ, MAP_SHARED, 0)?.resize(1 << 20)?;
+        let child = sys::fork(|| map.put(100_000, b"x"));
+        assert_eq!(child.wait(), Ended::Signal(libc::SIGSEGV));
+        let opened = map.protect(0, 1 << 20, RW);
+        assert_eq!(opened.err(), (flags == libc::O_RDONLY).then_some(sys::EACCES));
+    }
     Ok(())
 }
 
