@@ -70,11 +70,18 @@ fn has_no_journal(major: u32, minor: u32) -> bool {
     task.is_some_and(|task| task.trim_ascii() == b"<none>")
 }
 
-/// The highest directory above `dir` on the same device.
+/// The highest directory above `dir` on the same device. By way of `..`: to ask libc for the real path would be to use the program's `malloc`, in which this thread may have been interrupted.
 fn bystander(dir: &Path, device: u64) -> Option<File> {
-    let dir = std::fs::canonicalize(dir).ok()?;
-    let same = |dir: &&Path| rustix::fs::stat(*dir).is_ok_and(|stat| stat.st_dev == device);
-    let top = dir.ancestors().take_while(same).last()?;
+    let (mut top, mut inode) = (dir.to_owned(), 0);
+    loop {
+        let above = top.join("..");
+        let stat = rustix::fs::stat(&above).ok()?;
+        // The root is above itself.
+        if stat.st_dev != device || stat.st_ino == inode {
+            break;
+        }
+        (top, inode) = (above, stat.st_ino);
+    }
     // It is not worth a number where the limit on open files is low.
-    File::open(top, OFlags::RDONLY | OFlags::DIRECTORY).ok().filter(File::is_out_of_the_way)
+    File::open(&top, OFlags::RDONLY | OFlags::DIRECTORY).ok().filter(File::is_out_of_the_way)
 }

@@ -292,6 +292,19 @@ fn names(dir: &Fd) -> rustix::io::Result<Vec<Vec<u8>>> {
     Ok(names)
 }
 
+/// Removes a file, or a directory with all that is in it; nothing if there is none. (`std::fs` opens directories through libc, which takes memory from the program's `malloc` for it.)
+pub(crate) fn remove_tree(path: &Path) -> rustix::io::Result<()> {
+    use std::os::unix::ffi::OsStrExt;
+    match rustix::fs::unlink(path) {
+        Err(Errno::NOENT) => Ok(()),
+        Err(Errno::ISDIR | Errno::PERM) => {
+            names_in(path)?.iter().try_for_each(|name| remove_tree(&path.join(std::ffi::OsStr::from_bytes(name))))?;
+            rustix::fs::rmdir(path)
+        }
+        done => done,
+    }
+}
+
 /// Memory that O_DIRECT accepts: page-aligned, zeroed.
 pub(crate) struct PageBuffer {
     bytes: Vec<u8>,

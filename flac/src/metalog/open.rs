@@ -100,7 +100,7 @@ fn build(pool: &Pool, run_dir: &Path, shared: &LogShared) -> Result<()> {
     let new = run_dir.join("kv.new");
     let making = || Error::io("making the metadata KV in the run directory");
     let fresh = || {
-        remove_tree(&new).map_err(making())?;
+        file::remove_tree(&new).map_err(making())?;
         rustix::fs::mkdir(&new, Mode::from_raw_mode(0o700)).map_err(making())?;
         let parent = rustix::fs::stat(run_dir).map_err(making())?;
         rustix::fs::chmod(&new, Mode::from_raw_mode(parent.st_mode & 0o7777 | 0o700)).map_err(making())?;
@@ -152,15 +152,4 @@ fn begin_epoch(pool: &Pool, logs: &Logs, kv: &Kv, end: &Position) -> Result<Posi
     };
     flush(&position)?;
     Ok(position)
-}
-
-fn remove_tree(dir: &Path) -> rustix::io::Result<()> {
-    let names = match file::names_in(dir) {
-        Err(Errno::NOENT) => return Ok(()),
-        names => names?,
-    };
-    for name in names {
-        rustix::fs::unlink(dir.join(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(&name)))?;
-    }
-    rustix::fs::rmdir(dir)
 }

@@ -6,6 +6,7 @@
 //! * `p`: a locked file for each process that watches.
 
 use crate::media::aside::with_room;
+use crate::media::file::{names_in, remove_tree};
 use crate::units::Ino;
 use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::{Errno, Result};
@@ -78,11 +79,9 @@ impl Shadow {
     /// Removes all shadows.
     pub fn clear(&self) {
         for part in ["n", "d", "f"] {
-            let Ok(list) = std::fs::read_dir(self.dir.join(part)) else { continue };
-            for entry in list.flatten() {
-                let path = entry.path();
-                let _ =
-                    if entry.file_type().is_ok_and(|t| t.is_dir()) { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+            let part = self.dir.join(part);
+            for name in names_in(&part).unwrap_or_default() {
+                let _ = remove_tree(&part.join(OsStr::from_bytes(&name)));
             }
         }
     }
@@ -197,8 +196,7 @@ impl Shadow {
 
     fn remove_own(&self, part: &str, ino: Ino) {
         for k in [0, 1] {
-            let path = self.own(part, ino, k);
-            let _ = if part == "d" { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+            let _ = remove_tree(&self.own(part, ino, k));
         }
     }
 
