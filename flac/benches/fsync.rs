@@ -1,4 +1,4 @@
-//! What does an append of 4 KiB with fsync cost against ext4's own and against the floor of the disk, from one process and from eight?
+//! What do appends and overwrites with fsync cost against ext4's own and against the floor of the disk, and appends from eight processes?
 //!
 //! Bound: one durable write, that is one write and one flush of the device (or one write through its cache), past the page cache, to space that
 //! was written before. On the test machine's virtual disk that alone is 0.4 of ext4's append + fsync, and the write without the flush 0.25.
@@ -19,9 +19,13 @@ use std::time::Instant;
 
 const WHO: Creds<'static> = Creds { uid: 0, gid: 0, groups: &[], umask: 0o022 };
 const CHUNK: usize = 4096;
+const BLOCK: usize = 64 << 10;
+/// Bytes of a file that is overwritten.
+const SPAN: usize = 4 << 20;
+const KINDS: usize = 10;
 
 #[repr(align(4096))]
-struct Page([u8; CHUNK]);
+struct Block([u8; BLOCK]);
 
 /// A file of the pool, open for appending.
 struct Appender<'f> {
@@ -72,28 +76,46 @@ fn main() {
 
 /// Prints the spread of each kind of durable write, made in turn.
 fn one(fs: &Fs, dir: &Path, n: usize) {
-    let page = Page([7; CHUNK]);
-    let path = dir.join("overwritten");
-    std::fs::write(&path, vec![0; 4 << 20]).and_then(|()| std::fs::File::open(&path)?.sync_all()).expect("a file");
+    let block = Box::new(Block([7; BLOCK]));
+    let [page, block] = [&block.0[..CHUNK], &block.0[..]];
+    let filled = |name: &str| {
+        let path = dir.join(name);
+        std::fs::write(&path, vec![0; SPAN]).and_then(|()| std::fs::File::open(&path)?.sync_all()).expect("a file");
+        path
+    };
+    let (path, theirs) = (filled("overwritten"), filled("theirs"));
     let direct = |flags| std::fs::File::options().write(true).custom_flags(libc::O_DIRECT | flags).open(&path).expect("a file");
     let (direct, durable) = (direct(0), direct(libc::O_DSYNC));
     // The fdatasync of a regular file that does not change is a flush of the device and nothing else.
     let bystander = std::fs::File::create(dir.join("bystander")).and_then(|file| file.sync_all().map(|()| file)).expect("a file");
-    let at = |i: usize| (i * CHUNK) as u64 % (4 << 20);
-    let mut appended = std::fs::File::create(dir.join("appended")).expect("a file");
-    let mut ours = Appender::new(fs, "ours", 1);
-    let mut kinds: [(&str, &mut dyn FnMut(usize)); 5] = [
-        ("overwrite 4 KiB, O_DIRECT, not durable", &mut |i| direct.write_all_at(&page.0, at(i)).expect("a write")),
-        ("overwrite 4 KiB, O_DIRECT and O_DSYNC", &mut |i| durable.write_all_at(&page.0, at(i)).expect("a write")),
+    let at = |i: usize, size: usize| (i * size % SPAN) as u64;
+    let theirs = std::fs::File::options().write(true).open(theirs).expect("a file");
+    let mut appended = ["small", "large"].map(|name| std::fs::File::create(dir.join(name)).expect("a file"));
+    let [small, large] = &mut appended;
+    let [mut ours, mut more, mut over] = [("ours", 1), ("more", 2), ("over", 3)].map(|(name, hold)| Appender::new(fs, name, hold));
+    (0..SPAN / BLOCK).for_each(|_| over.append(block));
+    let mut kinds: [(&str, &mut dyn FnMut(usize)); KINDS] = [
+        ("overwrite 4 KiB, O_DIRECT, not durable", &mut |i| direct.write_all_at(page, at(i, CHUNK)).expect("a write")),
+        ("overwrite 4 KiB, O_DIRECT and O_DSYNC", &mut |i| durable.write_all_at(page, at(i, CHUNK)).expect("a write")),
         ("overwrite 4 KiB, O_DIRECT, flush of the device", &mut |i| {
-            direct.write_all_at(&page.0, at(i)).and_then(|()| bystander.sync_data()).expect("a write")
+            direct.write_all_at(page, at(i, CHUNK)).and_then(|()| bystander.sync_data()).expect("a write")
         }),
-        ("append 4 KiB + fsync, the file system below", &mut |_| {
-            appended.write_all(&page.0).and_then(|()| appended.sync_all()).expect("a write")
+        ("overwrite 4 KiB + fsync, the file system below", &mut |i| {
+            theirs.write_all_at(page, at(i, CHUNK)).and_then(|()| theirs.sync_all()).expect("a write")
         }),
-        ("append 4 KiB + fsync, FLAC", &mut |_| ours.append(&page.0)),
+        ("overwrite 4 KiB + fsync, FLAC", &mut |i| {
+            over.at = at(i, CHUNK);
+            over.append(page);
+        }),
+        ("append 4 KiB + fsync, the file system below", &mut |_| small.write_all(page).and_then(|()| small.sync_all()).expect("a write")),
+        ("append 4 KiB + fsync, FLAC", &mut |_| ours.append(page)),
+        ("overwrite 64 KiB, O_DIRECT, flush of the device", &mut |i| {
+            direct.write_all_at(block, at(i, BLOCK)).and_then(|()| bystander.sync_data()).expect("a write")
+        }),
+        ("append 64 KiB + fsync, the file system below", &mut |_| large.write_all(block).and_then(|()| large.sync_all()).expect("a write")),
+        ("append 64 KiB + fsync, FLAC", &mut |_| more.append(block)),
     ];
-    let mut times = [const { Vec::new() }; 5];
+    let mut times = [const { Vec::new() }; KINDS];
     for i in 0..n {
         for ((_, f), times) in kinds.iter_mut().zip(&mut times) {
             let begun = Instant::now();
@@ -101,21 +123,25 @@ fn one(fs: &Fs, dir: &Path, n: usize) {
             times.push(begun.elapsed().as_secs_f64() * 1e6);
         }
     }
-    println!("{:<48} {:>10} {:>10} {:>10}", "microseconds", "10 %", "median", "90 %");
+    println!("{:<48} {:>10} {:>10} {:>10} {:>10}", "microseconds", "10 %", "median", "90 %", "mean");
     let spread = times.map(|mut t| {
         t.sort_by(f64::total_cmp);
-        [t[n / 10], t[n / 2], t[n * 9 / 10]]
+        [t[n / 10], t[n / 2], t[n * 9 / 10], t.iter().sum::<f64>() / n as f64]
     });
-    for ((name, _), [low, median, high]) in kinds.iter().zip(spread) {
-        println!("{name:<48} {low:>10.1} {median:>10.1} {high:>10.1}");
+    for ((name, _), [low, median, high, mean]) in kinds.iter().zip(spread) {
+        println!("{name:<48} {low:>10.1} {median:>10.1} {high:>10.1} {mean:>10.1}");
     }
-    for (name, i) in [("10 %", 0), ("median", 1)] {
-        let [_, _, floor, below, ours] = spread.map(|s| s[i]);
-        println!("{name}: {:.2} x the file system below; the floor is {:.2} x it", below / ours, below / floor);
+    for (what, floor, below) in [("overwrite 4 KiB", 2, 3), ("append 4 KiB", 2, 5), ("append 64 KiB", 7, 8)] {
+        for (name, i) in [("10 %", 0), ("median", 1), ("mean", 3)] {
+            let [floor, below, ours] = [floor, below, below + 1].map(|kind| spread[kind][i]);
+            println!("{what}, {name}: {:.2} x the file system below; the floor is {:.2} x it", below / ours, below / floor);
+        }
     }
-    let mut back = vec![0; CHUNK * n];
-    assert_eq!(fs.read_bytes(ours.id, &mut back, 0), Ok(back.len()));
-    assert!(back.iter().all(|b| *b == 7));
+    for (file, size) in [(&ours, CHUNK * n), (&more, BLOCK * n)] {
+        let mut back = vec![0; size];
+        assert_eq!(fs.read_bytes(file.id, &mut back, 0), Ok(back.len()));
+        assert!(back.iter().all(|b| *b == 7));
+    }
 }
 
 /// Prints the throughput of one and of eight processes, and how many fsyncs shared a flush.
@@ -157,7 +183,7 @@ fn run(kind: &str, at: &Path, count: usize, n: usize) -> f64 {
 }
 
 fn child(kind: &str, at: &Path, name: &str, n: usize) {
-    let page = Page([7; CHUNK]);
+    let page = [7; CHUNK];
     let ready = || {
         std::io::stdout().write_all(b".").and_then(|()| std::io::stdout().flush()).expect("a pipe");
         std::io::stdin().lock().read_line(&mut String::new()).expect("a line");
@@ -165,12 +191,12 @@ fn child(kind: &str, at: &Path, name: &str, n: usize) {
     if kind == "ext4" {
         let mut file = std::fs::File::create(at.join(name)).expect("a file");
         ready();
-        (0..n).for_each(|_| file.write_all(&page.0).and_then(|()| file.sync_all()).expect("a write"));
+        (0..n).for_each(|_| file.write_all(&page).and_then(|()| file.sync_all()).expect("a write"));
     } else {
         let fs = open(at);
         let mut file = Appender::new(&fs, name, 1);
         ready();
-        (0..n).for_each(|_| file.append(&page.0));
+        (0..n).for_each(|_| file.append(&page));
         fs.exit();
     }
 }
