@@ -22,6 +22,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const WHO: Creds<'static> = Creds { uid: 0, gid: 0, groups: &[], umask: 0o022 };
@@ -56,14 +57,19 @@ fn file(fs: &Fs, name: &str) -> (Ino, OpenId) {
     (ino, id)
 }
 
-/// A neighbour, until the end of time.
+/// A neighbour, until nobody listens. One that is killed would leave the pages that it was flushing as they are, to be copied by whoever writes to them next.
 fn neighbour(what: &str, pool: &Path) {
+    static OVER: AtomicBool = AtomicBool::new(false);
+    std::thread::spawn(|| {
+        let _ = std::io::stdin().read(&mut [0]);
+        OVER.store(true, Ordering::Relaxed);
+    });
+    let go_on = |_: &u64| !OVER.load(Ordering::Relaxed);
     let ready = || std::io::stdout().write_all(b".").and_then(|()| std::io::stdout().flush()).expect("a pipe");
     if what == NEIGHBOURS[1] {
         ready();
-        loop {
-            std::hint::spin_loop();
-        }
+        (0..).take_while(go_on).for_each(|_| std::hint::spin_loop());
+        return;
     }
     if what == NEIGHBOURS[2] {
         let path = pool.with_file_name("beside");
@@ -71,17 +77,19 @@ fn neighbour(what: &str, pool: &Path) {
         let file = std::fs::File::options().write(true).custom_flags(libc::O_DIRECT).open(&path).expect("it opens");
         let page = Page([1; 4096]);
         ready();
-        for i in 0u64.. {
+        for i in (0u64..).take_while(go_on) {
             file.write_all_at(&page.0, i * 7919 * 4096 % FILE).and_then(|()| file.sync_data()).expect("a write");
         }
+        return;
     }
     let fs = open(pool);
     let (ino, id) = file(&fs, if what == NEIGHBOURS[3] { "measured" } else { "another" });
     ready();
-    for i in 0u64.. {
+    for i in (0u64..).take_while(go_on) {
         fs.write_bytes(id, &[i as u8; 4096], i * 7919 * 4096 % FILE).expect("a write");
         fs.sync(ino).expect("a sync");
     }
+    fs.exit();
 }
 
 struct Running(Child);
@@ -92,7 +100,8 @@ impl Running {
             return None;
         }
         let mut command = Command::new(std::env::current_exe().expect("this program"));
-        let mut child = command.args(["--neighbour", what]).arg(pool).stdout(Stdio::piped()).spawn().expect("a child");
+        let mut child =
+            command.args(["--neighbour", what]).arg(pool).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a child");
         child.stdout.as_mut().expect("a pipe").read_exact(&mut [0]).expect("it is ready");
         Some(Running(child))
     }
@@ -100,7 +109,8 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = self.0.kill().and_then(|()| self.0.wait());
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
     }
 }
 
