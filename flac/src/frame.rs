@@ -82,6 +82,26 @@ impl Frames {
         None
     }
 
+    /// This frame, with reference count 1, if it is free and no view shows it.
+    pub fn claim(&self, frame: FrameNo) -> bool {
+        if self.is_pinned(frame.block()) {
+            return false;
+        }
+        let index = frame.get() as usize;
+        let (word, bit) = (&self.0.frame_bits()[index / 64], 1 << (index % 64));
+        if word.fetch_or(bit, AcqRel) & bit != 0 {
+            return false;
+        }
+        // As in `alloc_in`.
+        if self.is_viewed(frame) {
+            word.fetch_and(!bit, AcqRel);
+            return false;
+        }
+        self.0.counters().dram_free.fetch_sub(1, Relaxed);
+        self.0.refs()[index].store(1, Release);
+        true
+    }
+
     /// A whole free block: its 512 frames have reference count 1 each.
     pub fn alloc_block(&self) -> Option<u32> {
         let blocks = self.total() / BLOCK_FRAMES as u32;

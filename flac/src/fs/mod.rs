@@ -34,6 +34,7 @@ mod resize;
 mod share;
 pub(crate) mod snapshot;
 pub mod stats;
+mod stock;
 #[cfg(test)]
 pub(crate) mod survival;
 mod views;
@@ -79,6 +80,8 @@ pub struct Fs {
     watcher: Spin<Option<crate::media::OwnFd>>,
     /// Who reads on and on, to read ahead for.
     streams: ahead::Streams,
+    /// Frames that writes to pages being flushed gave up.
+    stock: stock::Stock,
     /// What this process did, for statistics.
     pub stats: stats::Stats,
     root: Option<Vec<u8>>,

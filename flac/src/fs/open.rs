@@ -65,6 +65,7 @@ impl Fs {
             root: config.root.as_ref().map(|r| r.as_os_str().as_bytes().to_vec()),
             attach: config.attach,
             streams: Default::default(),
+            stock: Default::default(),
             share_habit: Default::default(),
             attach_habit: Default::default(),
             pool,

@@ -238,7 +238,8 @@ impl Fs {
                     _ => {
                         // Copying single pages on write is no reason to take a whole block.
                         let blocks = blocks && (entry.is_hole() || pages >= BLOCK_FRAMES / 4);
-                        plan.frames[i] = self.frame_for(slot, page, blocks)?.get();
+                        let noted = if entry.is_flushing() && !blocks { self.stock.take(&self.frames) } else { None };
+                        plan.frames[i] = noted.map_or_else(|| self.frame_for(slot, page, blocks), Ok)?.get();
                         plan.fresh[i / 64] |= 1 << (i % 64);
                     }
                 }
@@ -376,6 +377,9 @@ impl Fs {
             }
             if plan.is_fresh(i) {
                 made += old.is_hole() as u64;
+                if let Some(frame) = old.dram().filter(|_| old.is_flushing()) {
+                    self.stock.note(frame);
+                }
                 self.clock.filled(plan.frame(i), 1);
                 self.replace(cell, old, Entry::written(plan.frame(i), marked));
             } else {

@@ -185,3 +185,50 @@ fn a_frame_that_is_attached_is_not_written_in_place() {
         attach.join().expect("the attach");
     });
 }
+
+/// One knows a frame that a flush is about to free, another takes whatever there is; the frame may be shown again meanwhile.
+#[test]
+fn a_frame_that_is_claimed_has_one_owner() {
+    explore(|| {
+        let frames = Frames::new(Control::new(1));
+        let content = Arc::new(UnsafeCell::new(1));
+        let other = {
+            let content = content.clone();
+            thread::spawn(move || {
+                if frames.alloc().is_some() {
+                    content.with_mut(|_| ());
+                    frames.put(FRAME);
+                }
+            })
+        };
+        frames.put(FRAME);
+        if frames.claim(FRAME) {
+            content.with_mut(|_| ());
+            frames.put(FRAME);
+        }
+        other.join().expect("the other");
+        assert!(frames.claim(FRAME));
+    });
+}
+
+/// The file is deleted while a buffer shows the frame, which another process has noted.
+#[test]
+fn a_frame_is_claimed_only_after_its_last_view() {
+    explore(|| {
+        let frames = Frames::new(Control::new(1));
+        let content = Arc::new(UnsafeCell::new(1));
+        frames.get_run(FRAME, 1);
+        let viewer = {
+            let content = content.clone();
+            thread::spawn(move || {
+                content.with(|_| ());
+                frames.put_run(FRAME, 1);
+            })
+        };
+        frames.put(FRAME);
+        if frames.claim(FRAME) {
+            content.with_mut(|_| ());
+        }
+        viewer.join().expect("the viewer");
+    });
+}

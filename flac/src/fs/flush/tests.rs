@@ -3,7 +3,9 @@
 use super::*;
 use crate::fs::names::Name;
 use crate::fs::survival::{WHO, geometry_on, make_pool, open, place};
+use crate::media::create::Geometry;
 use crate::media::sim::tape::{Lower, Tape};
+use crate::table::Entry;
 
 /// A file of twelve pages of ones, whose first flush finds it changed by `change` when it has taken its snapshot. What it is then, after the next flush and in the pool.
 fn changed_while_flushed(change: impl Fn(&Fs, Ino)) -> [Vec<u8>; 2] {
@@ -58,4 +60,44 @@ fn regression_what_is_punched_during_the_first_flush_is_zeros() {
     for found in changed_while_flushed(|fs, ino| fs.allocate(ino, mode, 2 * PAGE as u64, 8 * PAGE as u64).expect("a hole")) {
         assert!(found[2 * PAGE..10 * PAGE] == [0; 8 * PAGE] && found[..2 * PAGE] == [1; 2 * PAGE] && found[10 * PAGE..] == [1; 2 * PAGE]);
     }
+}
+
+/// Each write to a page that was being flushed took a frame from the far end, where none had memory, and left the file's own to others.
+#[test]
+fn a_file_that_is_written_to_while_it_is_flushed_keeps_to_its_frames() {
+    const PAGES: usize = 1024;
+    let dir = place();
+    let pool = dir.path().join("pool");
+    make_pool(&pool, &Geometry::of(16 << 20), Lower::Ext4);
+    let _seems_a_disk = Tape::start(&pool, Lower::Ext4);
+    let fs = open(&pool).expect("the pool opens");
+    let ino = fs.create(Ino::ROOT, &Name::new(b"file").expect("a name"), libc::S_IFREG | 0o644, 0, &WHO).expect("a file");
+    let id = fs.open_file(ino, libc::O_RDWR, 1).expect("it opens");
+    fs.write_bytes(id, &vec![1; PAGES * PAGE], 0).expect("a write");
+    let slot = fs.hold_inode(ino).expect("cached");
+    let frame = |page| Entry::from_raw(fs.cell(slot, PageNo::new(page)).expect("a leaf").load(Relaxed)).dram().expect("cached");
+    let frames = || (0..PAGES as u64).map(frame).collect::<std::collections::BTreeSet<_>>();
+    let own = frames();
+    for round in 0..20u8 {
+        let write = || fs.write_bytes(id, &[round; 16 * PAGE], u64::from(round) * 16 * PAGE as u64).expect("a write");
+        write();
+        {
+            let _flusher = fs.inodes.slot(slot).flush_lock.lock(&*fs.procs);
+            let mut snapshot = fs.take_snapshot(slot, PageNo::new(0)..PageNo::new(u64::MAX)).expect("dirty");
+            write();
+            fs.write_pages(&mut snapshot).expect("written");
+            let (seq, freed) = fs.log_pages(slot, ino, &snapshot).expect("logged").expect("the file is there");
+            fs.finish(slot, &snapshot, true);
+            fs.pool_free(&freed, seq);
+        }
+    }
+    assert_eq!(frames().difference(&own).count(), 16);
+    fs.unhold_inode(slot);
+    fs.sync_all().expect("a flush");
+    assert_eq!(fs.check(true).expect("a check"), Vec::<String>::new());
+    let mut bytes = vec![0; PAGES * PAGE];
+    assert_eq!(fs.read_bytes(id, &mut bytes, 0), Ok(PAGES * PAGE));
+    let expected = |page: usize| if page < 320 { (page / 16) as u8 } else { 1 };
+    assert!(bytes.chunks(PAGE).enumerate().all(|(page, bytes)| bytes.iter().all(|byte| *byte == expected(page))));
+    fs.release(1);
 }
