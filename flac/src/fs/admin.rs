@@ -126,6 +126,9 @@ impl Fs {
         }
         // What was written while we waited for the lock.
         self.sync_all()?;
+        if others.is_empty() {
+            self.meta.close(&self.pool)?;
+        }
         self.exit();
         state.remove(lock)?;
         Ok(Vec::new())

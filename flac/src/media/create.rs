@@ -1,7 +1,7 @@
 //! Making a pool.
 
 use super::file::{self, File};
-use super::layout::{self, LogHeader, Superblock};
+use super::layout::{self, LOG_START, LogHeader, Position, Superblock};
 use super::{Medium, Model, Pool, PoolOptions, pool, probe};
 use crate::error::{Error, Result};
 use crate::units::{PAGE, Seq};
@@ -132,6 +132,8 @@ fn fill(made: &mut Made<'_>, superblock: &Superblock) -> rustix::io::Result<()> 
     write_zeros(&file, layout::SUPERBLOCK_FILE)?;
     file.write_at(&superblock.encode(), 0)?;
     file.write_at(&superblock.encode(), layout::SUPERBLOCK_COPY)?;
+    let empty = Position { generation: 1, tail: LOG_START, seq: Seq::new(0), salt: u64::from_le_bytes(salt), known: Seq::new(0) };
+    file.write_at(&layout::encode_closed(&empty), layout::CLOSED_AT)?;
     file.sync_data()?;
     file::rename(&made.dir.join("superblock.new"), &made.dir.join("superblock"))?;
     file::sync_dir(made.dir)

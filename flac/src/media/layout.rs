@@ -14,6 +14,8 @@ pub(crate) const SUPERBLOCK_COPY: u64 = 4096;
 pub(crate) const GROWN_AT: u64 = 8192;
 /// Offset of the durable hint in the superblock file.
 pub(crate) const HINT_AT: u64 = 12288;
+/// Offset of the mark of a closed log.
+pub(crate) const CLOSED_AT: u64 = 12288 + 2048;
 /// No pool has fewer frames.
 pub(crate) const MIN_FRAMES: u32 = 16;
 /// Size of the superblock file.
@@ -31,7 +33,12 @@ const RECORD_MAGIC: u32 = u32::from_le_bytes(*b"FLR1");
 
 const _: () = assert!(LOG_HEADER_COPY as usize >= HEADER && LOG_HEADER_COPY as usize + HEADER <= LOG_START as usize);
 const _: () = assert!(RECORD_HEADER.is_multiple_of(RECORD_ALIGN) && (LOG_START as usize).is_multiple_of(RECORD_ALIGN));
-const _: () = assert!(GROWN_AT + HEADER as u64 <= HINT_AT && HINT_AT + 24 <= SUPERBLOCK_FILE && SUPERBLOCK_COPY as usize >= HEADER);
+const _: () = assert!(
+    GROWN_AT + HEADER as u64 <= HINT_AT
+        && HINT_AT + 24 <= CLOSED_AT
+        && CLOSED_AT + HEADER as u64 <= SUPERBLOCK_FILE
+        && SUPERBLOCK_COPY as usize >= HEADER
+);
 
 /// A pool's universally unique identifier.
 pub(crate) type Uuid = [u8; 16];
@@ -178,6 +185,18 @@ impl LogHeader {
         let copies = [Self::decode(bytes), bytes.get(LOG_HEADER_COPY as usize..).and_then(Self::decode)];
         copies.into_iter().flatten().max_by_key(|header| header.generation)
     }
+}
+
+/// The mark of a log that was closed at `end`.
+pub(crate) fn encode_closed(end: &Position) -> [u8; HEADER] {
+    Writer::new(b"FLACclos").u64(end.generation).u64(end.tail).u64(end.seq.get()).u64(end.salt).seal()
+}
+
+/// Where a log was closed; `None` if it was not, or has been opened since.
+pub(crate) fn decode_closed(bytes: &[u8]) -> Option<Position> {
+    let mut r = Reader::new(bytes, b"FLACclos")?;
+    let (generation, tail, seq, salt) = (r.u64(), r.u64(), Seq::new(r.u64()), r.u64());
+    Some(Position { generation, tail, seq, salt, known: seq })
 }
 
 /// The hint that record `seq` was durable: it may be old, never wrong.

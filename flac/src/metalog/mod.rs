@@ -22,6 +22,7 @@
 //! (checkpoints and changing the log), `verify`, `lock`.
 
 mod checkpoint;
+mod closed;
 mod durable;
 mod lock;
 mod logs;

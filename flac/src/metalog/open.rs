@@ -4,7 +4,7 @@ use super::lock::ProcessLock;
 use super::logs::{Logs, random};
 use super::memtable::Memtable;
 use super::record::{Builder, Part};
-use super::{LogShared, Meta, PLACE_KEY, POSITION_KEY, checkpoint, position_in, recover};
+use super::{LogShared, Meta, PLACE_KEY, POSITION_KEY, checkpoint, closed, position_in, recover};
 use crate::error::{Error, Result};
 use crate::kv::Kv;
 use crate::media::Pool;
@@ -34,6 +34,8 @@ impl Meta {
                 build(pool, run_dir, shared)?;
             }
         }
+        // Whoever closed the log may have died before the KV was gone.
+        closed::clear(pool)?;
         let logs = Logs::open(pool, &dir)?;
         let memtable = Memtable::open(&dir.join(MEMTABLE))?;
         let kv = Kv::open(&dir, map_size(pool))?;
@@ -81,6 +83,13 @@ pub(super) fn map_size(pool: &Pool) -> usize {
 }
 
 impl Meta {
+    /// Makes the log durable, and opening the pool again quick. Nobody else uses it, and the volatile state goes.
+    pub fn close(&self, pool: &Pool) -> Result<()> {
+        let end = self.position()?;
+        self.sync(end.seq)?;
+        closed::mark(pool, &end)
+    }
+
     /// Address space that [`Meta::open`] needs.
     pub fn address_space(pool: &Pool) -> usize {
         map_size(pool) + 2 * (pool.log_bytes() as usize + BLOCK)
@@ -134,6 +143,7 @@ fn begin_epoch(pool: &Pool, logs: &Logs, kv: &Kv, end: &Position) -> Result<Posi
     // What was read may have been in the page cache only, or in that of the processor on which a writer was killed; what was restored is.
     logs.adopt_all(end);
     flush(end)?;
+    closed::clear(pool)?;
     let mut record = Builder::new();
     record.add(Part::Epoch(random()?));
     let header = record.header(end, end.seq);

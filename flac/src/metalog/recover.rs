@@ -1,9 +1,9 @@
 //! Recovery: from the files of the pool to a KV and the position behind its last record.
 
-use super::checkpoint;
 use super::logs::log_path;
 use super::map::open_log;
 use super::record::{Part, advance, follows, parts};
+use super::{checkpoint, closed};
 use crate::checksum;
 use crate::error::{Error, Result};
 use crate::kv::Kv;
@@ -39,6 +39,8 @@ pub(crate) struct History {
     pub known: Seq,
     /// What the hint says: generation and record.
     hint: Option<(u64, Seq)>,
+    /// Where the log was closed.
+    closed: Option<Position>,
 }
 
 impl Log {
@@ -97,7 +99,9 @@ impl History {
     /// `Corrupt` if a record is damaged that is known to have been durable, or the log of the start is missing.
     pub(crate) fn read(dir: &Path, log_bytes: u64, uuid: &[u8; 16], (start, whole): (Position, Seq)) -> Result<History> {
         let logs = [Log::open(dir, 0, log_bytes, uuid)?, Log::open(dir, 1, log_bytes, uuid)?];
-        let mut history = History { logs, positions: vec![start], known: start.seq, hint: read_hint(dir)? };
+        let marks = File::open_briefly(&dir.join("superblock"), OFlags::RDONLY).map_err(Error::io("reading the superblock"))?;
+        let (hint, closed) = (read_hint(&marks)?, closed::end(&marks)?);
+        let mut history = History { logs, positions: vec![start], known: start.seq, hint, closed };
         let mut generation = start.generation;
         loop {
             let log = &history.logs[(generation % 2) as usize];
@@ -143,6 +147,12 @@ impl History {
             at = advance(&at, &header, payload);
             self.known = self.known.max(header.known);
             self.positions.push(at);
+        }
+        if let Some(closed) = self.closed.filter(|closed| closed.generation == generation) {
+            self.known = self.known.max(closed.seq);
+            if (closed.tail, closed.seq, closed.salt) == (at.tail, at.seq, at.salt) {
+                return Ok(());
+            }
         }
         // Whoever wrote something later may have known that what is torn now was whole once.
         let mut known = self.known;
@@ -266,10 +276,9 @@ pub(crate) fn apply_payload(txn: &mut crate::kv::WriteTxn<'_>, payload: &[u8]) -
     Ok(())
 }
 
-fn read_hint(dir: &Path) -> Result<Option<(u64, Seq)>> {
+fn read_hint(marks: &File) -> Result<Option<(u64, Seq)>> {
     let mut bytes = [0; 24];
-    let file = File::open_briefly(&dir.join("superblock"), OFlags::RDONLY).map_err(Error::io("reading the superblock"))?;
-    file.read_at(&mut bytes, layout::HINT_AT).map_err(Error::io("reading the superblock"))?;
+    marks.read_at(&mut bytes, layout::HINT_AT).map_err(Error::io("reading the superblock"))?;
     Ok(layout::decode_hint(&bytes))
 }
 

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod checkpoints;
+mod closed;
 mod crash;
 mod disk;
 mod flushes;
