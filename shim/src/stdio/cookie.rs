@@ -1,7 +1,7 @@
 //! Dispatching streams: made by `fopencookie`, each call of theirs is one of our hooks on the descriptor that the stream has at that moment.
 #![expect(unsafe_code, reason = "called by libc, calls libc")]
 
-use super::file::{CookieFunctions, File, Stream, fopencookie, layout_is_known};
+use super::file::{CookieFunctions, File, Stream, TAG, fopencookie, layout_is_known};
 use super::mode::Mode;
 use crate::abi::fail;
 use crate::boundary::Answer;
@@ -19,7 +19,7 @@ const FUNCTIONS: CookieFunctions = CookieFunctions { read: Some(read), write: So
 
 /// The cookie is the stream itself, whose descriptor `dup2`, `freopen` and the program may change.
 fn descriptor(cookie: *mut c_void) -> c_int {
-    Stream(cookie.cast::<File>()).fileno()
+    Stream(cookie.map_addr(|at| at & !TAG).cast::<File>()).fileno()
 }
 
 unsafe extern "C-unwind" fn read(cookie: *mut c_void, to: *mut c_char, len: usize) -> isize {

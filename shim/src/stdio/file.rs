@@ -88,6 +88,11 @@ const _: () = {
 /// What a stream may have been used for so far (`_mode`).
 const BYTES: c_int = -1;
 const UNDECIDED: c_int = 0;
+/// In the lowest bits of the cookie, which is the stream's own address: what it is oriented to.
+const WIDE_TAG: usize = 1;
+const BYTES_TAG: usize = 2;
+/// All of these bits.
+pub const TAG: usize = 3;
 /// What `fopencookie` stores for a stream without wide characters.
 const NO_WIDE: *mut c_void = usize::MAX as *mut c_void;
 
@@ -175,8 +180,28 @@ impl Stream {
             self.set_mode(BYTES);
         }
     }
+    /// What the stream is oriented to, as `fwide` says it: 1 wide characters, -1 bytes, 0 neither yet. Of streams without libc's wide characters libc has -1 from the start, because its wide functions
+    /// would crash on them; what they were used for stands in the lowest bits of the cookie, and bytes leave their traces.
+    pub fn orientation(self) -> c_int {
+        match self.cookie().addr() & TAG {
+            WIDE_TAG => 1,
+            BYTES_TAG => -1,
+            _ if self.wide_data() != NO_WIDE => self.mode().signum(),
+            _ => -c_int::from(self.flags() & (flag::CURRENTLY_PUTTING | flag::EOF_SEEN | flag::IN_BACKUP) != 0 || self.has_read()),
+        }
+    }
+    fn has_read(self) -> bool {
+        // SAFETY: as in `field`.
+        unsafe { (*self.0).read_end != (*self.0).read_base }
+    }
+    /// Notes that the stream is one of wide characters, or of bytes.
+    pub fn orient(self, wide: bool) {
+        let tag = if wide { WIDE_TAG } else { BYTES_TAG };
+        self.set_cookie(self.0.cast::<c_void>().map_addr(|at| at | tag));
+    }
     /// The orientation is open again, where wide characters are possible at all.
     pub fn forget_orientation(self) {
+        self.set_cookie(self.0.cast());
         self.set_mode(if self.wide_data() == NO_WIDE { BYTES } else { UNDECIDED });
     }
     /// The buffer's first byte and size; null and 0 if there is none yet.
@@ -224,7 +249,7 @@ impl Stream {
             f.cookie_lock = [0; 2];
             f.lock = (&raw mut f.cookie_lock).cast();
             f.functions = functions;
-            f.cookie = self.0.cast();
+            f.cookie = self.0.cast::<c_void>().map_addr(|at| if f.mode == BYTES { at | BYTES_TAG } else { at });
             f.wide = NO_WIDE;
             f.mode = BYTES;
             f.vtable = vtable;

@@ -42,9 +42,17 @@ fn malformed(stream: Stream) -> u32 {
     WEOF
 }
 
+/// Whether the stream is one of wide characters, or becomes one now. The caller has its lock.
+fn is_wide(stream: Stream) -> bool {
+    orientation(stream, 1) > 0
+}
+
 /// `fgetwc`.
 pub fn get(stream: Stream) -> u32 {
     locked(stream, || {
+        if !is_wide(stream) {
+            return WEOF;
+        }
         let (mut state, mut wide) = ([0; 2], 0);
         for n in 0.. {
             // SAFETY: a live stream.
@@ -67,6 +75,9 @@ pub fn get(stream: Stream) -> u32 {
 /// `fputwc`.
 pub fn put(wide: wchar_t, stream: Stream) -> u32 {
     locked(stream, || {
+        if !is_wide(stream) {
+            return WEOF;
+        }
         let Some((bytes, n)) = encoded(wide) else { return malformed(stream) };
         // SAFETY: `n` bytes of ours.
         let put = unsafe { libc::fwrite(bytes.as_ptr().cast(), 1, n, stream.libc()) };
@@ -87,7 +98,7 @@ pub fn unget(wide: u32, stream: Stream) -> u32 {
         return WEOF;
     }
     locked(stream, || {
-        let Some((bytes, n)) = encoded(wide.cast_signed()) else { return WEOF };
+        let Some((bytes, n)) = encoded(wide.cast_signed()).filter(|_| is_wide(stream)) else { return WEOF };
         for byte in bytes[..n].iter().rev() {
             // SAFETY: a live stream.
             if unsafe { libc::ungetc(c_int::from(*byte), stream.libc()) } == libc::EOF {
@@ -135,7 +146,7 @@ pub unsafe fn put_string(text: *const wchar_t, stream: Stream) -> c_int {
     locked(stream, || {
         // SAFETY: the program vouches for a string.
         let text = unsafe { std::slice::from_raw_parts(text, wcslen(text)) };
-        if text.iter().all(|wide| put(*wide, stream) != WEOF) { 1 } else { -1 }
+        if is_wide(stream) && text.iter().all(|wide| put(*wide, stream) != WEOF) { 1 } else { -1 }
     })
 }
 
@@ -163,7 +174,12 @@ pub unsafe fn print(stream: Stream, format: *const wchar_t, args: VaList) -> c_i
     -1
 }
 
-/// `fwide`: what is asked is granted.
-pub fn orientation(asked: c_int) -> c_int {
+/// `fwide`: what is asked is granted, once.
+pub fn orientation(stream: Stream, asked: c_int) -> c_int {
+    let now = stream.orientation();
+    if now != 0 || asked == 0 {
+        return now;
+    }
+    stream.orient(asked > 0);
     asked.signum()
 }

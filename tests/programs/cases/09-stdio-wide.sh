@@ -41,10 +41,52 @@ static void wide(void)
     fclose(f);
 }
 
+// A stream is for bytes or for wide characters, once it was used or told.
+static void orientation(void)
+{
+    FILE *f = fopen("o", "w+");
+
+    printf("%d", fwide(f, 0));
+    printf(" %d", fwide(f, 1));
+    printf(" %d", fwide(f, 0));
+    printf(" %d\n", fwide(f, -1));
+    f = freopen("o", "w+", f);
+    printf("%d", fwide(f, 0));
+    printf(" %d", fwide(f, -1));
+    printf(" %d %x\n", fwide(f, 1), fputwc(L'w', f));
+    fclose(f);
+    f = fopen("o", "w+");
+    printf("%d", fputc('b', f));
+    printf(" %d", fwide(f, 0));
+    printf(" %x %d\n", fputwc(L'w', f), fputws(L"ws", f));
+    fclose(f);
+    show("o");
+    f = fopen("o", "r");
+    printf("%d", fgetc(f));
+    printf(" %d %d\n", fwide(f, 1), fgetws((wchar_t[9]){0}, 9, f) == NULL);
+    fclose(f);
+    f = fopen("o", "r");
+    printf("%x", fgetwc(f));
+    printf(" %d %d\n", fwide(f, 0), fwide(f, -1));
+    fclose(f);
+    f = fopen("o", "w");
+    setvbuf(f, NULL, _IOFBF, 1000);
+    printf("%d", fwide(f, 0));
+    printf(" %x %d\n", fputwc(L'w', f), fwide(f, 0));
+    fclose(f);
+    int fd = open("o", O_RDONLY);
+
+    f = fdopen(fd, "r");
+    printf("%d", fwide(f, 0));
+    printf(" %x %d\n", fgetwc(f), fwide(f, 0));
+    fclose(f);
+}
+
 int main(void)
 {
     setvbuf(stdout, NULL, _IOLBF, 0);
     wide();
+    orientation();
     return 0;
 }
 END

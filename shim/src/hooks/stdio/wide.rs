@@ -64,7 +64,7 @@ export! {
 export! {
     /// `fwide(3)`.
     fn fwide(stream: Stream, mode: c_int) -> c_int, when(is_ours(stream)) {
-        wide::orientation(mode)
+        wide::orientation(stream, mode)
     }
 }
 
