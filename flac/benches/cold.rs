@@ -3,7 +3,7 @@
 //!
 //! Bound: a program that works while the disk does takes the longer of the two times, one that waits their sum. The last columns are these bounds for FLAC, from the disk's own speed in the same
 //! round (2 MiB at a time, past the cache) and the work: what is faster than the sum has been read while the program worked. On a disk above 1 GB/s FLAC does not read ahead and comes to the sum at
-//! best, see ARCHITECTURE.md; a slower one is had by `io.max` of a cgroup.
+//! best, see ARCHITECTURE.md; a slower one is had by a cgroup's limit.
 //!
 //! `cargo bench -p flac --bench cold -- DIRECTORY` looks at the disk below DIRECTORY; else at that of the temporary directory.
 #![expect(unsafe_code, reason = "read takes raw buffers")]
