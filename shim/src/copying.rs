@@ -130,26 +130,39 @@ pub fn copy(from: End, from_at: Position, to: End, to_at: Position, len: usize) 
             len = left(fs, a, x).min(len as u64) as usize;
         }
         crate::limits::check(y.saturating_add(1))?;
-        let n = fs.copy_range(fs.open_ino(a), x, fs.open_ino(b), y, len as u64)?;
+        let room = crate::limits::file_size().map_or(u64::MAX, |limit| limit - y);
+        let n = fs.copy_range(fs.open_ino(a), x, fs.open_ino(b), y, room.min(len as u64))?;
         from_at.set(from, x + n)?;
         to_at.set(to, y + n)?;
         return Ok(n as usize);
     }
-    let start = from_at.get(from)?;
+    // A descriptor of the kernel's is read on from where it is: its offset moves by itself, and goes back by what could not be written.
+    let runs = matches!(from, End::Kernel(_)) && from_at.variable.is_null();
+    let start = if runs { None } else { from_at.get(from)? };
     let target = to_at.get(to)?;
     let mut bounce = Bounce::new(start.unwrap_or(0))?;
     let mut done = 0;
     while done < len {
         let step = (len - done).min(Bounce::SIZE);
-        let moved = read(from, &mut bounce, step, start.map(|s| s + done as u64))
-            .and_then(|got| if got == 0 { Ok((0, 0)) } else { Ok((got, write(to, &mut bounce, got, target.map(|t| t + done as u64))?)) });
+        let moved = read(from, &mut bounce, step, start.map(|s| s + done as u64)).and_then(|got| {
+            let put = if got == 0 { Ok(0) } else { write(to, &mut bounce, got, target.map(|t| t + done as u64)) };
+            let left = got - *put.as_ref().unwrap_or(&0);
+            if let End::Kernel(fd) = from
+                && runs
+                && left > 0
+            {
+                // What can't be read twice stays read.
+                let _ = rustix::fs::seek(fd, rustix::fs::SeekFrom::Current(-(left as i64)));
+            }
+            Ok((got, put?))
+        });
         let (got, put) = match moved {
             Ok(moved) => moved,
             Err(e) if done == 0 => return Err(e),
             Err(_) => break,
         };
         done += put;
-        if put < got || got == 0 || (got < step && start.is_none()) {
+        if put < got || got < step {
             break;
         }
     }

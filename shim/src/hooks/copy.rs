@@ -281,6 +281,11 @@ fn clone_range(fs: &Fs, id: OpenId, range: &CloneRange) -> Answer<c_int> {
 }
 
 fn clone_bytes(fs: &Fs, from: flac::units::Ino, from_at: u64, to: flac::units::Ino, to_at: u64, len: u64) -> Answer<()> {
+    crate::limits::check(to_at.saturating_add(u64::from(len > 0)))?;
+    // A clone is whole or not at all.
+    if crate::limits::file_size().is_some_and(|limit| len > 0 && to_at + len > limit) {
+        return fail(libc::EINVAL);
+    }
     let mut done = 0;
     while done < len {
         match fs.copy_range(from, from_at + done, to, to_at + done, len - done)? {

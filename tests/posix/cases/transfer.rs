@@ -24,6 +24,7 @@ cases![
     splice_leaves_in_the_pipe_what_the_limit_forbids,
     splice_refuses_unknown_flags,
     sendfile_within_a_file,
+    what_a_copy_does_not_write_is_still_to_be_read,
 ];
 
 fn sendfile_to_a_file_uses_both_offsets(d: &Dir) -> Outcome {
@@ -314,6 +315,14 @@ fn ficlone_shares_and_separates(d: &Dir) -> Outcome {
     assert!(content(d.at("from")) == bytes);
     let reader = sys::open(d.at("to"), libc::O_RDONLY, 0)?;
     fails!(EBADF, sys::ficlone(&reader, &from));
+    let other = d.open("other", b"as it was");
+    sys::fork(|| {
+        sys::ignore(libc::SIGXFSZ);
+        sys::limit(libc::RLIMIT_FSIZE, 2 << 20).expect("setrlimit");
+        fails!(EINVAL, sys::ficlone(&other, &from));
+    })
+    .succeeds();
+    assert_eq!(content(d.at("other")), b"as it was");
     Ok(())
 }
 
@@ -362,5 +371,28 @@ fn sendfile_within_a_file(d: &Dir) -> Outcome {
     let mut from = Some(0);
     assert_eq!(sys::sendfile(&file, &file, &mut from, 5)?, 5);
     assert_eq!(content(d.at("f")), b"0123401234");
+    Ok(())
+}
+
+/// A source whose offset moves: it stays where the target stopped.
+fn what_a_copy_does_not_write_is_still_to_be_read(d: &Dir) -> Outcome {
+    let bytes = pattern(400_000, 21);
+    let (inside, to) = (d.open("in", &bytes), d.open("to", b""));
+    let outside = sys::open(d.outside().join("source"), libc::O_RDWR | libc::O_CREAT, 0o600)?;
+    sys::pwrite(&outside, &bytes, 0)?;
+    sys::fork(|| {
+        sys::ignore(libc::SIGXFSZ);
+        sys::limit(libc::RLIMIT_FSIZE, 300_000).expect("setrlimit");
+        for from in [&outside, &inside] {
+            sys::lseek(from, 50_000, libc::SEEK_SET).expect("lseek");
+            sys::lseek(&to, 250_000, libc::SEEK_SET).expect("lseek");
+            assert_eq!(sys::sendfile(&to, from, &mut None, 200_000), Ok(50_000));
+            assert_eq!(sys::lseek(from, 0, libc::SEEK_CUR), Ok(100_000));
+            fails!(EFBIG, sys::sendfile(&to, from, &mut None, 200_000));
+            assert_eq!(sys::lseek(from, 0, libc::SEEK_CUR), Ok(100_000));
+        }
+    })
+    .succeeds();
+    assert!(content(d.at("to"))[250_000..] == bytes[50_000..100_000]);
     Ok(())
 }
