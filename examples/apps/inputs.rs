@@ -199,7 +199,9 @@ fn tree(path: &Path, files: u64, most: u64, seed: u64) -> std::io::Result<()> {
 fn commit(path: &Path) -> std::io::Result<()> {
     let git = |arguments: &[&str]| {
         let mut command = Command::new("git");
-        command.arg("-C").arg(path).args(["-c", "user.name=bench", "-c", "user.email=bench@example.org"]).args(arguments);
+        command.arg("-C").arg(path).args(["-c", "user.name=bench", "-c", "user.email=bench@example.org"]);
+        // Else it tidies up in the background, while the repository is copied.
+        command.args(["-c", "gc.auto=0", "-c", "maintenance.auto=false"]).args(arguments);
         succeed(command.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null"))
     };
     git(&["init", "-q"])?;
