@@ -31,7 +31,7 @@ pub(super) const NODES: usize = 1 << 19;
 /// Pages whose entries lie in the inode slot itself.
 pub const INLINE: usize = 8;
 
-const MAGIC: u64 = u64::from_le_bytes(*b"FLACctl\x0d");
+const MAGIC: u64 = u64::from_le_bytes(*b"FLACctl\x0e");
 
 /// Sizes chosen when the region is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -192,7 +192,7 @@ impl Fs {
         let result = self.acquire_or_wait(want, wait);
         // The note stays throughout the wait, looks in between included: whoever closes a circle meanwhile must see it.
         if let (true, Owner::Process(me)) = (wait, want.owner) {
-            self.region.control.locks().wait_for(me, 0, None);
+            self.region.control.locks().waits_no_more(me);
         }
         result
     }
@@ -246,7 +246,7 @@ impl Fs {
         if shared.waits_for(owner, me, |slot| procs[slot as usize].pid.load(Acquire)) {
             return fail(libc::EDEADLK);
         }
-        shared.wait_for(me, my_pid(), Some(owner));
+        shared.wait_for(me, want);
         Ok(())
     }
 

@@ -93,6 +93,30 @@ struct Entry {
     pid: AtomicU32,
 }
 
+impl Entry {
+    fn get(&self) -> Option<Lock> {
+        let ino = self.ino.load(Acquire);
+        let kind = self.kind.load(Relaxed);
+        (ino != 0).then(|| Lock {
+            ino: Ino::new(ino),
+            start: self.start.load(Relaxed),
+            end: self.end.load(Relaxed),
+            owner: Owner::of(self.owner.load(Relaxed)),
+            write: kind & WRITE != 0,
+            flock: kind & FLOCK != 0,
+            pid: self.pid.load(Relaxed),
+        })
+    }
+    fn put(&self, lock: &Lock) {
+        self.start.store(lock.start, Relaxed);
+        self.end.store(lock.end, Relaxed);
+        self.owner.store(lock.owner.word(), Relaxed);
+        self.kind.store(if lock.write { WRITE } else { 0 } | if lock.flock { FLOCK } else { 0 }, Relaxed);
+        self.pid.store(lock.pid, Relaxed);
+        self.ino.store(lock.ino.get(), Release);
+    }
+}
+
 /// What inodes of one group share.
 #[repr(C)]
 pub struct Bucket {
@@ -116,8 +140,8 @@ pub struct LocksShared {
     opens: AtomicU32,
     _pad: AtomicU32,
     buckets: [Bucket; BUCKETS],
-    /// For each process slot, whom it waits for: pid of the waiter (high half) and process slot of the owner + 1.
-    waits: [AtomicU64; PROCS],
+    /// For each process slot, the lock that it waits for, with the process that does.
+    wanted: [Entry; PROCS],
     entries: [Entry; ENTRIES],
 }
 
@@ -138,18 +162,7 @@ impl LocksShared {
     }
 
     fn entry(&self, index: usize) -> Option<Lock> {
-        let e = &self.entries[index];
-        let ino = e.ino.load(Acquire);
-        let kind = e.kind.load(Relaxed);
-        (ino != 0).then(|| Lock {
-            ino: Ino::new(ino),
-            start: e.start.load(Relaxed),
-            end: e.end.load(Relaxed),
-            owner: Owner::of(e.owner.load(Relaxed)),
-            write: kind & WRITE != 0,
-            flock: kind & FLOCK != 0,
-            pid: e.pid.load(Relaxed),
-        })
+        self.entries[index].get()
     }
 
     /// All locks with their places.
@@ -163,16 +176,10 @@ impl LocksShared {
     }
 
     fn add(&self, index: usize, lock: &Lock) {
-        let e = &self.entries[index];
         self.bucket(lock.ino).count.fetch_add(1, AcqRel);
         self.opens.fetch_add(matches!(lock.owner, Owner::Open(_)) as u32, AcqRel);
         self.used.fetch_max(index as u32 + 1, Relaxed);
-        e.start.store(lock.start, Relaxed);
-        e.end.store(lock.end, Relaxed);
-        e.owner.store(lock.owner.word(), Relaxed);
-        e.kind.store(if lock.write { WRITE } else { 0 } | if lock.flock { FLOCK } else { 0 }, Relaxed);
-        e.pid.store(lock.pid, Relaxed);
-        e.ino.store(lock.ino.get(), Release);
+        self.entries[index].put(lock);
     }
 
     fn free(&self, index: usize, lock: &Lock) {
@@ -262,25 +269,33 @@ impl LocksShared {
         }
     }
 
-    /// Notes that process slot `me` waits for `owner` (`None`: for nobody any more).
-    pub fn wait_for(&self, me: u32, pid: u32, owner: Option<u32>) {
-        let word = owner.map_or(0, |owner| (pid as u64) << 32 | (owner as u64 + 1));
-        self.waits[me as usize].store(word, Release);
+    /// Notes that process slot `me` waits for a lock.
+    pub fn wait_for(&self, me: u32, want: &Lock) {
+        self.wanted[me as usize].put(want);
     }
 
-    /// Whether `owner` waits, directly or not, for `me`. `pid_of` tells a slot's process from an earlier one.
+    /// Process slot `me` waits no more. Needs no lock.
+    pub fn waits_no_more(&self, me: u32) {
+        self.wanted[me as usize].ino.store(0, Release);
+    }
+
+    /// Whether `owner` waits, directly or not, for `me`. `pid_of` tells a slot's process from an earlier one. What a waiter waits for may have been given up, or given to it, before it has noticed:
+    /// what counts is who has it now.
     pub fn waits_for(&self, owner: u32, me: u32, pid_of: impl Fn(u32) -> u32) -> bool {
-        let mut at = owner;
-        // A longer circle than the kernel looks for.
-        for _ in 0..64 {
+        let (mut next, mut seen) = (vec![owner], Vec::new());
+        while let Some(at) = next.pop() {
             if at == me {
                 return true;
             }
-            let word = self.waits[at as usize].load(Acquire);
-            match (word as u32).checked_sub(1) {
-                Some(next) if (word >> 32) as u32 == pid_of(at) && (next as usize) < PROCS => at = next,
-                _ => return false,
+            if at as usize >= PROCS || seen.contains(&at) {
+                continue;
             }
+            seen.push(at);
+            let Some(want) = self.wanted[at as usize].get().filter(|want| want.pid == pid_of(at)) else { continue };
+            next.extend(self.all().filter(|(_, lock)| want.conflicts(lock)).filter_map(|(_, lock)| match lock.owner {
+                Owner::Process(slot) => Some(slot),
+                Owner::Open(_) => None,
+            }));
         }
         false
     }

@@ -127,3 +127,27 @@ fn two_processes_that_wait_for_each_other_are_told() {
     tree.lock_posix(ids[0], libc::F_SETLK, &mut flock(libc::F_UNLCK, 0, 0)).unwrap();
     assert_eq!(other.answer().0, 0);
 }
+
+/// Who is stopped has not noticed yet that he may go on: he waits for nobody all the same.
+#[test]
+fn a_lock_that_was_given_up_closes_no_circle() {
+    let (tree, _, ids) = file(1);
+    let mut other = Other::start(&tree);
+    assert_eq!(other.ask(libc::F_SETLK, libc::F_WRLCK, 0, 1).0, 0);
+    tree.lock_posix(ids[0], libc::F_SETLK, &mut flock(libc::F_WRLCK, 1, 1)).unwrap();
+    other.tell(libc::F_SETLKW, libc::F_WRLCK, 1, 1);
+    std::thread::sleep(Duration::from_millis(200));
+    let process = rustix::process::Pid::from_raw(other.pid()).unwrap();
+    let signal = |signal| rustix::process::kill_process(process, signal).unwrap();
+    signal(rustix::process::Signal::STOP);
+    tree.lock_posix(ids[0], libc::F_SETLK, &mut flock(libc::F_UNLCK, 1, 1)).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(300));
+            signal(rustix::process::Signal::CONT);
+            assert_eq!(other.answer().0, 0);
+            assert_eq!(other.ask(libc::F_SETLK, libc::F_UNLCK, 0, 1).0, 0);
+        });
+        tree.lock_posix(ids[0], libc::F_SETLKW, &mut flock(libc::F_WRLCK, 0, 1)).expect("the other goes on");
+    });
+}
