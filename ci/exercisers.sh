@@ -94,9 +94,9 @@ shared() {
     local seed seeds=${SEEDS:-20} operations=${OPERATIONS:-50000}
     [ -z "$quick" ] || { seeds=${SEEDS:-3} operations=${OPERATIONS:-6000}; }
     for ((seed = first; seed < first + seeds; seed++)); do
-        both shared "together, seed $seed" 300 "$tools/bin/shared" f "$seed" "$operations" 2 together
-        both shared "together, three processes, seed $seed" 300 "$tools/bin/shared" f "$seed" "$operations" 3 together
-        both shared "apart, seed $seed" 300 "$tools/bin/shared" f "$seed" "$operations" 2 apart
+        both shared "together, seed $seed" 1800 "$tools/bin/shared" f "$seed" "$operations" 2 together
+        both shared "together, three processes, seed $seed" 1800 "$tools/bin/shared" f "$seed" "$operations" 3 together
+        both shared "apart, seed $seed" 1800 "$tools/bin/shared" f "$seed" "$operations" 2 apart
     done
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What takes too long for every change: all of ci/all.sh, the GNU programs' own test suites, then the random tests with ROUNDS (default 20) new seeds each, the exercisers, power cuts in a virtual machine, and the full benchmark.
+# What takes too long for every change: all of ci/all.sh, the GNU programs' own test suites, then the random tests with ROUNDS (default 20) new seeds each, the exercisers (1,000,000 operations on one file by one process and by several, 20 seeds), power cuts in a virtual machine, and the full benchmark.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -12,7 +12,8 @@ for ((round = 1; round <= ${ROUNDS:-20}; round++)); do
     FLAC_SEED=$seed PROPTEST_CASES=${PROPTEST_CASES:-2000} cargo test --quiet --release -p flac
     FLAC_TEST_REPEAT=2 ci/programs.sh 06-
 done
-ci/exercisers.sh
+ci/exercisers.sh tree stress python posix
+OPERATIONS=1000000 ci/exercisers.sh shared fsx
 ci/vm.sh
 FLAC_SEED=$RANDOM FLAC_LEDGER_OPERATIONS=${OPERATIONS:-1000000} cargo test --quiet --release --test ledger process
 ci/fuzz.sh
