@@ -163,3 +163,6 @@ impl Fs {
         self.procs.pids()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -389,6 +389,7 @@ impl Control {
         // A creator that died half-way leaves bytes behind: start from zeros.
         rustix::fs::ftruncate(file, 0).map_err(Error::io("shrink the control segment"))?;
         rustix::fs::ftruncate(file, Offsets::new(geometry).end as u64).map_err(Error::io("size the control segment"))?;
+        rustix::fs::ftruncate(run.make_dram()?, u64::from(frames) * PAGE as u64).map_err(Error::io("size the DRAM tier"))?;
         c.magic.store(MAGIC, Ordering::Relaxed);
         c.frames.store(frames, Ordering::Relaxed);
         c.pool_frames.store(geometry.pool_frames, Ordering::Relaxed);

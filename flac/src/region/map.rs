@@ -77,14 +77,11 @@ unsafe impl Sync for Dram {}
 impl Dram {
     /// Maps the tier file of `frames` frames.
     pub(super) fn open(run: &RunDir, frames: u32) -> Result<Dram> {
-        Dram::of(run.open_dram()?, frames, run.huge())
+        Dram::of(run.open_dram(u64::from(frames) * PAGE as u64)?, frames, run.huge())
     }
 
     fn of(file: OwnedFd, frames: u32, huge: bool) -> Result<Dram> {
         let len = frames as usize * PAGE;
-        if (rustix::fs::fstat(&file).map_err(Error::io("look at the DRAM tier"))?.st_size as usize) < len {
-            rustix::fs::ftruncate(&file, len as u64).map_err(Error::io("size the DRAM tier"))?;
-        }
         let base = aligned(&file, len)?;
         let stat = rustix::fs::fstat(&file).map_err(Error::io("look at the DRAM tier"))?;
         let dev = (rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
@@ -395,6 +392,7 @@ mod tests {
     fn tier(path: &std::path::Path) -> Dram {
         let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CREATE;
         let file = rustix::fs::open(path, flags, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).expect("a file");
+        rustix::fs::ftruncate(&file, u64::from(FRAMES) * PAGE as u64).expect("a size");
         Dram::of(file, FRAMES, false).expect("mapped")
     }
 

@@ -105,9 +105,31 @@ impl RunDir {
         }
     }
 
-    /// Opens the DRAM tier's file.
-    pub fn open_dram(&self) -> Result<OwnedFd> {
+    /// Makes the DRAM tier's file.
+    pub(super) fn make_dram(&self) -> Result<OwnedFd> {
         open_shared(&self.dram_path(), self.mode)
+    }
+
+    /// Opens the DRAM tier's file, which has `len` bytes.
+    ///
+    /// # Errors
+    /// `Unusable` if it is not there any more: the control segment names frames in it, and with another file in its place all of them would be zeros.
+    pub(super) fn open_dram(&self, len: u64) -> Result<OwnedFd> {
+        let path = self.dram_path();
+        let gone = || {
+            let dir = path.parent().unwrap_or(&self.dir).display();
+            Error::Unusable(format!(
+                "the cache of this pool is gone from {dir} (was it unmounted?), and with it what was not synced: end all programs that use the pool, then `flac stop --discard`"
+            ))
+        };
+        let fd = match open_lasting(&path, OFlags::RDWR, Mode::empty()) {
+            Err(rustix::io::Errno::NOENT) => return Err(gone()),
+            fd => fd.map_err(Error::io("open a shared-memory file"))?,
+        };
+        if (rustix::fs::fstat(&fd).map_err(Error::io("look at the DRAM tier"))?.st_size as u64) < len {
+            return Err(gone());
+        }
+        high_fd(fd)
     }
 
     /// The path of the DRAM tier's file.
