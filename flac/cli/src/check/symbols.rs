@@ -93,7 +93,7 @@ mod tests {
         assert!(matches!(symbols.fate("poll"), Fate::Passed(_)));
         assert!(matches!(symbols.fate("fanotify_mark"), Fate::Refused("ENOSYS", _)));
         assert_eq!(symbols.fate("fgets"), Fate::Stream);
-        assert_eq!(symbols.fate("pthread_create"), Fate::Nothing);
+        assert_eq!(symbols.fate("pthread_join"), Fate::Nothing);
         assert_eq!(symbols.fate("open_in_some_new_way"), Fate::Unknown);
     }
 
