@@ -20,6 +20,17 @@ pub enum Escape {
     NotOurs,
     /// The call fails with this errno.
     Fail(i32),
+    /// What is left of the call is a wait, in which the thread may be cancelled: it happens outside.
+    Outside(Wait),
+}
+
+/// How a call goes on that waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// It has waited for a while, and begins again.
+    Again,
+    /// By [`nodes::open_outside`](crate::nodes::open_outside).
+    Open,
 }
 
 /// What a hook's body returns.
@@ -44,10 +55,17 @@ impl From<rustix::io::Errno> for Escape {
 pub trait CReturn: Copy + PartialEq {
     /// The value that says so.
     const FAILED: Self;
+    /// A descriptor as such a value, for calls that open.
+    fn descriptor(_: c_int) -> Self {
+        Self::FAILED
+    }
 }
 
 impl CReturn for c_int {
     const FAILED: Self = -1;
+    fn descriptor(fd: c_int) -> Self {
+        fd
+    }
 }
 impl CReturn for i64 {
     const FAILED: Self = -1;
@@ -195,11 +213,21 @@ pub fn checked<R: CReturn>(r: R) -> Answer<R> {
 /// When libc does not find a path that `body` left to it, `body` runs once more with [`by_hand`] set.
 #[inline]
 pub fn cross<R: CReturn>(body: impl Fn() -> Answer<R>, real: impl Fn() -> R) -> R {
-    let Some(guard) = Inside::enter() else { return sheltered(real) };
-    let before = errno();
-    let answer = run(&body);
-    let asked = state().get() & ASKED != 0;
-    drop(guard);
+    let (answer, before, asked) = loop {
+        let Some(guard) = Inside::enter() else { return sheltered(real) };
+        let before = errno();
+        let answer = run(&body);
+        if let Err(Escape::Outside(wait)) = answer {
+            set_errno(before);
+            match outside(guard, wait) {
+                Some(fd) => return R::descriptor(fd),
+                None => continue,
+            }
+        }
+        let asked = state().get() & ASKED != 0;
+        drop(guard);
+        break (answer, before, asked);
+    };
     match answer {
         Ok(r) => {
             set_errno(before);
@@ -209,10 +237,29 @@ pub fn cross<R: CReturn>(body: impl Fn() -> Answer<R>, real: impl Fn() -> R) -> 
             set_errno(e);
             return R::FAILED;
         }
-        Err(Escape::NotOurs) => set_errno(before),
+        Err(Escape::NotOurs | Escape::Outside(_)) => set_errno(before),
     }
     let r = real();
     if asked && r == R::FAILED { second_try(&body, before).unwrap_or(r) } else { r }
+}
+
+/// A wait: the descriptor that it ends with, or `None` if the call is to begin again. A thread may be cancelled here: no frame below has anything to drop.
+#[cold]
+#[inline(never)]
+fn outside(guard: Inside, wait: Wait) -> Option<c_int> {
+    match wait {
+        Wait::Open => {
+            // A signal that was put off is for that function to see before it arrives.
+            std::mem::forget(guard);
+            state().set(0);
+            Some(crate::nodes::open_outside())
+        }
+        Wait::Again => {
+            drop(guard);
+            may_cancel();
+            None
+        }
+    }
 }
 
 #[cold]
@@ -221,12 +268,16 @@ fn second_try<R: CReturn>(body: &impl Fn() -> Answer<R>, before: i32) -> Option<
     if !matches!(failed, libc::ENOENT | libc::ENOTDIR | libc::ELOOP) {
         return None;
     }
-    let _guard = Inside::enter()?;
+    let guard = Inside::enter()?;
     state().set(INSIDE | BY_HAND);
     let (errno, result) = match run(body) {
         Ok(r) => (before, Some(r)),
         Err(Escape::Fail(e)) => (e, Some(R::FAILED)),
         Err(Escape::NotOurs) => (failed, None),
+        Err(Escape::Outside(wait)) => {
+            set_errno(before);
+            return outside(guard, wait).map(R::descriptor);
+        }
     };
     set_errno(errno);
     result

@@ -4,9 +4,9 @@
 //! so no byte is lost where the source can be read twice.
 
 use crate::abi::{Out, fail};
-use crate::boundary::{Answer, Escape, wait_out};
-use crate::fds;
+use crate::boundary::{Answer, Escape, Wait, wait_out};
 use crate::transfer::{self, Bounce};
+use crate::{fds, signals};
 use flac::Fs;
 use flac::fs::open::OpenId;
 use libc::{c_int, off_t};
@@ -202,11 +202,35 @@ fn write(to: End, bounce: &mut Bounce, len: usize, at: Option<u64>) -> Answer<us
     }
 }
 
+/// How long a thread waits before it leaves our code, where it may be cancelled.
+const PATIENCE: rustix::time::Timespec = rustix::time::Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+
+/// Waits, if the pipe is one that blocks, until it has bytes or room. Handlers run as in the kernel's own `splice`.
+fn become_ready(pipe: BorrowedFd<'_>, for_what: PollFlags) -> Answer<()> {
+    if rustix::fs::fcntl_getfl(pipe)?.contains(rustix::fs::OFlags::NONBLOCK) {
+        return Ok(());
+    }
+    loop {
+        if signals::is_waiting() && !signals::restarts() {
+            return fail(libc::EINTR);
+        }
+        match poll(&mut [PollFd::new(&pipe, for_what)], Some(&PATIENCE)) {
+            Ok(0) => return Err(Escape::Outside(Wait::Again)),
+            Ok(_) => return Ok(()),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+}
+
 /// `splice` from a FLAC file into a pipe: the bytes are copied into memory that is then given to the pipe, which blocks or not as the flags say
 /// and takes what it has room for.
 pub fn into_pipe(fs: &'static Fs, id: OpenId, at: Position, pipe: BorrowedFd<'_>, len: usize, nonblocking: bool) -> Answer<usize> {
     let end = End::Flac(fs, id);
     let Some(start) = at.get(end)? else { return fail(libc::EINVAL) };
+    if !nonblocking {
+        become_ready(pipe, PollFlags::OUT)?;
+    }
     let mut bounce = Bounce::new(start)?;
     let got = read(end, &mut bounce, len.min(Bounce::SIZE), Some(start))?;
     if got == 0 {
@@ -227,6 +251,8 @@ pub fn out_of_pipe(pipe: BorrowedFd<'static>, fs: &'static Fs, id: OpenId, at: P
         if poll(&mut ready, Some(&rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 }))? == 0 {
             return fail(libc::EAGAIN);
         }
+    } else {
+        become_ready(pipe, PollFlags::IN)?;
     }
     crate::limits::check(start.saturating_add(1))?;
     let room = crate::limits::file_size().map_or(u64::MAX, |limit| limit - start);

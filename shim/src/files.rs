@@ -3,14 +3,19 @@
 use crate::abi::{CPath, fail};
 use crate::boundary::{Answer, Escape, checked};
 use crate::paths::{self, Walked};
-use crate::{creds, fds, mounts, stats};
+use crate::{creds, fds, mounts, nodes, stats};
 use flac::Fs;
 use flac::fs::names::{Last, Name, Resolved};
 use flac::units::Ino;
 use libc::{O_ACCMODE, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_PATH, O_RDONLY, O_TMPFILE, O_TRUNC, O_WRONLY, c_int, mode_t};
 
-/// `openat`. `theirs` opens a path of the kernel's with the same flags. `NotOurs` if the path is the kernel's as it is.
+/// As [`open_or_wait`], where what waits for the other end of a FIFO does so inside.
 pub fn open(dirfd: c_int, path: CPath, flags: c_int, mode: mode_t, theirs: impl Fn(CPath) -> c_int) -> Answer<c_int> {
+    nodes::wait_here(open_or_wait(dirfd, path, flags, mode, theirs))
+}
+
+/// `openat`. `theirs` opens a path of the kernel's with the same flags. `NotOurs` if the path is the kernel's as it is.
+pub fn open_or_wait(dirfd: c_int, path: CPath, flags: c_int, mode: mode_t, theirs: impl Fn(CPath) -> c_int) -> Answer<c_int> {
     if let Ok(text) = path.bytes()
         && let Some(fd) = mounts::open(text, flags)?
     {
@@ -20,7 +25,7 @@ pub fn open(dirfd: c_int, path: CPath, flags: c_int, mode: mode_t, theirs: impl 
     open_by(|last| paths::walk(dirfd, path, last), path, flags, mode, theirs)
 }
 
-/// As [`open`], where `walk` goes to `path`.
+/// As [`open_or_wait`], where `walk` goes to `path`.
 pub fn open_by(
     walk: impl Fn(Last) -> Answer<Walked>,
     path: CPath,
@@ -161,6 +166,6 @@ fn open_found(fs: &'static Fs, ino: Ino, kind: u32, slash: bool, flags: c_int) -
             Ok(fd)
         }
         libc::S_IFSOCK => fail(libc::ENXIO),
-        _ => crate::nodes::open(fs, ino, kind, flags),
+        _ => nodes::open(fs, ino, kind, flags),
     }
 }

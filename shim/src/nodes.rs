@@ -1,16 +1,28 @@
 //! FIFOs and devices inside FLAC. FLAC stores the node; what flows through it is the kernel's: a FIFO is opened through one in
 //! `<run dir>/fifo`, a device through a node of the same number there.
+#![expect(unsafe_code, reason = "a call of libc's function")]
 
-use crate::boundary::{Answer, Escape};
+use crate::boundary::{self, Answer, Escape, Wait};
+use crate::real::Symbol;
 use crate::{fds, signals, space};
 use flac::Fs;
 use flac::units::Ino;
-use libc::c_int;
+use libc::{c_char, c_int};
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
+use std::cell::Cell;
+use std::io::Write as _;
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Room for the path of a FIFO that is waited for.
+const PATH: usize = 512;
+
+thread_local! {
+    /// What [`open_outside`] is to open: the inode, and how.
+    static TO_OPEN: Cell<(u64, c_int)> = const { Cell::new((0, 0)) };
+}
 
 /// Whether this process has opened one.
 static OPENED: AtomicBool = AtomicBool::new(false);
@@ -73,14 +85,47 @@ pub fn open(fs: &Fs, ino: Ino, kind: u32, flags: c_int) -> Answer<c_int> {
     if kind == libc::S_IFIFO {
         look_like(fs, ino, &stub);
     }
-    let how = OFlags::from_bits_retain((flags & !(libc::O_CREAT | libc::O_EXCL | libc::O_TRUNC)).cast_unsigned());
-    // This waits for the other end: handlers run as in any call that waits, and none of our locks is held. A signal that came before it is one that came in the midst of it.
+    let how = flags & !(libc::O_CREAT | libc::O_EXCL | libc::O_TRUNC);
     let waits = kind == libc::S_IFIFO && flags & libc::O_NONBLOCK == 0 && flags & libc::O_ACCMODE != libc::O_RDWR;
-    let fd = crate::boundary::call_out(|| match waits && signals::is_waiting() && !signals::restarts() {
-        true => Err(Errno::INTR),
-        false => crate::boundary::wait_out(|| rustix::fs::open(&stub, how, Mode::empty())),
-    })?;
+    if waits && stub.as_os_str().len() < PATH {
+        TO_OPEN.set((ino.get(), how));
+        return Err(Escape::Outside(Wait::Open));
+    }
+    let fd = rustix::fs::open(&stub, OFlags::from_bits_retain(how.cast_unsigned()), Mode::empty())?;
     fds::note_kernel(fd.as_raw_fd());
     OPENED.store(true, Ordering::Relaxed);
     Ok(fd.into_raw_fd())
+}
+
+/// The end of an [`open`] that waits for the other end of a FIFO, as libc's own: handlers run, the thread may be cancelled, and there is nothing to drop in this frame. Sets errno. A
+/// signal that came before it is one that came in the midst of it.
+pub fn open_outside() -> c_int {
+    type Function = unsafe extern "C-unwind" fn(*const c_char, c_int, libc::mode_t) -> c_int;
+    static REAL: Symbol = Symbol::new();
+    let interrupted = signals::is_waiting() && !signals::restarts();
+    signals::deliver();
+    if interrupted {
+        boundary::set_errno(libc::EINTR);
+        return -1;
+    }
+    let (ino, how) = TO_OPEN.get();
+    let mut path = [0; PATH];
+    if let Some(fs) = space::opened() {
+        let _ = write!(&mut path[..PATH - 1], "{}/fifo/{ino:x}", fs.run_dir().display());
+    }
+    // SAFETY: libc's function has this type; the path ends with a NUL.
+    let fd = unsafe { std::mem::transmute::<*mut libc::c_void, Function>(REAL.get(c"open"))(path.as_ptr().cast(), how, 0) };
+    if fd >= 0 {
+        fds::note_kernel(fd);
+        OPENED.store(true, Ordering::Relaxed);
+    }
+    fd
+}
+
+/// Ends the call inside where it can't be ended outside: the program's handlers run meanwhile, but the thread is not cancelled.
+pub fn wait_here(opened: Answer<c_int>) -> Answer<c_int> {
+    match opened {
+        Err(Escape::Outside(Wait::Open)) => boundary::checked(boundary::call_out(|| boundary::sheltered(open_outside))),
+        other => other,
+    }
 }

@@ -1,7 +1,7 @@
 //! sendfile, copy_file_range, splice, tee, vmsplice, and the ioctls of files.
 
 use crate::abi::{In, Out, count, fail};
-use crate::boundary::{Answer, Escape};
+use crate::boundary::{Answer, Escape, may_cancel};
 use crate::copying::{self, End, Position, check, check_regular};
 use crate::{creds, fds, space};
 use flac::Fs;
@@ -35,7 +35,7 @@ hook! {
 hook! {
     /// `copy_file_range(2)`: within FLAC pages are shared, across its border they are copied.
     fn copy_file_range(from: c_int, from_at: Out<off_t>, to: c_int, to_at: Out<off_t>, n: size_t, flags: c_uint) -> ssize_t,
-    when(fds::maybe(from) || fds::maybe(to)) {
+    when(fds::maybe(from) || fds::maybe(to)), cancels(may_cancel) {
         let (from, to) = (End::of(from)?, End::of(to)?);
         if matches!((from, to), (End::Kernel(_), End::Kernel(_))) {
             return Err(Escape::NotOurs);
@@ -59,7 +59,7 @@ const KNOWN: c_uint = NONBLOCK | libc::SPLICE_F_MOVE | libc::SPLICE_F_MORE | lib
 hook! {
     /// `splice(2)` between a FLAC file and a pipe.
     fn splice(from: c_int, from_at: Out<off_t>, to: c_int, to_at: Out<off_t>, n: size_t, flags: c_uint) -> ssize_t,
-    when(fds::maybe(from) || fds::maybe(to)) {
+    when(fds::maybe(from) || fds::maybe(to)), cancels(may_cancel) {
         match (End::of(from)?, End::of(to)?) {
             (End::Kernel(_), End::Kernel(_)) => Err(Escape::NotOurs),
             _ if flags & !KNOWN != 0 => fail(libc::EINVAL),

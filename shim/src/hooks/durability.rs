@@ -49,7 +49,7 @@ hook! {
 
 hook! {
     /// `sync_file_range(2)`: with `SYNC_FILE_RANGE_WAIT_AFTER` the whole file is made durable, else nothing: write-back has no order that could be begun early.
-    fn sync_file_range(fd: c_int, at: off_t, n: off_t, flags: c_uint) -> c_int, when(fds::maybe(fd)) {
+    fn sync_file_range(fd: c_int, at: off_t, n: off_t, flags: c_uint) -> c_int, when(fds::maybe(fd)), cancels(may_cancel) {
         let (fs, id) = fds::open_file(fd)?;
         if fs.open_flags(id) & libc::O_PATH != 0 {
             return fail(libc::EBADF);

@@ -12,7 +12,7 @@ fn made(fd: c_int) -> c_int {
 }
 
 fn open_at(dirfd: c_int, path: CPath, flags: c_int, mode: mode_t, theirs: impl Fn(CPath) -> c_int) -> Answer<c_int> {
-    files::open(dirfd, path, flags, mode, theirs)
+    files::open_or_wait(dirfd, path, flags, mode, theirs)
 }
 
 hook! {

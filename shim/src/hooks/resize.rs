@@ -1,7 +1,7 @@
 //! truncate, fallocate, and advice about ranges.
 
 use crate::abi::{CPath, fail, offset};
-use crate::boundary::{Answer, Escape, checked};
+use crate::boundary::{Answer, Escape, checked, may_cancel};
 use crate::paths::{self, Walked};
 use crate::{creds, fds, limits};
 use flac::Fs;
@@ -93,7 +93,7 @@ pub fn allocate(fd: c_int, mode: c_int, at: off_t, len: off_t) -> Answer<()> {
 
 hook! {
     /// `fallocate(2)`.
-    fn fallocate(fd: c_int, mode: c_int, at: off_t, len: off_t) -> c_int, also(fallocate64), when(fds::maybe(fd)) {
+    fn fallocate(fd: c_int, mode: c_int, at: off_t, len: off_t) -> c_int, also(fallocate64), when(fds::maybe(fd)), cancels(may_cancel) {
         allocate(fd, mode, at, len).map(|()| 0)
     }
 }
@@ -103,7 +103,7 @@ fn returned(answer: Answer<()>) -> Answer<c_int> {
     match answer {
         Ok(()) => Ok(0),
         Err(Escape::Fail(e)) => Ok(e),
-        Err(Escape::NotOurs) => Err(Escape::NotOurs),
+        Err(other) => Err(other),
     }
 }
 

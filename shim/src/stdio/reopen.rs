@@ -66,7 +66,7 @@ fn reopen_theirs(path: CPath, mode: CPath, wanted: Mode, stream: Stream, theirs:
     };
     let fd = match opened {
         Ok(fd) => fd,
-        Err(Escape::NotOurs) => return theirs(path, mode),
+        Err(Escape::NotOurs | Escape::Outside(_)) => return theirs(path, mode),
         Err(Escape::Fail(e)) => {
             // As libc: the old file is closed all the same.
             theirs(CPath::of(c""), mode);

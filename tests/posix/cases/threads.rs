@@ -16,6 +16,7 @@ cases![
     descriptors_opened_by_one_thread_serve_another,
     cancelled_thread_leaves_the_file_usable,
     threads_may_be_cancelled_whatever_they_do,
+    threads_that_wait_may_be_cancelled,
     a_stack_of_16_kib_is_enough_for_every_call,
     a_stack_of_16_kib_is_enough_for_many_changes,
 ];
@@ -217,6 +218,23 @@ fn threads_may_be_cancelled_whatever_they_do(d: &Dir) -> Outcome {
         d.file("after", b"as ever");
         assert_eq!(content(d.at("after")), b"as ever");
     }
+    Ok(())
+}
+
+fn threads_that_wait_may_be_cancelled(d: &Dir) -> Outcome {
+    let file = d.open("f", &[1; 8192]);
+    sys::mkfifo(d.at("p"), 0o600)?;
+    sys::set_lock(&file, libc::F_OFD_SETLK, libc::F_WRLCK, sys::range(0, 0))?;
+    let (empty, full) = (sys::pipe(0)?, sys::pipe(0)?);
+    sys::fcntl(&full.1, libc::F_SETFL, libc::O_NONBLOCK)?;
+    while sys::write(&full.1, &[0; 4096]).is_ok() {}
+    sys::fcntl(&full.1, libc::F_SETFL, 0)?;
+    for which in (0..5).chain([5 + 8 * full.1.raw(), 6 + 8 * empty.0.raw()]) {
+        assert!(sys::cancelled_thread(sys::wait_for_ever, which, 30), "{}", which % 8);
+    }
+    sys::set_lock(&file, libc::F_OFD_SETLK, libc::F_UNLCK, sys::range(0, 0))?;
+    let other = sys::open(d.at("f"), libc::O_RDWR, 0)?;
+    sys::set_lock(&other, libc::F_OFD_SETLK, libc::F_WRLCK, sys::range(0, 0))?;
     Ok(())
 }
 

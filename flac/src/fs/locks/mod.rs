@@ -25,12 +25,13 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// Bits below the generation in a raw [`OpenId`].
 const INDEX_BITS: u32 = 16;
 
-/// Whether a signal handler waits for the calling thread to leave FLAC. A signal that came before the sleep does not end it: this does, at the latest
-/// after [`PATIENCE`].
-static INTERRUPTED: std::sync::OnceLock<fn() -> bool> = std::sync::OnceLock::new();
+/// Whether the calling thread is to leave FLAC: for a signal handler that waits, or because it has slept for [`PATIENCE`]. A signal that came before the sleep does not end it: this
+/// does.
+static INTERRUPTED: std::sync::OnceLock<fn(slept: bool) -> bool> = std::sync::OnceLock::new();
 
-/// Says how a wait for a lock learns, before it sleeps, that a handler is waiting. Called once; without it only a sleep can be interrupted.
-pub fn interrupted_by(asked: fn() -> bool) {
+/// Says how a wait for a lock learns, before it sleeps for at most 100 ms, whether it is to end with `EINTR`; `slept`: it has slept for so long before. Called once; without it only a
+/// sleep can be interrupted.
+pub fn interrupted_by(asked: fn(slept: bool) -> bool) {
     let _ = INTERRUPTED.set(asked);
 }
 
@@ -200,7 +201,7 @@ impl Fs {
     fn acquire_or_wait(&self, want: &Lock, wait: bool) -> Result<()> {
         let shared = self.region.control.locks();
         let bucket = shared.bucket(want.ino);
-        let mut all_live = false;
+        let (mut all_live, mut slept_long) = (false, false);
         loop {
             let guard = shared.lock.lock(&*self.procs);
             let Some(other) = shared.conflict(want) else {
@@ -220,7 +221,7 @@ impl Fs {
             if !wait {
                 return fail(libc::EAGAIN);
             }
-            if INTERRUPTED.get().is_some_and(|asked| asked()) {
+            if INTERRUPTED.get().is_some_and(|asked| asked(slept_long)) {
                 return fail(libc::EINTR);
             }
             self.note_wait(want, &other)?;
@@ -231,7 +232,7 @@ impl Fs {
             bucket.waiters.fetch_sub(1, AcqRel);
             match slept {
                 Err(Errno::INTR) => return fail(libc::EINTR),
-                Err(Errno::TIMEDOUT) => all_live = false,
+                Err(Errno::TIMEDOUT) => (all_live, slept_long) = (false, true),
                 _ => {}
             }
         }

@@ -1,8 +1,8 @@
 //! flock, lockf, and the locks of fcntl.
 
 use crate::abi::{Out, fail};
-use crate::boundary::{Answer, Escape};
-use crate::fds;
+use crate::boundary::{Answer, Escape, Wait};
+use crate::{fds, signals};
 use libc::{c_int, c_short, c_ulong, flock as Range, off_t};
 
 /// The lock that a command of fcntl points at.
@@ -13,11 +13,12 @@ fn range_at(argument: c_ulong) -> Answer<(Out<Range>, Range)> {
     Ok((place, place.get().ok_or(Escape::Fail(libc::EFAULT))?))
 }
 
-/// Takes a lock, going on after signals whose handlers were installed with `SA_RESTART`.
+/// Takes a lock, going on after signals whose handlers were installed with `SA_RESTART`; leaves our code from time to time: a thread may be cancelled while it waits.
 fn waiting(mut lock: impl FnMut() -> flac::Result<()>) -> Answer<()> {
     loop {
         match lock() {
-            Err(flac::Error::Os(libc::EINTR)) if crate::signals::restarts() => {}
+            Err(flac::Error::Os(libc::EINTR)) if !signals::is_waiting() => return Err(Escape::Outside(Wait::Again)),
+            Err(flac::Error::Os(libc::EINTR)) if signals::restarts() => {}
             result => return Ok(result?),
         }
     }
@@ -49,8 +50,13 @@ hook! {
     /// `flock(2)`.
     fn flock(fd: c_int, operation: c_int) -> c_int, when(fds::maybe(fd)) {
         let (fs, id) = fds::open_file(fd)?;
-        waiting(|| fs.flock(id, operation))?;
-        Ok(0)
+        // No cancellation point.
+        loop {
+            match waiting(|| fs.flock(id, operation)) {
+                Err(Escape::Outside(Wait::Again)) => {}
+                result => return result.map(|()| 0),
+            }
+        }
     }
 }
 

@@ -93,7 +93,7 @@ fn before() -> Result<Option<u32>, c_int> {
             crate::log::error(format_args!("fork fails: no process slot for the child ({e})"));
             Err(libc::EAGAIN)
         }
-        Err(Escape::NotOurs) => Ok(None),
+        Err(Escape::NotOurs | Escape::Outside(_)) => Ok(None),
     }
 }
 
