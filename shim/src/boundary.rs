@@ -100,6 +100,7 @@ impl CReturn for Mapped {
 const INSIDE: u8 = 1;
 const BY_HAND: u8 = 2;
 const ASKED: u8 = 4;
+const FIRST: u8 = 8;
 
 /// This thread's state.
 #[inline(always)]
@@ -164,6 +165,17 @@ pub fn asked_kernel() {
     state().set(state().get() | ASKED);
 }
 
+/// Notes that this call of the kernel's makes nothing, and that it shows if it ends at the directory that FLAC covers: if nothing is in there, the kernel may be asked before it is known whether the
+/// path leads into FLAC.
+pub fn kernel_first() {
+    state().set(state().get() | FIRST);
+}
+
+/// Whether [`kernel_first`] was called for this call.
+pub fn is_kernel_first() -> bool {
+    state().get() & FIRST != 0
+}
+
 /// The errno of this thread.
 pub fn errno() -> i32 {
     // SAFETY: always valid, and this thread's own.
@@ -210,9 +222,9 @@ pub fn checked<R: CReturn>(r: R) -> Answer<R> {
 
 /// Runs `body` as the answer to a call from C; `real` is libc's function with the same arguments.
 ///
-/// When libc does not find a path that `body` left to it, `body` runs once more with [`by_hand`] set.
+/// When libc does not find a path that `body` left to it, or what it found is FLAC's (`lands`, which gives that back), `body` runs once more with [`by_hand`] set.
 #[inline]
-pub fn cross<R: CReturn>(body: impl Fn() -> Answer<R>, real: impl Fn() -> R) -> R {
+pub fn cross<R: CReturn>(body: impl Fn() -> Answer<R>, real: impl Fn() -> R, lands: impl Fn(R) -> bool) -> R {
     let (answer, before, asked) = loop {
         let Some(guard) = Inside::enter() else { return sheltered(real) };
         let before = errno();
@@ -240,7 +252,17 @@ pub fn cross<R: CReturn>(body: impl Fn() -> Answer<R>, real: impl Fn() -> R) -> 
         Err(Escape::NotOurs | Escape::Outside(_)) => set_errno(before),
     }
     let r = real();
-    if asked && r == R::FAILED { second_try(&body, before).unwrap_or(r) } else { r }
+    if !asked {
+        return r;
+    }
+    if r == R::FAILED {
+        return second_try(&body, before).unwrap_or(r);
+    }
+    if lands(r) {
+        set_errno(libc::ENOENT);
+        return second_try(&body, before).unwrap_or(R::FAILED);
+    }
+    r
 }
 
 /// A wait: the descriptor that it ends with, or `None` if the call is to begin again. A thread may be cancelled here: no frame below has anything to drop.

@@ -60,8 +60,8 @@ pub struct Settings {
     pub place: bool,
     /// `FLAC_EXEC`, set by ourselves across exec.
     exec: Exec,
-    /// `root` exists in the kernel's tree, where ours covers it.
-    pub covered: bool,
+    /// What the kernel has there.
+    pub covered: Covered,
     /// How many bytes of `texts` are used.
     used: usize,
     /// One after the other: so they take one page of memory, not one each.
@@ -79,7 +79,7 @@ impl Settings {
             attach: false,
             place: false,
             exec: Exec { pid: 0, token: None, exe: (0, 0) },
-            covered: false,
+            covered: Covered::Nothing,
             used: 0,
             texts: [0; TEXTS],
         }
@@ -164,9 +164,49 @@ pub fn root() -> &'static [u8] {
     settings().map_or(&[], |s| s.root())
 }
 
-/// Whether the kernel has something at `root()`, so that its answers don't show where a path enters FLAC.
-pub fn covered() -> bool {
-    settings().is_some_and(|s| s.covered)
+/// What the kernel had at `root()` when the process began, where FLAC's tree covers it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Covered {
+    /// Nothing: it does not find what is in FLAC.
+    Nothing,
+    /// A directory with nothing in it: it finds this itself and nothing below it, but would make files there.
+    Empty {
+        /// Its device.
+        dev: u64,
+        /// Its inode number.
+        ino: u64,
+    },
+    /// Something else: its answers don't show where a path enters FLAC.
+    Files,
+}
+
+fn what_is_at(root: &[u8]) -> Covered {
+    use rustix::fs::{CWD, Mode, OFlags};
+    let how = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let dir = match rustix::fs::openat(CWD, root, how, Mode::empty()) {
+        Ok(dir) => dir,
+        Err(rustix::io::Errno::NOENT) => return Covered::Nothing,
+        Err(_) => return Covered::Files,
+    };
+    let mut room = [std::mem::MaybeUninit::uninit(); 1024];
+    let mut entries = rustix::fs::RawDir::new(&dir, &mut room);
+    let own = |name: &std::ffi::CStr| matches!(name.to_bytes(), b"." | b"..");
+    while let Some(entry) = entries.next() {
+        if !entry.is_ok_and(|entry| own(entry.file_name())) {
+            return Covered::Files;
+        }
+    }
+    rustix::fs::fstat(&dir).map_or(Covered::Files, |is| Covered::Empty { dev: is.st_dev, ino: is.st_ino })
+}
+
+/// What the kernel has at `root()`.
+pub fn covered() -> Covered {
+    settings().map_or(Covered::Nothing, |s| s.covered)
+}
+
+/// Whether this is the directory that FLAC covers, as far as the kernel's answers may show it.
+pub fn is_covered(device: u64, inode: u64) -> bool {
+    matches!(covered(), Covered::Empty { dev, ino } if (dev, ino) == (device, inode))
 }
 
 /// What `flac` needs to know.
@@ -286,7 +326,7 @@ impl<'a> Environment<'a> {
             return Err(("FLAC_ROOT", root, "must be an absolute path below /, without `..`: FLAC is not used"));
         };
         s.root = s.kept(len);
-        s.covered = rustix::fs::lstat(s.root()).is_ok();
+        s.covered = what_is_at(s.root());
         if let Some(v) = self.log {
             log::set_level(level(v).ok_or(("FLAC_LOG", v, "must be off, error, warn, info or planner"))?);
         }

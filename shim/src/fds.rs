@@ -372,6 +372,21 @@ pub fn discard_own(fd: c_int) {
     drop(borrow(fd).map(|fd| take(fd.as_raw_fd())));
 }
 
+/// Whether a descriptor of the kernel's is on the directory that FLAC covers.
+pub fn is_covered(fd: c_int) -> bool {
+    config::covered() != config::Covered::Nothing
+        && borrow(fd).is_ok_and(|fd| rustix::fs::fstat(fd).is_ok_and(|at| config::is_covered(at.st_dev, at.st_ino)))
+}
+
+/// Closes a descriptor that the program has not been told of, if [`is_covered`].
+pub fn was_covered(fd: c_int) -> bool {
+    let covered = is_covered(fd);
+    if covered {
+        drop(take(fd));
+    }
+    covered
+}
+
 /// What a function of libc that makes descriptors returned to code of our own: moved to a high number and remembered.
 pub fn claim(fd: c_int) -> c_int {
     let Ok(low) = borrow(fd) else { return fd };

@@ -15,6 +15,7 @@
 /// * `, also(a, b)`: further names of the same function.
 /// * `, when(EXPR)`: a test that decides alone, without crossing, that the call is libc's; default: FLAC is on.
 /// * `, map(F)`: what libc's function returns goes through `F`.
+/// * `, lands(F; ARGUMENTS)`: whether what libc's function returned, F's first argument, shows that the path led to the directory that FLAC covers.
 /// * `, cancels(boundary::may_cancel)`: a cancellation point of threads, as POSIX wants it of libc's function.
 /// * `, real(NAME)`: in the body, `NAME(args)` calls libc's function with other arguments (it is called under the guard).
 macro_rules! hook {
@@ -24,17 +25,18 @@ macro_rules! hook {
         $(, also($($alias:ident),+))?
         $(, when($($when:tt)+))?
         $(, map($map:path))?
+        $(, lands($lands:path $(; $($given:ident),+)?))?
         $(, cancels($cancels:path))?
         $(, real($real:ident))?
         $body:block
     ) => {
-        hook!(@export [$($doc)*] $name $args $ret, [$($($when)+)?] [$($map)?] [$($cancels)?] [$($real)?] $body);
+        hook!(@export [$($doc)*] $name $args $ret, [$($($when)+)?] [$($map)?] [$($lands $(; $($given),+)?)?] [$($cancels)?] [$($real)?] $body);
         $($(
             hook!(@alias $name $alias $args $ret);
         )+)?
     };
 
-    (@export [$($doc:meta)*] $name:ident ($($arg:ident: $ty:ty),* $(,)?) $ret:ty, $when:tt $map:tt [$($cancels:path)?] [$($real:ident)?] $body:block) => {
+    (@export [$($doc:meta)*] $name:ident ($($arg:ident: $ty:ty),* $(,)?) $ret:ty, $when:tt $map:tt $lands:tt [$($cancels:path)?] [$($real:ident)?] $body:block) => {
         $(#[$doc])*
         ///
         /// # Safety
@@ -73,6 +75,7 @@ macro_rules! hook {
                         $body
                     },
                     || hook!(@map $map libc_function($($arg),*)),
+                    |result| hook!(@lands $lands result),
                 )
             }
             if hook!(@when $when) {
@@ -101,6 +104,11 @@ macro_rules! hook {
 
     (@map [] $result:expr) => { $result };
     (@map [$map:path] $result:expr) => { $map($result) };
+    (@lands [] $result:ident) => {{
+        let _ = $result;
+        false
+    }};
+    (@lands [$lands:path $(; $($given:ident),+)?] $result:ident) => { $lands($result $(, $($given),+)?) };
     (@when []) => { $crate::config::on() };
     (@when [$($when:tt)+]) => { $($when)+ };
 }

@@ -6,7 +6,8 @@
 
 use crate::abi::CPath;
 use crate::boundary::{self, Answer, Escape};
-use crate::{config, cwd, fds, space};
+use crate::config::{self, Covered};
+use crate::{cwd, fds, space};
 use flac::Fs;
 use flac::fs::attr::Attr;
 use flac::fs::names::{Last, Resolved};
@@ -186,7 +187,12 @@ pub fn place(dirfd: c_int, path: &[u8], last: Last) -> Answer<Place<'_>> {
             Err(e) => return Err(e),
         }
     }
-    if boundary::by_hand() || config::covered() {
+    let walks = match config::covered() {
+        Covered::Nothing => false,
+        Covered::Empty { .. } => !boundary::is_kernel_first(),
+        Covered::Files => true,
+    };
+    if boundary::by_hand() || walks {
         return Ok(match outside::absolute(dirfd, path) {
             Some(whole) if outside::is_plain(dirfd, path, &whole, last) => Place::Theirs,
             Some(path) => match outside::walk(&path, last)? {

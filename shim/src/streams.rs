@@ -112,6 +112,12 @@ pub fn open(dirfd: c_int, path: CPath, theirs: impl Fn(CPath) -> *mut DIR) -> An
     if fd == c_int::MAX { checked(kernel.get()) } else { Ok(made(fd)) }
 }
 
+/// Closes a directory of the kernel's that the program has not been told of, if FLAC covers it.
+pub fn was_covered(dir: *mut DIR) -> bool {
+    // SAFETY: libc's own, just opened.
+    unsafe { fds::is_covered(libc::dirfd(dir)) && libc::closedir(dir) == 0 }
+}
+
 fn made(fd: c_int) -> *mut DIR {
     Box::into_raw(Box::new(Stream { magic: MAGIC, fd, at: 0, records: None })).cast()
 }

@@ -1,7 +1,7 @@
 //! access, chmod, chown, umask, and the identities that permissions are checked against.
 
 use crate::abi::{CPath, fail};
-use crate::boundary::{Answer, Escape, checked};
+use crate::boundary::{self, Answer, Escape, checked};
 use crate::paths::{self, Walked};
 use crate::{creds, cwd, fds, space};
 use flac::Fs;
@@ -44,6 +44,9 @@ pub fn changeable(fd: c_int) -> Answer<(&'static Fs, Ino)> {
 }
 
 fn check(dirfd: c_int, path: CPath, want: c_int, flags: c_int, theirs: impl Fn(CPath) -> c_int) -> Answer<c_int> {
+    if want == libc::F_OK {
+        boundary::kernel_first();
+    }
     match named(dirfd, path, flags)? {
         Named::Kernel(path) => checked(theirs(CPath::of(&path))),
         Named::Flac(fs, ino, _) => {

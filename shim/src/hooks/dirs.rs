@@ -1,17 +1,18 @@
 //! opendir, readdir and their kin; getdents64; scandir.
 
 use crate::abi::{CPath, Out, OutBytes, count, fail};
-use crate::boundary::{Answer, Escape};
+use crate::boundary::{self, Answer, Escape};
 use crate::fds;
 use crate::streams::{self, Records};
 use libc::{AT_FDCWD, DIR, c_int, c_long, dirent64, size_t, ssize_t};
 
 hook! {
     /// `opendir(3)`.
-    fn opendir(path: CPath) -> *mut DIR, real(theirs) {
+    fn opendir(path: CPath) -> *mut DIR, lands(streams::was_covered), real(theirs) {
         if path.bytes()?.is_empty() {
             return Err(Escape::NotOurs);
         }
+        boundary::kernel_first();
         streams::open(AT_FDCWD, path, theirs)
     }
 }

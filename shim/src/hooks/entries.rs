@@ -1,7 +1,7 @@
 //! unlink, rmdir, remove, mkdir, mknod, symlink, readlink: calls about one name.
 
 use crate::abi::{CPath, OutBytes, count, fail};
-use crate::boundary::{Answer, Escape, checked};
+use crate::boundary::{self, Answer, Escape, checked};
 use crate::paths::{self, Walked};
 use crate::{creds, fds};
 use flac::Fs;
@@ -222,6 +222,8 @@ fn read_link(dirfd: c_int, path: CPath, to: OutBytes, room: size_t, theirs: impl
     let (fs, ino) = if path.bytes()?.is_empty() && dirfd != AT_FDCWD {
         fds::inode(dirfd)?
     } else {
+        // A directory is EINVAL, whosever it is.
+        boundary::kernel_first();
         match paths::walk(dirfd, path, Last::Keep) {
             Ok(Walked::Kernel(path)) => return checked(theirs(CPath::of(&path))),
             Ok(Walked::Flac(_, Resolved::Found { kind, slash: true, .. })) if kind != libc::S_IFDIR => return fail(libc::ENOTDIR),

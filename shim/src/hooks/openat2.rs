@@ -169,5 +169,6 @@ pub unsafe extern "C-unwind" fn openat2(dirfd: c_int, path: CPath, how: In<How>,
             nodes::wait_here(opened)
         },
         || kernel(dirfd, path),
+        |_| false,
     )
 }

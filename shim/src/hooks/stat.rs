@@ -2,9 +2,9 @@
 
 use crate::abi::{CPath, Out, fail};
 use crate::attributes::{self, Form};
-use crate::boundary::{Answer, Escape, checked};
+use crate::boundary::{self, Answer, Escape, checked};
 use crate::paths::{self, WalkedAttr};
-use crate::{cwd, fds, nodes};
+use crate::{config, cwd, fds, nodes};
 use flac::Fs;
 use flac::fs::attr::Attr;
 use flac::fs::names::Last;
@@ -30,22 +30,31 @@ fn look(dirfd: c_int, path: CPath, flags: c_int) -> Answer<WalkedAttr> {
 }
 
 fn stat_at(dirfd: c_int, path: CPath, to: Out<Stat>, flags: c_int, theirs: impl Fn(CPath) -> c_int) -> Answer<c_int> {
+    boundary::kernel_first();
     match look(dirfd, path, flags)? {
         WalkedAttr::Kernel(path) => checked(theirs(CPath::of(&path))),
         WalkedAttr::Flac(fs, attr) => to.put(Stat::of(fs, &attr)).map(|()| 0),
     }
 }
 
+fn lands(result: c_int, at: Out<Stat>) -> bool {
+    result == 0 && at.get().is_some_and(|at| config::is_covered(at.st_dev, at.st_ino))
+}
+
+fn lands_x(result: c_int, at: Out<libc::statx>) -> bool {
+    result == 0 && at.get().is_some_and(|at| config::is_covered(libc::makedev(at.stx_dev_major, at.stx_dev_minor), at.stx_ino))
+}
+
 hook! {
     /// `stat(2)`.
-    fn stat(path: CPath, to: Out<Stat>) -> c_int, also(stat64), real(theirs) {
+    fn stat(path: CPath, to: Out<Stat>) -> c_int, also(stat64), lands(lands; to), real(theirs) {
         stat_at(AT_FDCWD, path, to, 0, |path| theirs(path, to))
     }
 }
 
 hook! {
     /// `lstat(2)`.
-    fn lstat(path: CPath, to: Out<Stat>) -> c_int, also(lstat64), real(theirs) {
+    fn lstat(path: CPath, to: Out<Stat>) -> c_int, also(lstat64), lands(lands; to), real(theirs) {
         stat_at(AT_FDCWD, path, to, AT_SYMLINK_NOFOLLOW, |path| theirs(path, to))
     }
 }
@@ -77,21 +86,21 @@ hook! {
 
 hook! {
     /// `fstatat(2)`, which newer libcs also compile `fstat` to, with an empty path.
-    fn fstatat(dirfd: c_int, path: CPath, to: Out<Stat>, flags: c_int) -> c_int, also(fstatat64), real(theirs) {
+    fn fstatat(dirfd: c_int, path: CPath, to: Out<Stat>, flags: c_int) -> c_int, also(fstatat64), lands(lands; to), real(theirs) {
         stat_at(dirfd, path, to, flags, |path| theirs(AT_FDCWD, path, to, flags))
     }
 }
 
 hook! {
     /// `stat` of programs linked before glibc 2.33.
-    fn __xstat(version: c_int, path: CPath, to: Out<Stat>) -> c_int, also(__xstat64), real(theirs) {
+    fn __xstat(version: c_int, path: CPath, to: Out<Stat>) -> c_int, also(__xstat64), lands(lands; to), real(theirs) {
         stat_at(AT_FDCWD, path, to, 0, |path| theirs(version, path, to))
     }
 }
 
 hook! {
     /// `lstat` of programs linked before glibc 2.33.
-    fn __lxstat(version: c_int, path: CPath, to: Out<Stat>) -> c_int, also(__lxstat64), real(theirs) {
+    fn __lxstat(version: c_int, path: CPath, to: Out<Stat>) -> c_int, also(__lxstat64), lands(lands; to), real(theirs) {
         stat_at(AT_FDCWD, path, to, AT_SYMLINK_NOFOLLOW, |path| theirs(version, path, to))
     }
 }
@@ -105,7 +114,7 @@ hook! {
 
 hook! {
     /// `fstatat` of programs linked before glibc 2.33.
-    fn __fxstatat(version: c_int, dirfd: c_int, path: CPath, to: Out<Stat>, flags: c_int) -> c_int, also(__fxstatat64), real(theirs) {
+    fn __fxstatat(version: c_int, dirfd: c_int, path: CPath, to: Out<Stat>, flags: c_int) -> c_int, also(__fxstatat64), lands(lands; to), real(theirs) {
         stat_at(dirfd, path, to, flags, |path| theirs(version, AT_FDCWD, path, to, flags))
     }
 }
@@ -125,7 +134,8 @@ hook! {
 
 hook! {
     /// `statx(2)`. All basic fields and the time of creation are there whatever the mask asks.
-    fn statx(dirfd: c_int, path: CPath, flags: c_int, mask: c_uint, to: Out<libc::statx>) -> c_int, real(theirs) {
+    fn statx(dirfd: c_int, path: CPath, flags: c_int, mask: c_uint, to: Out<libc::statx>) -> c_int, lands(lands_x; to), real(theirs) {
+        boundary::kernel_first();
         match look(dirfd, path, flags)? {
             WalkedAttr::Kernel(path) => checked(theirs(AT_FDCWD, CPath::of(&path), flags, mask, to)),
             WalkedAttr::Flac(fs, attr) => {

@@ -11,6 +11,7 @@ cases![
     dotdot_of_the_root_is_its_kernel_parent,
     paths_climb_out_and_come_back,
     symlink_from_outside_leads_in,
+    symlinks_to_the_root_itself_lead_in,
     absolute_symlink_leads_out,
     relative_symlink_climbs_out,
     openat_from_an_outside_directory_reaches_in,
@@ -106,6 +107,38 @@ fn symlink_from_outside_leads_in(d: &Dir) -> Outcome {
         sys::stat(d.outside().join("file"))?.st_ino,
         sys::stat(d.at("f"))?.st_ino
     );
+    Ok(())
+}
+
+fn symlinks_to_the_root_itself_lead_in(d: &Dir) -> Outcome {
+    let (root, link) = (d.root().to_path_buf(), d.outside().join("root"));
+    sys::symlink(&root, &link)?;
+    let there = |is: libc::stat| (is.st_dev, is.st_ino);
+    let wanted = there(sys::stat(&root)?);
+    let dotted = d.outside().join("./root/.");
+    for path in [&link, &dotted] {
+        assert_eq!(there(sys::stat(path)?), wanted);
+        assert_eq!(there(sys::fstat(&sys::open(path, libc::O_RDONLY, 0)?)?), wanted);
+        assert_eq!(there(sys::fstat(&sys::open(path, libc::O_PATH | libc::O_DIRECTORY, 0)?)?), wanted);
+        assert_eq!(sys::names_in(path)?, sys::names_in(&root)?);
+    }
+    assert_eq!(there(sys::lstat(&dotted)?), wanted);
+    assert_ne!(there(sys::lstat(&link)?), wanted);
+    assert_eq!(sys::readlink(&link, 4096)?, root);
+    let (name, new) = (d.path().join("new"), link.join(d.path().strip_prefix(&root).expect("below the root")));
+    for make in [false, true] {
+        match make {
+            false => sys::creat(new.join("new"), 0o600)?.close()?,
+            true => sys::mkdir(new.join("new"), 0o700)?,
+        }
+        assert_eq!(there(sys::stat(&name)?), there(sys::stat(new.join("new"))?));
+        match make {
+            false => sys::unlink(new.join("new"))?,
+            true => sys::rmdir(new.join("new"))?,
+        }
+    }
+    assert_eq!(sys::open(link.join("nothing"), libc::O_RDONLY, 0).err(), Some(sys::ENOENT));
+    sys::unlink(link)?;
     Ok(())
 }
 

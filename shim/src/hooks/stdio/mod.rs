@@ -14,6 +14,10 @@ mod wide;
 /// Opens a path of FLAC's as a stream; `NotOurs` for the kernel's.
 fn open_stream(path: CPath, mode: CPath) -> Answer<Stream> {
     let mode = Mode::parse(mode.bytes()?).ok_or(Escape::Fail(libc::EINVAL))?;
+    if mode.flags & libc::O_CREAT == 0 {
+        // Of a directory nothing can be read, whosever it is.
+        boundary::kernel_first();
+    }
     let fd = files::open(AT_FDCWD, path, mode.flags, 0o666, |path| reopen::kernel_open(path, mode.flags, 0o666))?;
     on_descriptor(fd, mode, mode.starts_at_end()).inspect_err(|_| discard(fd))
 }
