@@ -11,7 +11,8 @@ while True: f.write(b"x" * 100 + b"\n")
     wait $! 2>/dev/null
     rm ready
     timeout 10 flock k echo "lock free"
-    awk 'length != 100 {bad++} END {print bad + 0, (NR > 0)}' k
+    # The kernel may stop in the midst of a record, at the end of a page: it is then part of the next line.
+    awk '/[^x]/ || length < 100 || length >= 200 {bad++} END {print bad + 0, (NR > 0)}' k
 done 2>/dev/null
 rm k
 # The killed shell's last command lives on for a moment: the end of descriptor 9 says that it is over too.
