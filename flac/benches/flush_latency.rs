@@ -6,11 +6,11 @@
 //! The neighbour changes one page a time and fsyncs: of the same file, which has whatever the measured program made dirty, or of another one. The control is a neighbour that
 //! only computes, and one that writes and flushes a file of the disk without FLAC: what these cost is the machine's, not the flush's. The program makes a call every 100 us.
 //! The last columns tell what was in its way: in how many of the calls it went to sleep by itself (for a lock), in how many it lost its processor to somebody else, and what the 99 % are of those
-//! in which it did not.
+//! in which it did not. It has a real-time priority meanwhile, if it may (each stretch takes half a second): what else runs on the machine is not the flush's either.
 //!
 //! Run: `cargo bench --bench flush_latency` (the pool lies in the directory `FLAC_BENCH_DIR`, default the temporary one); `-- --test` checks results quickly.
 
-#![expect(unsafe_code, reason = "getrusage")]
+#![expect(unsafe_code, reason = "getrusage and sched_setscheduler")]
 
 use flac::fs::attr::Creds;
 use flac::fs::names::{Last, Name, Resolved};
@@ -125,6 +125,13 @@ fn switches() -> [i64; 2] {
     [usage.ru_nvcsw, usage.ru_nivcsw]
 }
 
+/// Gives this thread a real-time priority, if it may have one, or takes it away.
+fn real_time(on: bool) {
+    let (policy, sched_priority) = if on { (libc::SCHED_FIFO, 20) } else { (libc::SCHED_OTHER, 0) };
+    // SAFETY: the call looks at the number.
+    unsafe { libc::sched_setscheduler(0, policy, &libc::sched_param { sched_priority }) };
+}
+
 /// A call.
 struct Call {
     microseconds: f64,
@@ -135,8 +142,9 @@ struct Call {
 /// Reads or writes `size` bytes here and there.
 fn measure(fs: &Fs, id: OpenId, writes: bool, size: usize, n: usize) -> Vec<Call> {
     let mut buffer = vec![1; size];
+    real_time(true);
     let mut next = Instant::now();
-    (0..n as u64)
+    let calls = (0..n as u64)
         .map(|i| {
             while Instant::now() < next {
                 std::hint::spin_loop();
@@ -151,7 +159,9 @@ fn measure(fs: &Fs, id: OpenId, writes: bool, size: usize, n: usize) -> Vec<Call
             let [slept, lost] = switches();
             Call { microseconds: took.as_secs_f64() * 1e6, slept: slept > before[0], lost: lost > before[1] }
         })
-        .collect()
+        .collect();
+    real_time(false);
+    calls
 }
 
 fn main() {

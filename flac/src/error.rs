@@ -20,7 +20,7 @@ pub enum Error {
 }
 
 /// A result whose error is ours.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     /// The errno to be reported for this error.

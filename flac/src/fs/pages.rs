@@ -205,4 +205,16 @@ impl Fs {
         let taken = s.spare[i as usize / 64].fetch_and(!bit, AcqRel) & bit != 0;
         taken.then(|| FrameNo::new((s.cur_block.load(Relaxed) - 1) * BLOCK_FRAMES as u32 + i))
     }
+
+    /// Gives back what [`Fs::frame_for`] gave for `page`, which did not get it: to the file's current block, if it is from there. Needs the inode's lock.
+    pub(super) fn return_frame(&self, slot: SlotNo, page: PageNo, frame: FrameNo) {
+        let s = self.inodes.slot(slot);
+        let (leaf, i) = (page.get() / BLOCK_FRAMES as u64, page.get() as usize % BLOCK_FRAMES);
+        let of_block = s.cur_block.load(Relaxed) == frame.block() + 1 && s.cur_leaf.load(Relaxed) == leaf;
+        if of_block && frame.get() as usize % BLOCK_FRAMES == i {
+            s.spare[i / 64].fetch_or(1 << (i % 64), AcqRel);
+        } else {
+            self.frames.put(frame);
+        }
+    }
 }

@@ -2,6 +2,7 @@
 //! Writing: the program's memory to frames, in place where nobody else can see the frame, else to a fresh one.
 
 use super::Fs;
+use super::memory::Stop;
 use super::pristine::{Ahead, SHARE_MIN, Search};
 use super::stats::Stats;
 use crate::error::{Error, Result};
@@ -57,42 +58,39 @@ impl Fs {
     /// # Safety
     /// [`from`, `from + len`) is the program's buffer: readable, or faults.
     pub(super) unsafe fn write_at(&self, slot: SlotNo, from: *const u8, len: usize, at: At) -> Result<(usize, u64)> {
-        let mut done = 0;
-        let mut at = at;
+        /// So often frames are mapped without the lock; then somebody takes them faster than they are mapped.
+        const STOPS: u32 = 3;
+        let (mut done, mut at, mut stops) = (0, at, 0);
         loop {
             // SAFETY: done <= len.
-            let result = unsafe { self.write_locked(slot, from.add(done), len - done, at) };
-            match result {
-                Ok((n, end, None)) => return Ok((done + n, end)),
-                Ok((n, end, Some(Error::NoFrames))) => {
-                    done += n;
-                    at = At::Offset(end);
-                    if let Err(e) = self.reclaim() {
-                        return if done > 0 { Ok((done, end)) } else { Err(e) };
-                    }
+            let (n, end, stopped) = unsafe { self.write_locked(slot, from.add(done), len - done, at, stops < STOPS)? };
+            done += n;
+            // What appends goes to the end, wherever that is when the lock is had again.
+            if at != At::End {
+                at = At::Offset(end);
+            }
+            let go_on = match stopped {
+                None => return Ok((done, end)),
+                Some(Stop::Cold(first, count)) => {
+                    stops += 1;
+                    self.warm(first, count).or_else(|_| self.reclaim().map(drop))
                 }
-                Ok((n, end, Some(Error::NoSpace))) if self.space.has_pending() => {
-                    done += n;
-                    at = At::Offset(end);
-                    // Space that waits for the log: make the log durable, then it is ours.
-                    if let Err(e) = self.settle_space() {
-                        return if done > 0 { Ok((done, end)) } else { Err(e) };
-                    }
-                }
+                Some(Stop::Failed(Error::NoFrames)) => self.reclaim().map(drop),
+                // Space that waits for the log: make the log durable, then it is ours.
+                Some(Stop::Failed(Error::NoSpace)) if self.space.has_pending() => self.settle_space(),
                 // Space that the dead hold: open files without names, views of the pool.
-                Ok((n, end, Some(Error::NoSpace))) if self.frees_by_reaping() => {
-                    done += n;
-                    at = At::Offset(end);
-                }
-                Ok((n, end, Some(e))) => return if done + n > 0 { Ok((done + n, end)) } else { Err(e) },
-                Err(e) => return Err(e),
+                Some(Stop::Failed(Error::NoSpace)) if self.frees_by_reaping() => Ok(()),
+                Some(Stop::Failed(e)) => Err(e),
+            };
+            if let Err(e) = go_on {
+                return if done > 0 { Ok((done, end)) } else { Err(e) };
             }
         }
     }
 
-    /// One go under the inode's lock: how many bytes, the offset behind them, and why not all.
+    /// One go under the inode's lock: how many bytes, the offset behind them, and why not all. Before it has written anything it may stop ([`Fs::ready_or_stop`]).
     #[inline]
-    unsafe fn write_locked(&self, slot: SlotNo, from: *const u8, len: usize, at: At) -> Result<(usize, u64, Option<Error>)> {
+    unsafe fn write_locked(&self, slot: SlotNo, from: *const u8, len: usize, at: At, may_stop: bool) -> Result<(usize, u64, Option<Stop>)> {
         let s = self.inodes.slot(slot);
         let write = self.inodes.lock(slot);
         let start = match at {
@@ -105,9 +103,9 @@ impl Fs {
         }
         let (done, stopped) = match len < SHARE_MIN {
             // SAFETY: the program's buffer.
-            true => unsafe { self.write_copying(slot, from, len, start) },
+            true => unsafe { self.write_copying(slot, from, len, start, may_stop) },
             // SAFETY: as above.
-            false => unsafe { self.write_sharing(slot, from, len, start) },
+            false => unsafe { self.write_sharing(slot, from, len, start, may_stop) },
         };
         let end = start + done as u64;
         if done > 0 {
@@ -126,7 +124,7 @@ impl Fs {
     }
 
     /// Shares what is still an attached view, copies the rest. Returns how many bytes, and why not all.
-    unsafe fn write_sharing(&self, slot: SlotNo, from: *const u8, len: usize, start: u64) -> (usize, Option<Error>) {
+    unsafe fn write_sharing(&self, slot: SlotNo, from: *const u8, len: usize, start: u64, may_stop: bool) -> (usize, Option<Stop>) {
         let mut search = Search::new(len);
         let mut done = 0;
         let mut stopped = None;
@@ -137,7 +135,7 @@ impl Fs {
                 Ahead::Pristine(part) => {
                     let (n, result) = self.share_part(slot, &part, PageNo::of(at));
                     done += n;
-                    stopped = result.err();
+                    stopped = result.err().map(Stop::Failed);
                     // What could not be shared is copied.
                     if n == part.pages as usize * PAGE || stopped.is_some() { 0 } else { BLOCK }
                 }
@@ -145,7 +143,7 @@ impl Fs {
             copy = copy.min(len - done);
             if copy > 0 {
                 // SAFETY: done + copy <= len.
-                let (n, why) = unsafe { self.write_copying(slot, from.add(done), copy, start + done as u64) };
+                let (n, why) = unsafe { self.write_copying(slot, from.add(done), copy, start + done as u64, may_stop && done == 0) };
                 done += n;
                 stopped = why;
             }
@@ -156,13 +154,13 @@ impl Fs {
 
     /// Copies, leaf by leaf. Returns how many bytes, and why not all.
     #[inline]
-    unsafe fn write_copying(&self, slot: SlotNo, from: *const u8, len: usize, start: u64) -> (usize, Option<Error>) {
+    unsafe fn write_copying(&self, slot: SlotNo, from: *const u8, len: usize, start: u64, may_stop: bool) -> (usize, Option<Stop>) {
         let mut done = 0;
         while done < len {
             // SAFETY: done < len.
-            match unsafe { self.write_leaf(slot, from.add(done), len - done, start + done as u64) } {
+            match unsafe { self.write_leaf(slot, from.add(done), len - done, start + done as u64, may_stop && done == 0) } {
                 Ok((n, true)) => done += n,
-                Ok((n, false)) => return (done + n, Some(Error::Os(libc::EFAULT))),
+                Ok((n, false)) => return (done + n, Some(Stop::Failed(Error::Os(libc::EFAULT)))),
                 Err(e) => return (done, Some(e)),
             }
         }
@@ -171,7 +169,7 @@ impl Fs {
 
     /// The part of a write within one leaf. Returns how many bytes, and whether that is all of the part.
     #[inline]
-    unsafe fn write_leaf(&self, slot: SlotNo, from: *const u8, len: usize, offset: u64) -> Result<(usize, bool)> {
+    unsafe fn write_leaf(&self, slot: SlotNo, from: *const u8, len: usize, offset: u64, may_stop: bool) -> Result<(usize, bool), Stop> {
         let leaf_end = (offset / BLOCK as u64 + 1) * BLOCK as u64;
         let len = len.min((leaf_end - offset) as usize);
         let within = offset as usize % PAGE;
@@ -183,7 +181,7 @@ impl Fs {
                 && entry.is_dirty()
                 && self.writable_in_place(slot, frame)
             {
-                self.ready(frame, 1)?;
+                self.ready_or_stop(slot, frame, 1, may_stop)?;
                 self.clock.used(frame, 1);
                 Stats::add(&self.stats.copied_in, len);
                 // SAFETY: the target lies in the frame, which only this inode's lock holder writes; the source is the program's.
@@ -192,18 +190,18 @@ impl Fs {
             }
         }
         // SAFETY: as the caller vouches.
-        unsafe { self.write_planned(slot, from, len, offset) }
+        unsafe { self.write_planned(slot, from, len, offset, may_stop) }
     }
 
     /// As [`Fs::write_leaf`], where pages need frames. Out of line: a plan is a large thing to have on the stack.
     #[inline(never)]
-    unsafe fn write_planned(&self, slot: SlotNo, from: *const u8, len: usize, offset: u64) -> Result<(usize, bool)> {
+    unsafe fn write_planned(&self, slot: SlotNo, from: *const u8, len: usize, offset: u64, may_stop: bool) -> Result<(usize, bool), Stop> {
         let within = offset as usize % PAGE;
-        let plan = self.plan_write(slot, offset, len)?;
+        let plan = self.plan_write(slot, offset, len, may_stop)?;
         // Fewer pages than asked for if there were no more frames: the rest gets its turn after some were freed.
         let len = len.min(plan.pages * PAGE - within);
         // SAFETY: the program's buffer.
-        let copied = unsafe { self.copy_in(&plan, from, within, len)? };
+        let copied = unsafe { self.copy_in(slot, &plan, from, within, len, may_stop)? };
         // A page whose copy stopped in the middle of a fresh, unfilled frame counts as not reached.
         let torn = (within + copied) / PAGE;
         let torn = copied < len && plan.is_fresh(torn) && offset <= plan.first.plus(torn as u64).start();
@@ -220,7 +218,7 @@ impl Fs {
 
     /// Decides the frame of each page, takes fresh ones, fills those parts of them that the write does not cover, and reserves pool space. If frames run short,
     /// for the first pages only, at least one.
-    fn plan_write(&self, slot: SlotNo, offset: u64, len: usize) -> Result<Plan> {
+    fn plan_write(&self, slot: SlotNo, offset: u64, len: usize, may_stop: bool) -> Result<Plan, Stop> {
         let s = self.inodes.slot(slot);
         let first = PageNo::of(offset);
         let last = PageNo::of(offset + len as u64 - 1);
@@ -246,13 +244,14 @@ impl Fs {
                 let start = page.start();
                 let covered = offset <= start && offset + len as u64 >= start + PAGE as u64;
                 if plan.is_fresh(i) && !covered {
+                    self.ready_or_stop(slot, plan.frame(i), 1, may_stop)?;
                     self.fill_old(slot, page, plan.frame(i))?;
                 }
-                Ok(promise)
+                Ok::<_, Stop>(promise)
             })();
             match step {
                 Ok(promise) => plan.reserved += promise,
-                Err(Error::NoFrames) if i > 0 => {
+                Err(Stop::Failed(Error::NoFrames)) if i > 0 => {
                     if plan.is_fresh(i) {
                         self.frames.put(plan.frame(i));
                     }
@@ -268,24 +267,28 @@ impl Fs {
         }
         if result.is_ok() && plan.reserved > 0 && !self.reserve(plan.reserved) {
             plan.reserved = 0;
-            result = Err(Error::NoSpace);
+            result = Err(Error::NoSpace.into());
         } else if result.is_err() {
             plan.reserved = 0;
         }
-        result.inspect_err(|_| self.abandon(&plan))?;
+        result.inspect_err(|why| self.abandon(slot, &plan, why))?;
         Ok(plan)
     }
 
-    fn abandon(&self, plan: &Plan) {
+    fn abandon(&self, slot: SlotNo, plan: &Plan, why: &Stop) {
+        // The page on which planning stopped may have no frame: its bit is clear then.
         for i in (0..plan.pages).filter(|i| plan.is_fresh(*i)) {
-            // The page on which planning stopped may have no frame: its bit is clear then.
-            self.frames.put(plan.frame(i));
+            match why {
+                // Soon the same again.
+                Stop::Cold(..) => self.return_frame(slot, plan.first.plus(i as u64), plan.frame(i)),
+                Stop::Failed(_) => _ = self.frames.put(plan.frame(i)),
+            }
         }
     }
 
     /// Gives frames and space of a plan back that comes to nothing.
-    fn give_up(&self, plan: &Plan) {
-        self.abandon(plan);
+    fn give_up(&self, slot: SlotNo, plan: &Plan, why: &Stop) {
+        self.abandon(slot, plan, why);
         self.space.unreserve(plan.reserved);
     }
 
@@ -308,7 +311,7 @@ impl Fs {
     }
 
     /// Copies the program's bytes into the planned frames; returns how many before its memory faulted.
-    unsafe fn copy_in(&self, plan: &Plan, from: *const u8, within: usize, len: usize) -> Result<usize> {
+    unsafe fn copy_in(&self, slot: SlotNo, plan: &Plan, from: *const u8, within: usize, len: usize, may_stop: bool) -> Result<usize, Stop> {
         let dram = &self.region.dram;
         let mut done = 0;
         while done < len {
@@ -326,17 +329,17 @@ impl Fs {
             let from = unsafe { from.add(done) };
             let copied = if run >= 4 && !self.is_warm(frame, run) {
                 if !dram.has_room(frame, run as u32) {
-                    let error = self.out_of_memory(frame, run as u32);
-                    self.give_up(plan);
+                    let error = self.out_of_memory(frame, run as u32).into();
+                    self.give_up(slot, plan, &error);
                     return Err(error);
                 }
                 Stats::add(&self.stats.kernel_copied, n);
                 // SAFETY: the program's buffer; the target frames are planned for this write alone.
                 unsafe { crate::region::write_frames(dram, from, n, frame.get() as u64 * PAGE as u64 + start as u64) }
-                    .map_err(|e| if e == Error::NoFrames { self.out_of_memory(frame, run as u32) } else { e })
-                    .inspect_err(|_| self.give_up(plan))?
+                    .map_err(|e| if e == Error::NoFrames { self.out_of_memory(frame, run as u32) } else { e }.into())
+                    .inspect_err(|why| self.give_up(slot, plan, why))?
             } else {
-                self.ready(frame, run as u32).inspect_err(|_| self.give_up(plan))?;
+                self.ready_or_stop(slot, frame, run as u32, may_stop && done == 0).inspect_err(|why| self.give_up(slot, plan, why))?;
                 Stats::add(&self.stats.copied_in, n);
                 // SAFETY: the run begins in the tier.
                 let to = unsafe { dram.at(frame).add(start) };

@@ -144,11 +144,19 @@ impl Dram {
     /// `NoFrames` if the tmpfs is full: a store to a frame that was never used would be a SIGBUS.
     #[inline]
     pub fn warm_up(&self, first: FrameNo, pages: u32) -> Result<()> {
-        if (first.get()..first.get() + pages).all(|frame| self.is_warm(FrameNo::new(frame))) { Ok(()) } else { self.populate(first, pages) }
+        if self.all_warm(first, pages) { Ok(()) } else { self.populate(first, pages) }
+    }
+
+    /// Whether all of these frames are [`Dram::is_warm`].
+    #[inline]
+    pub fn all_warm(&self, first: FrameNo, pages: u32) -> bool {
+        (first.get()..first.get() + pages).all(|frame| self.is_warm(FrameNo::new(frame)))
     }
 
     #[cold]
     fn populate(&self, first: FrameNo, pages: u32) -> Result<()> {
+        #[cfg(test)]
+        tests::populating();
         let chunk = if self.huge { BLOCK_FRAMES as u32 } else { CHUNK };
         let (first, end) = (first.get(), (first.get() + pages).min(self.frames));
         let (mut from, mut to) = (first / chunk * chunk, end.next_multiple_of(chunk).min(self.frames));
@@ -383,10 +391,19 @@ pub unsafe fn map_file(file: &OwnedFd, addr: usize, len: usize, prot: i32, share
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     const FRAMES: u32 = 3 * CHUNK;
+
+    thread_local! {
+        /// What is done where the kernel is asked for memory the next time.
+        pub(crate) static POPULATING: std::cell::RefCell<Option<Box<dyn FnOnce()>>> = const { std::cell::RefCell::new(None) };
+    }
+
+    pub(super) fn populating() {
+        POPULATING.take().into_iter().for_each(|what| what());
+    }
 
     /// The tier as another process would see it.
     fn tier(path: &std::path::Path) -> Dram {

@@ -17,6 +17,9 @@ pub use map::{Dram, map_anonymous, map_file, map_fixed, protect, read_frames, re
 pub use node::{Marks, Node};
 pub use place::{HUGE_DIR, Place, RunDir, RunLock, SHM_DIR, find_huge, out_of_the_way};
 
+#[cfg(test)]
+pub(crate) use map::tests::POPULATING;
+
 use crate::config::Config;
 use crate::cpu;
 use crate::error::Result;
