@@ -7,6 +7,7 @@
 use crate::log;
 use std::cell::UnsafeCell;
 use std::ffi::CStr;
+use std::os::fd::{IntoRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -188,15 +189,23 @@ fn what_is_at(root: &[u8]) -> Covered {
         Err(rustix::io::Errno::NOENT) => return Covered::Nothing,
         Err(_) => return Covered::Files,
     };
+    let covered = what_is_in(&dir);
+    // Not by libc's function, which is hooked: it would wait for what this thread is about to know.
+    // SAFETY: nobody else has it.
+    unsafe { rustix::io::close(dir.into_raw_fd()) };
+    covered
+}
+
+fn what_is_in(dir: &OwnedFd) -> Covered {
     let mut room = [std::mem::MaybeUninit::uninit(); 1024];
-    let mut entries = rustix::fs::RawDir::new(&dir, &mut room);
+    let mut entries = rustix::fs::RawDir::new(dir, &mut room);
     let own = |name: &std::ffi::CStr| matches!(name.to_bytes(), b"." | b"..");
     while let Some(entry) = entries.next() {
         if !entry.is_ok_and(|entry| own(entry.file_name())) {
             return Covered::Files;
         }
     }
-    rustix::fs::fstat(&dir).map_or(Covered::Files, |is| Covered::Empty { dev: is.st_dev, ino: is.st_ino })
+    rustix::fs::fstat(dir).map_or(Covered::Files, |is| Covered::Empty { dev: is.st_dev, ino: is.st_ino })
 }
 
 /// What the kernel has at `root()`.
