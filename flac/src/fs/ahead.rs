@@ -166,7 +166,8 @@ impl Fs {
         let mut page = from;
         while page < to {
             // Behind a leaf that can't be loaded nothing is asked for: whoever reads there hears why.
-            let Some(cells) = self.cell(slot, PageNo::new(page)).ok().and_then(|_| self.inodes.table(slot).cells(PageNo::new(page))) else {
+            let leaf = self.cell_if_any(slot, PageNo::new(page)).ok().flatten();
+            let Some(cells) = leaf.and_then(|_| self.inodes.table(slot).cells(PageNo::new(page))) else {
                 break;
             };
             for cell in cells.iter().take((to - page) as usize) {

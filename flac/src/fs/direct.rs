@@ -76,14 +76,14 @@ impl Fs {
         entry.touches() < HOT
     }
 
-    /// Makes the page readable without the lock: its leaf is loaded; on block media, or if it is read often, so is the page, with some of the `want` that are read from there on. Needs the
+    /// Makes the page readable without the lock, or says that all of its leaf is a hole (`false`): the leaf is loaded; on block media, or if it is read often, so is the page, with some of the `want` that are read from there on. Needs the
     /// inode's lock.
-    pub(super) fn bring(&self, slot: SlotNo, page: PageNo, want: u64) -> Result<()> {
-        let cell = self.cell(slot, page)?;
+    pub(super) fn bring(&self, slot: SlotNo, page: PageNo, want: u64) -> Result<bool> {
+        let Some(cell) = self.cell_if_any(slot, page)? else { return Ok(false) };
         let entry = Entry::from_raw(cell.load(Acquire));
-        let (None, Some(pool)) = (entry.dram(), entry.pool()) else { return Ok(()) };
+        let (None, Some(pool)) = (entry.dram(), entry.pool()) else { return Ok(true) };
         if !self.reads_in_place(slot) {
-            return self.resident(slot, page, want).map(|_| ());
+            return self.resident(slot, page, want).map(|_| true);
         }
         if self.pool.mapped(pool, 1).is_none() {
             return Err(Error::Corrupt(format!("the pool has no frame {}: run `flac fsck`", pool.get())));
@@ -91,7 +91,7 @@ impl Fs {
         if entry.touches() >= HOT {
             self.move_run(slot, page, MOVE_MOST)?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Moves a hot page and its hot neighbours behind it to DRAM, as far as there is room without evicting others. Needs the inode's lock. How many.
@@ -123,7 +123,7 @@ impl Fs {
         if !self.reads_in_place(slot) {
             return Ok(None);
         }
-        let entry = Entry::from_raw(self.cell(slot, page)?.load(Relaxed));
+        let entry = self.entry(slot, page)?;
         let (None, Some(first)) = (entry.dram(), entry.pool()) else { return Ok(None) };
         let s = self.inodes.slot(slot);
         let most = most.min(s.size.load(Relaxed).div_ceil(PAGE as u64).saturating_sub(page.get()));
@@ -133,7 +133,7 @@ impl Fs {
             let cells = match count {
                 0 => self.inodes.table(slot).cells(page),
                 // The next leaf may have to be loaded.
-                _ => self.cell(slot, page.plus(count)).ok().and_then(|_| self.inodes.table(slot).cells(page.plus(count))),
+                _ => self.cell_if_any(slot, page.plus(count)).ok().flatten().and_then(|_| self.inodes.table(slot).cells(page.plus(count))),
             };
             let before = count;
             for cell in cells.unwrap_or_default().iter().take((most - count) as usize) {
@@ -184,7 +184,7 @@ impl Fs {
 
     /// Loads one run of at most [`MOVE_BATCH`] pages. Returns how many pages it passed, and how many of them were loaded. Needs the inode's lock.
     fn load_next(&self, slot: SlotNo, page: PageNo, most: u64) -> Result<(u64, u64)> {
-        let entry = Entry::from_raw(self.cell(slot, page)?.load(Relaxed));
+        let entry = self.entry(slot, page)?;
         let (None, Some(first)) = (entry.dram(), entry.pool()) else { return Ok((1, 0)) };
         let cells = self.inodes.table(slot).cells(page).unwrap_or_default();
         let follows = |i: u64, cell: &AtomicU64| {

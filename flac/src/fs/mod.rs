@@ -1,7 +1,7 @@
 //! FlacFS: names, inodes, permissions, file I/O. Knows no descriptor, no libc symbol, no environment variable.
 //!
 //! [`Fs`] is one process's view of one pool. Its methods are grouped by file: `open` (joining the pool), `process` (fork, exec, death),
-//! `files` (open-file slots and holds), `names` (resolve, create, remove, rename, xattr), `attr`, `acl`, `io` with `read`, `write` and `pristine`, `resize`, `share`, `pages`
+//! `files` (open-file slots and holds), `names` (resolve, create, remove, rename, xattr), `attr`, `acl`, `io` with `read`, `write` and `pristine`, `resize`, `sparse`, `share`, `pages`
 //! (loading), `ahead` (reading ahead), `evict`, `direct` (reading in place), `flush` with `snapshot` and `extents`, `map`, `absent`, `locks`, `watch` (inotify), `fsck`, `calibrate`, `admin` (what the tools need).
 
 mod absent;
@@ -33,6 +33,7 @@ pub mod record;
 mod resize;
 mod share;
 pub(crate) mod snapshot;
+mod sparse;
 pub mod stats;
 mod stock;
 #[cfg(test)]

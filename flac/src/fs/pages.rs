@@ -37,10 +37,14 @@ impl Fs {
         table.cell_mut(page, load)?.ok_or(Error::NoFrames)
     }
 
+    /// The page from which on the KV's extents are not the file's: what was cut off since the last flush is still there.
+    pub(super) fn cut_of(&self, s: &InodeSlot) -> u64 {
+        [&s.cut, &s.flush_cut].map(|c| c.load(Relaxed).wrapping_sub(1)).into_iter().min().unwrap_or(u64::MAX)
+    }
+
     /// Fills a new leaf from the KV's extents.
     pub(super) fn load_leaf(&self, s: &InodeSlot, first: PageNo, node: &Node) -> Result<()> {
-        // What was cut off since the last flush is still in the KV, but not in the file.
-        let cut = [&s.cut, &s.flush_cut].map(|c| c.load(Relaxed).wrapping_sub(1)).into_iter().min().unwrap_or(u64::MAX);
+        let cut = self.cut_of(s);
         let ino = Ino::new(s.ino.load(Relaxed));
         self.meta.view(|view| {
             // Not for the first time, perhaps; nobody else knows the leaf yet.
@@ -64,7 +68,7 @@ impl Fs {
     /// The entry of `page` with a DRAM half if it has any content, loaded from the pool if need be, together with what follows it there: the caller goes on to need `want`
     /// pages, this one included. Needs the inode's lock.
     pub(super) fn resident(&self, slot: SlotNo, page: PageNo, want: u64) -> Result<Entry> {
-        let entry = Entry::from_raw(self.cell(slot, page)?.load(Acquire));
+        let entry = self.entry(slot, page)?;
         match (entry.dram(), entry.pool()) {
             (None, Some(pool)) => {
                 self.load_run(slot, page, pool, want)?;

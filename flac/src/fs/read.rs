@@ -3,6 +3,7 @@
 
 use super::Fs;
 use super::share::Attached;
+use super::sparse::leaf_end;
 use super::stats::Stats;
 use crate::error::{Error, Result};
 use crate::inode::{ReadGuard, SlotNo, flag};
@@ -43,6 +44,21 @@ enum Piece {
 /// Pages from `page` to the one before byte `end`.
 fn pages_of(page: PageNo, end: u64) -> u64 {
     end.div_ceil(PAGE as u64).saturating_sub(page.get())
+}
+
+/// Puts `n` bytes of a hole behind the `done` bytes of a read of `len`. What the read returns, if that was all.
+///
+/// # Safety
+/// [`to`, `to + len`) may be written, or faults; `done + n` is not beyond it.
+unsafe fn zero_hole(to: *mut u8, done: &mut usize, len: usize, n: usize) -> Option<Result<usize>> {
+    // SAFETY: as the caller vouches.
+    let left = unsafe { copy::zero(to.add(*done), n) };
+    *done += n - left;
+    match () {
+        () if left > 0 && *done == 0 => Some(Err(Error::Os(libc::EFAULT))),
+        () if left > 0 || n == 0 || *done == len => Some(Ok(*done)),
+        () => None,
+    }
 }
 
 impl Fs {
@@ -148,11 +164,19 @@ impl Fs {
                     (done, tries) = (done + n, if n > 0 { 0 } else { tries + 1 });
                     let load = self.with_frames(|| {
                         let _write = self.inodes.lock(slot);
-                        self.bring(slot, page, pages_of(page, offset + len as u64))
+                        self.bring_or_pass(slot, page, offset + len as u64)
                     });
-                    match load {
+                    let hole = match load {
                         Err(_) if done > 0 => return Ok(done),
                         result => result?,
+                    };
+                    if valid && let Some(end) = hole {
+                        let n = end.saturating_sub(offset + done as u64) as usize;
+                        // SAFETY: the rest of the caller's buffer: the hole ends before it does.
+                        if let Some(result) = unsafe { zero_hole(to, &mut done, len, n) } {
+                            return result;
+                        }
+                        tries = 0;
                     }
                     loaded = true;
                 }
@@ -170,7 +194,13 @@ impl Fs {
                 match unsafe { self.copy_out(slot, to.add(done), len - done, offset + done as u64, (false, mover))? } {
                     Piece::Load(page, n) => {
                         done += n;
-                        self.bring(slot, page, pages_of(page, offset + len as u64))?;
+                        if let Some(end) = self.bring_or_pass(slot, page, offset + len as u64)? {
+                            let n = end.saturating_sub(offset + done as u64) as usize;
+                            // SAFETY: as above.
+                            if let Some(result) = unsafe { zero_hole(to, &mut done, len, n) } {
+                                return result;
+                            }
+                        }
                     }
                     Piece::Done(n) => return Ok(done + n),
                     Piece::Fault(0) if done == 0 => return Err(Error::Os(libc::EFAULT)),
@@ -178,6 +208,14 @@ impl Fs {
                 }
             }
         })
+    }
+
+    /// Makes `page` readable for a read that ends at byte `end`. If it lies in a large hole there is nothing to do, and this is the end of it, the read or the file. Needs the inode's lock.
+    fn bring_or_pass(&self, slot: SlotNo, page: PageNo, end: u64) -> Result<Option<u64>> {
+        if self.bring(slot, page, pages_of(page, end))? {
+            return Ok(None);
+        }
+        Ok(Some(leaf_end(page).start().min(end).min(self.inodes.slot(slot).size.load(Relaxed))))
     }
 
     /// Copies without a lock; the caller checks afterwards whether what was seen holds together. `hit`: what is resident counts as used (not if it was loaded for this very

@@ -1,5 +1,5 @@
 #![expect(unsafe_code, reason = "zeroes parts of frames")]
-//! Size and holes: truncate, fallocate, SEEK_DATA and SEEK_HOLE.
+//! Size and holes: truncate and fallocate.
 
 use super::Fs;
 use super::write::MAX_SIZE;
@@ -150,12 +150,7 @@ impl Fs {
         let s = self.inodes.slot(slot);
         let end = s.cut.load(Relaxed).saturating_sub(1);
         let mut count = 0;
-        let mut page = 0;
-        // Loads what is left of the table, leaf by leaf.
-        while page < end {
-            self.cell(slot, PageNo::new(page))?;
-            page += crate::units::BLOCK_FRAMES as u64;
-        }
+        self.load_leaves(slot, PageNo::new(end))?;
         self.inodes.table(slot).for_each(PageNo::new(0), PageNo::new(u64::MAX), &mut |_, cell| {
             count += !Entry::from_raw(cell.load(Relaxed)).is_hole() as u64;
         });
@@ -303,12 +298,13 @@ impl Fs {
     fn punch_range(&self, slot: SlotNo, offset: u64, end: u64) -> Result<()> {
         let mut need = 0;
         let mapped = self.inodes.slot(slot).shared_maps.load(Relaxed) != 0;
-        for (page, from, to) in parts(offset, end) {
+        self.each_part(slot, offset, end, &mut |page, from, to| {
             if mapped || to - from < PAGE {
                 let entry = self.resident(slot, page, 1)?;
                 need += (entry.dram().is_some() && !entry.is_dirty()) as u64;
             }
-        }
+            Ok(())
+        })?;
         if !self.reserve(need) {
             return Err(Error::NoSpace);
         }
@@ -318,61 +314,15 @@ impl Fs {
     }
 
     fn punch_parts(&self, slot: SlotNo, offset: u64, end: u64, promised: &mut u64) -> Result<()> {
-        for (page, from, to) in parts(offset, end) {
+        self.each_part(slot, offset, end, &mut |page, from, to| {
             // A mapped frame stays, and is zeroed where it is.
             if to - from < PAGE || self.inodes.slot(slot).shared_maps.load(Relaxed) != 0 {
-                self.zero_part(slot, page, from, to, promised)?;
-            } else if self.has_leaf(slot, page) {
-                let cell = self.cell(slot, page)?;
+                return self.zero_part(slot, page, from, to, promised);
+            }
+            if let Some(cell) = self.cell_if_any(slot, page)? {
                 self.punch(slot, page, cell, Entry::from_raw(cell.load(Relaxed)));
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
-
-    /// Whether the page can have an entry: false only in a file without extents whose leaf is missing.
-    fn has_leaf(&self, slot: SlotNo, page: PageNo) -> bool {
-        self.inodes.slot(slot).flags.load(Relaxed) & flag::HAS_POOL != 0 || self.inodes.table(slot).cell(page).is_some()
-    }
-
-    /// The next data (or hole) at or behind `offset`: `ENXIO` behind the end.
-    pub(super) fn seek_content(&self, slot: SlotNo, offset: u64, data: bool) -> Result<u64> {
-        let s = self.inodes.slot(slot);
-        let _write = self.inodes.lock(slot);
-        let size = s.size.load(Relaxed);
-        if offset >= size {
-            return Err(Error::Os(libc::ENXIO));
-        }
-        match self.find_content(slot, PageNo::of(offset), PageNo::of(size - 1).plus(1), data)? {
-            Some(page) => Ok(page.start().max(offset)),
-            None if data => Err(Error::Os(libc::ENXIO)),
-            None => Ok(size),
-        }
-    }
-
-    /// The first page of [page, end) that is data (or a hole). Needs the inode's lock.
-    pub(super) fn find_content(&self, slot: SlotNo, mut page: PageNo, end: PageNo, data: bool) -> Result<Option<PageNo>> {
-        while page < end {
-            let has_leaf = self.has_leaf(slot, page);
-            let is_data = has_leaf && !Entry::from_raw(self.cell(slot, page)?.load(Relaxed)).is_hole();
-            if is_data == data {
-                return Ok(Some(page));
-            }
-            // A missing leaf is a hole of up to 2 MiB.
-            page = page.plus(if has_leaf { 1 } else { 512 - page.get() % 512 });
-        }
-        Ok(None)
-    }
-}
-
-/// The pages that the bytes [offset, end) lie in, and where in each.
-fn parts(offset: u64, end: u64) -> impl Iterator<Item = (PageNo, usize, usize)> {
-    let mut at = offset;
-    std::iter::from_fn(move || {
-        let page = PageNo::of(at);
-        let (from, to) = ((at - page.start()) as usize, end.saturating_sub(page.start()).min(PAGE as u64) as usize);
-        let part = (at < end).then_some((page, from, to));
-        at = page.start() + PAGE as u64;
-        part
-    })
 }

@@ -379,8 +379,7 @@ impl Fs {
         let whole = if tail { len.div_ceil(page) } else { len / page };
         let mapped = [from, to].iter().any(|i| self.inodes.slot(*i).shared_maps.load(Relaxed) != 0);
         if aligned && whole > 0 && from != to && !mapped {
-            let pages = whole.min(BLOCK_FRAMES as u64);
-            let shared = self.with_frames(|| self.share_pages(from, from_at, to, to_at, len, pages))?;
+            let shared = self.with_frames(|| self.share_pages(from, from_at, to, to_at, len, whole))?;
             if shared > 0 {
                 return Ok(shared);
             }
@@ -396,7 +395,7 @@ impl Fs {
         Ok(n as u64)
     }
 
-    /// Lets `to` show the frames of `from`: `pages` pages, `len` bytes at the most. Both locks are taken in slot order.
+    /// Lets `to` show the frames of `from`: up to 512 of `pages` pages, or a hole of any size; `len` bytes at the most. Both locks are taken in slot order.
     fn share_pages(&self, from: SlotNo, from_at: u64, to: SlotNo, to_at: u64, len: u64, pages: u64) -> Result<u64> {
         let _first: WriteGuard<'_> = self.inodes.lock(from.min(to));
         let _second = self.inodes.lock(from.max(to));
@@ -405,10 +404,12 @@ impl Fs {
         if [from, to].iter().any(|i| self.inodes.slot(*i).shared_maps.load(Relaxed) != 0) {
             return Ok(0);
         }
-        let mut done = 0;
+        let (source, target) = (PageNo::of(from_at), PageNo::of(to_at));
+        let mut done = self.share_hole(from, source, to, target, pages)?;
         let mut result = Ok(());
+        let pages = pages.min(BLOCK_FRAMES as u64);
         while done < pages && result.is_ok() {
-            match self.share_run(from, PageNo::of(from_at).plus(done), to, PageNo::of(to_at).plus(done), pages - done) {
+            match self.share_run(from, source.plus(done), to, target.plus(done), pages - done) {
                 Ok(count) => done += count,
                 Err(e) => result = Err(e),
             }
@@ -422,6 +423,19 @@ impl Fs {
             return Ok(bytes);
         }
         result.map(|()| 0)
+    }
+
+    /// Makes a hole of what `target` has where `source` has one, from its start on: how many pages.
+    fn share_hole(&self, from: SlotNo, source: PageNo, to: SlotNo, target: PageNo, most: u64) -> Result<u64> {
+        let end = source.plus(most);
+        let pages = self.find_content(from, source, end, true)?.unwrap_or(end).get() - source.get();
+        self.each_part(to, target.start(), target.plus(pages).start(), &mut |page, _, _| {
+            if let Some(cell) = self.cell_if_any(to, page)? {
+                self.punch(to, page, cell, Entry::from_raw(cell.load(Relaxed)));
+            }
+            Ok(())
+        })?;
+        Ok(pages)
     }
 
     /// One hole, or pages whose frames follow each other in one leaf of each file: how many.

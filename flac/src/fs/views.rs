@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::inode::SlotNo;
 use crate::region::map_fixed;
 use crate::sync::Ordering::*;
-use crate::table::{Entry, Lookup};
+use crate::table::Lookup;
 use crate::units::{FrameNo, PageNo};
 
 impl Fs {
@@ -76,7 +76,7 @@ impl Fs {
 
     /// As [`Fs::is_in_pool_only`] for a page whose leaf is loaded, under the inode's lock.
     pub(super) fn stays_in_pool(&self, slot: SlotNo, page: PageNo) -> Result<bool> {
-        let entry = Entry::from_raw(self.cell(slot, page)?.load(Relaxed));
+        let entry = self.entry(slot, page)?;
         Ok(self.reads_in_place(slot) && entry.dram().is_none() && entry.pool().is_some())
     }
 }

@@ -98,6 +98,12 @@ impl Table {
         (word as u32, (word >> 32) as u32)
     }
 
+    /// Whether all entries lie in the inode slot: there are no leaves, in the KV either.
+    #[inline]
+    pub fn is_small(&self) -> bool {
+        self.height() == 0
+    }
+
     #[inline]
     fn height(&self) -> u32 {
         self.tree().1

@@ -26,6 +26,7 @@ topics! {
     offsets
     truncate
     fallocate
+    holes
     unlink
     rename
     border
