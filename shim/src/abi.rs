@@ -1,11 +1,14 @@
 //! What C hands us, wrapped in types that only C can make: they have the layout of the pointers they are, so they stand in the
-//! signatures of hooks. The program vouches for its pointers as it does to libc; null is looked for.
+//! signatures of hooks. The program vouches for its pointers as it does to the kernel: null is looked for, and what turns out bad is `EFAULT`.
 #![expect(unsafe_code, reason = "the one place that follows C's pointers")]
 
 use crate::boundary::{Answer, CReturn, Escape};
 use flac::fs::io::IoVec;
+use flac::region::copy;
+use flac::units::PAGE;
 use libc::{c_char, c_int, c_void, size_t};
 use std::ffi::CStr;
+use std::mem::MaybeUninit;
 
 /// A path, or any other C string; may be null.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -17,16 +20,22 @@ impl CPath {
     pub fn of(path: &CStr) -> Self {
         Self(path.as_ptr())
     }
-    /// The bytes before the NUL. Null, and what can't be an address, is left to libc, which answers EFAULT. The string lives as long as the
-    /// call it came with.
+    /// The bytes before the NUL. A null pointer is left to libc; what can't be read is `EFAULT`. The string lives as long as the call it came with.
+    #[inline]
     pub fn bytes<'a>(self) -> Answer<&'a [u8]> {
         /// The kernel maps nothing below (`vm.mmap_min_addr`), nor for programs above.
         const PLAUSIBLE: std::ops::Range<usize> = 0x1_0000..0x7fff_ffff_f000;
-        if !PLAUSIBLE.contains(&self.0.addr()) {
+        if self.0.is_null() {
             return Err(Escape::NotOurs);
         }
-        // SAFETY: not null; the program vouches for a C string that stays during the call.
-        Ok(unsafe { CStr::from_ptr(self.0) }.to_bytes())
+        if !PLAUSIBLE.contains(&self.0.addr()) {
+            return Err(Escape::Fail(libc::EFAULT));
+        }
+        crate::signals::catch_faults();
+        // SAFETY: the program's string, which is read up to its NUL or a bad address.
+        let len = unsafe { copy::length(self.0.cast()) }.ok_or(Escape::Fail(libc::EFAULT))?;
+        // SAFETY: these bytes were just read; the program vouches that they stay during the call.
+        Ok(unsafe { std::slice::from_raw_parts(self.0.cast(), len) })
     }
     /// Whether there is no string.
     pub fn is_null(self) -> bool {
@@ -34,8 +43,7 @@ impl CPath {
     }
     /// Whether there is no string, or one of no bytes.
     pub fn is_null_or_empty(self) -> bool {
-        // SAFETY: not null; the program vouches for a C string, which has a first byte.
-        self.0.is_null() || unsafe { *self.0 == 0 }
+        self.0.is_null() || self.bytes().is_ok_and(<[u8]>::is_empty)
     }
     /// The pointer.
     pub fn ptr(self) -> *const c_char {
@@ -57,17 +65,13 @@ impl OutBytes {
     pub fn vec(self, len: size_t) -> IoVec {
         IoVec { iov_base: self.0, iov_len: len }
     }
-    /// Copies `bytes` to its start. The caller has checked that they fit. `EFAULT` if it is null.
+    /// Copies `bytes` to its start. The caller has checked that they fit. `EFAULT` if they can't be put there.
     pub fn fill(self, bytes: &[u8]) -> Answer<()> {
         if bytes.is_empty() {
             return Ok(());
         }
-        if self.0.is_null() {
-            return Err(Escape::Fail(libc::EFAULT));
-        }
-        // SAFETY: the program vouches for the size it named, which the caller compared with `bytes`.
-        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.0.cast::<u8>(), bytes.len()) };
-        Ok(())
+        // SAFETY: the program's memory, of the size it named, which the caller compared with `bytes`.
+        unsafe { transfer(self.0.cast(), bytes.as_ptr(), bytes.len()) }
     }
     /// Whether there is no buffer.
     pub fn is_null(self) -> bool {
@@ -101,19 +105,41 @@ impl InBytes {
     pub fn vec(self, len: size_t) -> IoVec {
         IoVec { iov_base: self.0.cast_mut(), iov_len: len }
     }
-    /// A copy of its first `len` bytes; `EFAULT` if it is null.
+    /// A copy of its first `len` bytes; `EFAULT` if they can't be read.
     pub fn copy(self, len: size_t) -> Answer<Vec<u8>> {
         if len == 0 {
             return Ok(Vec::new());
         }
-        if self.0.is_null() {
-            return Err(Escape::Fail(libc::EFAULT));
-        }
         let mut to = vec![0; len];
-        // SAFETY: the program vouches for `len` bytes there.
-        unsafe { std::ptr::copy_nonoverlapping(self.0.cast::<u8>(), to.as_mut_ptr(), len) };
+        // SAFETY: the program's memory; `len` bytes of ours.
+        unsafe { transfer(to.as_mut_ptr(), self.0.cast(), len) }?;
         Ok(to)
     }
+}
+
+/// Copies `len` bytes; `EFAULT` if not all can be read, or put there.
+///
+/// # Safety
+/// As for [`copy::copy`].
+#[inline]
+pub unsafe fn transfer(to: *mut u8, from: *const u8, len: usize) -> Answer<()> {
+    crate::signals::catch_faults();
+    // SAFETY: as the caller vouches.
+    let left = unsafe { copy::copy(to, from, len) };
+    if left == 0 { Ok(()) } else { Err(Escape::Fail(libc::EFAULT)) }
+}
+
+/// The value at `from`; `None` if that is null.
+#[inline]
+fn value<T: Copy>(from: *const T) -> Answer<Option<T>> {
+    if from.is_null() {
+        return Ok(None);
+    }
+    let mut to = MaybeUninit::<T>::uninit();
+    // SAFETY: the program's memory; a place for it.
+    unsafe { transfer(to.as_mut_ptr().cast(), from.cast(), size_of::<T>()) }?;
+    // SAFETY: all its bytes have come; the types that C hands us are numbers and addresses.
+    Ok(Some(unsafe { to.assume_init() }))
 }
 
 /// A value that we read, or null.
@@ -123,11 +149,14 @@ pub struct In<T>(*const T);
 
 impl<T: Copy> In<T> {
     /// The value; `None` if null.
-    pub fn get(self) -> Option<T> {
-        // SAFETY: not null; the program vouches for the value.
-        (!self.0.is_null()).then(|| unsafe { self.0.read_unaligned() })
+    pub fn get(self) -> Answer<Option<T>> {
+        value(self.0)
     }
-    /// The first `n` values of an array; `EFAULT` if null.
+    /// The value; `EFAULT` if null.
+    pub fn needed(self) -> Answer<T> {
+        self.get()?.ok_or(Escape::Fail(libc::EFAULT))
+    }
+    /// The first `n` values of an array; `EFAULT` if they can't be read.
     pub fn array<'a>(self, n: usize) -> Answer<&'a [T]> {
         if n == 0 {
             return Ok(&[]);
@@ -135,7 +164,15 @@ impl<T: Copy> In<T> {
         if self.0.is_null() || !self.0.is_aligned() {
             return Err(Escape::Fail(libc::EFAULT));
         }
-        // SAFETY: not null, aligned; the program vouches for `n` values that stay during the call.
+        let (start, len) = (self.0.cast::<u8>(), n * size_of::<T>());
+        let (mut word, mut at) = (0u64, 0);
+        while at < len {
+            let (from, n) = if len < 8 { (0, len) } else { (at.min(len - 8), 8) };
+            // SAFETY: the program's memory; a word of ours.
+            unsafe { transfer((&raw mut word).cast(), start.wrapping_add(from), n) }?;
+            at += PAGE - start.wrapping_add(at).addr() % PAGE;
+        }
+        // SAFETY: not null, aligned; each page of it can be read, and the program vouches that the values stay during the call.
         Ok(unsafe { std::slice::from_raw_parts(self.0, n) })
     }
     /// What an untyped argument points to.
@@ -154,19 +191,24 @@ impl<T: Copy> In<T> {
 pub struct Out<T>(*mut T);
 
 impl<T: Copy> Out<T> {
-    /// Writes the value; `EFAULT` if null.
+    /// Writes the value; `EFAULT` if that can't be.
     pub fn put(self, value: T) -> Answer<()> {
-        if self.0.is_null() {
+        crate::signals::catch_faults();
+        // SAFETY: the program's memory, which is to be written; no value is larger than a page.
+        if size_of::<T>() > PAGE || !unsafe { copy::is_writable(self.0.cast(), size_of::<T>()) } {
             return Err(Escape::Fail(libc::EFAULT));
         }
-        // SAFETY: not null; the program vouches for the place.
+        // SAFETY: written a moment ago, at both ends.
         unsafe { self.0.write_unaligned(value) };
         Ok(())
     }
-    /// The value there; `None` if null.
-    pub fn get(self) -> Option<T> {
-        // SAFETY: as above; the program has put a value there, which the calls that use this prescribe.
-        (!self.0.is_null()).then(|| unsafe { self.0.read_unaligned() })
+    /// The value that the program has put there; `None` if null.
+    pub fn get(self) -> Answer<Option<T>> {
+        value(self.0)
+    }
+    /// The value that the program has put there; `EFAULT` if null.
+    pub fn needed(self) -> Answer<T> {
+        self.get()?.ok_or(Escape::Fail(libc::EFAULT))
     }
     /// What an untyped argument points to.
     pub fn at(pointer: *mut c_void) -> Self {

@@ -81,7 +81,7 @@ impl Position {
     }
     /// Where it is. `None` for a descriptor that has no offset (a pipe).
     fn get(self, end: End) -> Answer<Option<u64>> {
-        match (self.variable.get(), end) {
+        match (self.variable.get()?, end) {
             (Some(at), _) => crate::abi::offset(at).map(Some),
             (None, End::Flac(fs, id)) => Ok(Some(fs.seek(id, 0, libc::SEEK_CUR)?)),
             (None, End::Kernel(fd)) => Ok(rustix::fs::tell(fd).ok()),

@@ -15,7 +15,7 @@ use crate::thread::{ALTERNATE, SMALL};
 use libc::{c_int, c_void, sigaction, siginfo_t};
 use std::cell::{Cell, UnsafeCell};
 use std::mem::MaybeUninit;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 /// One more than the highest signal number.
 const SIGNALS: usize = 65;
@@ -89,7 +89,19 @@ pub fn take_over() {
     }
 }
 
-fn catch_faults() {
+/// Makes faults on the program's memory end copies instead of the program.
+#[inline]
+pub fn catch_faults() {
+    static CAUGHT: AtomicBool = AtomicBool::new(false);
+    if !CAUGHT.load(Ordering::Relaxed) {
+        catch_them();
+        CAUGHT.store(true, Ordering::Relaxed);
+    }
+}
+
+#[cold]
+fn catch_them() {
+    let _guard = boundary::Inside::enter();
     for signal in [libc::SIGSEGV, libc::SIGBUS] {
         if get(signal).is_some() {
             continue;

@@ -5,7 +5,7 @@
 //! A node whose socket is gone (its process, the machine) has nothing there: `ECONNREFUSED`, as the kernel says of a socket that nobody has bound.
 #![expect(unsafe_code, reason = "socket addresses")]
 
-use crate::abi::fail;
+use crate::abi::{In, Out, fail};
 use crate::boundary::{self, Answer, CReturn, Escape};
 use crate::paths::{self, Walked};
 use crate::{creds, space};
@@ -54,8 +54,7 @@ fn path_in<'a>(address: *const sockaddr, len: socklen_t) -> Option<&'a [u8]> {
     if address.is_null() || len <= PATH || len > size_of::<sockaddr_un>() {
         return None;
     }
-    // SAFETY: not null; the program vouches for `len` bytes that stay during the call.
-    let bytes = unsafe { std::slice::from_raw_parts(address.cast::<u8>(), len) };
+    let bytes = In::<u8>::at(address.cast()).array(len).ok()?;
     let (family, path) = bytes.split_at(PATH);
     let path = &path[..path.iter().position(|b| *b == 0).unwrap_or(path.len())];
     (family == (libc::AF_UNIX as libc::sa_family_t).to_ne_bytes() && !path.is_empty()).then_some(path)
@@ -207,29 +206,34 @@ pub fn room() -> (sockaddr_storage, socklen_t) {
 
 /// Calls `real`, which fills in an address, and shows the program what it knows by that address.
 pub fn incoming<R: CReturn>(to: *mut sockaddr, len: *mut socklen_t, real: impl FnOnce(*mut sockaddr, *mut socklen_t) -> R) -> R {
-    // SAFETY: not null; the program says there how much room it has.
-    if to.is_null() || len.is_null() || unsafe { *len }.cast_signed() < 0 {
-        return real(to, len);
-    }
+    let Some(room_there) = room_at(to, len) else { return real(to, len) };
     let (mut own, mut got) = room();
     let result = real((&raw mut own).cast(), &mut got);
     if result == R::FAILED {
         return result;
     }
     rename(&mut own, &mut got);
-    // SAFETY: as above; no more is copied than there is room for.
-    unsafe {
-        fill(to, *len, (&raw const own).cast(), got);
-        *len = got;
+    // SAFETY: the program's memory; no more is copied than there is room for.
+    match unsafe { fill(to, room_there, (&raw const own).cast(), got) }.and_then(|()| Out::at(len.cast()).put(got)) {
+        Ok(()) => result,
+        Err(_) => {
+            boundary::set_errno(libc::EFAULT);
+            R::FAILED
+        }
     }
-    result
 }
 
-/// Copies an address of `got` bytes to where there is room for `room`.
+/// How much room for an address the program says there is. `None` if there is none, or what the kernel refuses.
+fn room_at(to: *const sockaddr, len: *const socklen_t) -> Option<socklen_t> {
+    let room = In::<socklen_t>::at(len.cast()).get().ok()??;
+    (!to.is_null() && room.cast_signed() >= 0 && In::<u8>::at(to.cast()).array(room as usize).is_ok()).then_some(room)
+}
+
+/// Copies an address of `got` bytes to where there is room for `room`; `EFAULT`.
 ///
 /// # Safety
 /// The program vouches for the room, the caller for the address.
-pub unsafe fn fill(to: *mut sockaddr, room: socklen_t, address: *const sockaddr, got: socklen_t) {
+pub unsafe fn fill(to: *mut sockaddr, room: socklen_t, address: *const sockaddr, got: socklen_t) -> Answer<()> {
     // SAFETY: as the caller says.
-    unsafe { std::ptr::copy_nonoverlapping(address.cast::<u8>(), to.cast(), room.min(got) as usize) };
+    unsafe { crate::abi::transfer(to.cast(), address.cast(), room.min(got) as usize) }
 }

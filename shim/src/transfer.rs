@@ -50,7 +50,7 @@ fn read_by_copy(fs: &Fs, id: OpenId, to: &[IoVec], at: Option<u64>) -> Answer<us
             let step = (v.iov_len - here).min(Bounce::SIZE).min(MOST - done);
             let got = read(fs, id, &[bounce.vec(step)], at.map(|at| at + done as u64))?;
             // SAFETY: the program's buffer, as it gave it; `here + got` is within it.
-            unsafe { std::ptr::copy_nonoverlapping(bounce.bytes(got).as_ptr(), v.iov_base.cast::<u8>().add(here), got) };
+            unsafe { crate::abi::transfer(v.iov_base.cast::<u8>().wrapping_add(here), bounce.bytes(got).as_ptr(), got) }?;
             (here, done) = (here + got, done + got);
             if got < step {
                 return Ok(done);

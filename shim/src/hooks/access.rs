@@ -228,7 +228,7 @@ fn limited(result: c_int) -> c_int {
 /// Libc's call is about to change a limit of this process.
 fn limiting(which: c_int, limit: crate::abi::In<libc::rlimit>) {
     if which.cast_unsigned() == libc::RLIMIT_NOFILE
-        && let Some(limit) = limit.get()
+        && let Ok(Some(limit)) = limit.get()
     {
         crate::limits::lowering_open_files(limit.rlim_cur);
     }

@@ -173,7 +173,7 @@ hook! {
         match request & 0xffff_ffff {
             request::FICLONE => clone_all(fs, id, arg.addr() as c_int),
             request::FICLONERANGE => {
-                let range = In::<CloneRange>::at(arg).get().ok_or(Escape::Fail(libc::EFAULT))?;
+                let range = In::<CloneRange>::at(arg).needed()?;
                 clone_range(fs, id, &range)
             }
             request::FIDEDUPERANGE | request::FS_IOC_FIEMAP => fail(libc::EOPNOTSUPP),
@@ -185,7 +185,7 @@ hook! {
                 Out::<c_int>::at(arg).put(left as c_int).map(|()| 0)
             }
             libc::FIONBIO => {
-                let on = Out::<c_int>::at(arg).get().ok_or(Escape::Fail(libc::EFAULT))? != 0;
+                let on = Out::<c_int>::at(arg).needed()? != 0;
                 let flags = fs.open_flags(id);
                 fs.set_open_flags(id, if on { flags | libc::O_NONBLOCK } else { flags & !libc::O_NONBLOCK });
                 Ok(0)
@@ -216,7 +216,7 @@ fn check_has_flags(fs: &Fs, id: OpenId) -> Answer<flac::fs::attr::Attr> {
 /// None of the flags can be set.
 fn set_flags(fs: &Fs, id: OpenId, arg: *mut c_void) -> Answer<c_int> {
     let attr = check_has_flags(fs, id)?;
-    let flags = In::<c_int>::at(arg).get().ok_or(Escape::Fail(libc::EFAULT))?;
+    let flags = In::<c_int>::at(arg).needed()?;
     match flags {
         _ if !attr.owned_by(&creds::now().creds()) => fail(libc::EPERM),
         0 => Ok(0),
@@ -225,7 +225,7 @@ fn set_flags(fs: &Fs, id: OpenId, arg: *mut c_void) -> Answer<c_int> {
 }
 
 fn allocate_range(fs: &Fs, id: OpenId, fd: c_int, mode: c_int, arg: *mut c_void) -> Answer<c_int> {
-    let range = In::<SpaceRange>::at(arg).get().ok_or(Escape::Fail(libc::EFAULT))?;
+    let range = In::<SpaceRange>::at(arg).needed()?;
     let base = match c_int::from(range.whence) {
         libc::SEEK_SET => 0,
         libc::SEEK_CUR => fs.seek(id, 0, libc::SEEK_CUR)? as i64,

@@ -70,7 +70,9 @@ fn get_cwd(to: OutBytes, room: size_t) -> Answer<OutBytes> {
             return fail(libc::ERANGE);
         }
         let mut path = path;
-        path.resize(path.len().max(room), 0);
+        let more = room.saturating_sub(path.len());
+        path.try_reserve_exact(more).map_err(|_| Escape::Fail(libc::ENOMEM))?;
+        path.resize(path.len() + more, 0);
         return allocated(&path).map(OutBytes::at);
     }
     if room == 0 {

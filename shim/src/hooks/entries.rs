@@ -172,14 +172,14 @@ hook! {
 hook! {
     /// `mknod` of programs linked before glibc 2.33.
     fn __xmknod(version: c_int, path: CPath, mode: mode_t, rdev: crate::abi::In<dev_t>) -> c_int, real(theirs) {
-        make_node(AT_FDCWD, path, mode, rdev.get().unwrap_or(0), |path| theirs(version, path, mode, rdev))
+        make_node(AT_FDCWD, path, mode, rdev.get()?.unwrap_or(0), |path| theirs(version, path, mode, rdev))
     }
 }
 
 hook! {
     /// `mknodat` of programs linked before glibc 2.33.
     fn __xmknodat(version: c_int, dirfd: c_int, path: CPath, mode: mode_t, rdev: crate::abi::In<dev_t>) -> c_int, real(theirs) {
-        make_node(dirfd, path, mode, rdev.get().unwrap_or(0), |path| theirs(version, AT_FDCWD, path, mode, rdev))
+        make_node(dirfd, path, mode, rdev.get()?.unwrap_or(0), |path| theirs(version, AT_FDCWD, path, mode, rdev))
     }
 }
 

@@ -52,7 +52,7 @@ impl How {
         if more[size_of::<How>()..].iter().any(|byte| *byte != 0) {
             return fail(libc::E2BIG);
         }
-        let how = how.get().ok_or(Escape::Fail(libc::EFAULT))?;
+        let how = how.needed()?;
         let asks = |flags: c_int| how.flags & flags as u64 == flags as u64;
         let unnamed = libc::O_TMPFILE & !libc::O_DIRECTORY;
         let makes = asks(libc::O_CREAT) || asks(unnamed);

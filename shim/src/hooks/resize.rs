@@ -122,12 +122,15 @@ hook! {
         if fs.open_flags(id) & libc::O_PATH != 0 {
             return Ok(libc::EBADF);
         }
-        if len < 0 || at < 0 || !(libc::POSIX_FADV_NORMAL..=libc::POSIX_FADV_NOREUSE).contains(&advice) {
+        if len < 0 || !(libc::POSIX_FADV_NORMAL..=libc::POSIX_FADV_NOREUSE).contains(&advice) {
             return Ok(libc::EINVAL);
         }
         let ino = fs.open_ino(id);
-        if advice == libc::POSIX_FADV_WILLNEED && is_regular(fs, ino)? {
-            fs.will_need(ino, at.cast_unsigned(), len.cast_unsigned());
+        if let Ok(at) = u64::try_from(at)
+            && advice == libc::POSIX_FADV_WILLNEED
+            && is_regular(fs, ino)?
+        {
+            fs.will_need(ino, at, len.cast_unsigned());
         }
         Ok(0)
     }

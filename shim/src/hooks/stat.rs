@@ -38,11 +38,11 @@ fn stat_at(dirfd: c_int, path: CPath, to: Out<Stat>, flags: c_int, theirs: impl 
 }
 
 fn lands(result: c_int, at: Out<Stat>) -> bool {
-    result == 0 && at.get().is_some_and(|at| config::is_covered(at.st_dev, at.st_ino))
+    result == 0 && at.needed().is_ok_and(|at| config::is_covered(at.st_dev, at.st_ino))
 }
 
 fn lands_x(result: c_int, at: Out<libc::statx>) -> bool {
-    result == 0 && at.get().is_some_and(|at| config::is_covered(libc::makedev(at.stx_dev_major, at.stx_dev_minor), at.stx_ino))
+    result == 0 && at.needed().is_ok_and(|at| config::is_covered(libc::makedev(at.stx_dev_major, at.stx_dev_minor), at.stx_ino))
 }
 
 hook! {

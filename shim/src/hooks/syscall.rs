@@ -226,6 +226,8 @@ fn by_path(n: c_long, w: &Words) -> Option<c_long> {
         libc::SYS_fchownat => call!(w, access::fchownat, _ _ _ _ _),
         libc::SYS_fchown => call!(w, access::fchown, _ _ _),
         libc::SYS_umask => call!(w, access::umask, _),
+        // Without a path it is about the descriptor; libc's function refuses that.
+        libc::SYS_utimensat if w[1] == 0 && w[3] == 0 => call!(&[w[0], w[2], 0, 0, 0, 0], times::futimens, _ _),
         libc::SYS_utimensat => call!(w, times::utimensat, _ _ _ _),
         libc::SYS_statfs => call!(w, fsinfo::statfs, _ _),
         libc::SYS_fstatfs => call!(w, fsinfo::fstatfs, _ _),
@@ -305,6 +307,10 @@ fn by_old_number(_: c_long, _: &Words) -> Option<c_long> {
 /// The system call returns the length, the function the buffer.
 fn getcwd(w: &Words) -> c_long {
     let to = OutBytes::of(w[0]);
+    if to.is_null() {
+        crate::boundary::set_errno(libc::EFAULT);
+        return -1;
+    }
     // SAFETY: the program vouches for its buffer.
     let got = unsafe { directory::getcwd(to, w[1]) };
     if got == OutBytes::FAILED {

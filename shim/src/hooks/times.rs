@@ -25,7 +25,7 @@ fn from_timespec(t: timespec) -> Answer<Change> {
 }
 
 fn timespecs(times: In<[timespec; 2]>) -> Answer<Changes> {
-    times.get().map_or(Ok(NOW), |[a, m]| Ok((from_timespec(a)?, from_timespec(m)?)))
+    times.get()?.map_or(Ok(NOW), |[a, m]| Ok((from_timespec(a)?, from_timespec(m)?)))
 }
 
 fn timevals(times: In<[timeval; 2]>) -> Answer<Changes> {
@@ -33,7 +33,7 @@ fn timevals(times: In<[timeval; 2]>) -> Answer<Changes> {
         0..=999_999 => Ok(Some(Some(Time { sec: t.tv_sec, nsec: t.tv_usec as u32 * 1000 }))),
         _ => fail(libc::EINVAL),
     };
-    times.get().map_or(Ok(NOW), |[a, m]| Ok((one(a)?, one(m)?)))
+    times.get()?.map_or(Ok(NOW), |[a, m]| Ok((one(a)?, one(m)?)))
 }
 
 fn set(fs: &Fs, ino: Ino, (atime, mtime): Changes) -> Answer<c_int> {
@@ -57,14 +57,14 @@ fn set_fd(fd: c_int, times: impl Fn() -> Answer<Changes>) -> Answer<c_int> {
 }
 
 hook! {
-    /// `utimensat(2)`; without a path it is about `dirfd` itself.
+    /// `utimensat(2)`.
     fn utimensat(dirfd: c_int, path: CPath, times: In<[timespec; 2]>, flags: c_int) -> c_int, real(theirs) {
-        // Nothing to do: the kernel does not even look at the path.
-        if times.get().is_some_and(|both| both.iter().all(|t| t.tv_nsec == libc::UTIME_OMIT)) {
-            return Ok(0);
-        }
         if path.is_null() {
-            return set_fd(dirfd, || timespecs(times));
+            return fail(libc::EINVAL);
+        }
+        // Nothing to do: the kernel does not even look at the path.
+        if times.get()?.is_some_and(|both| both.iter().all(|t| t.tv_nsec == libc::UTIME_OMIT)) {
+            return Ok(0);
         }
         if flags & !(AT_SYMLINK_NOFOLLOW | libc::AT_EMPTY_PATH) != 0 {
             return fail(libc::EINVAL);
@@ -115,7 +115,7 @@ hook! {
     /// `utime(2)`.
     fn utime(path: CPath, times: In<utimbuf>) -> c_int, real(theirs) {
         let second = |sec| Some(Some(Time { sec, nsec: 0 }));
-        let changes = || Ok(times.get().map_or(NOW, |t| (second(t.actime), second(t.modtime))));
+        let changes = || Ok(times.get()?.map_or(NOW, |t| (second(t.actime), second(t.modtime))));
         set_at(AT_FDCWD, path, 0, changes, |path| theirs(path, times))
     }
 }

@@ -91,6 +91,43 @@ pub unsafe fn zero(to: *mut u8, len: usize) -> usize {
     0
 }
 
+/// The length of the C string at `from`; `None` if it runs into a bad address.
+///
+/// # Safety
+/// As for [`copy`], up to the first NUL.
+#[inline]
+pub unsafe fn length(from: *const u8) -> Option<usize> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        // SAFETY: the routine follows the C ABI, and reads what the caller vouches for, and what lies beside it in an aligned group of 16 bytes.
+        let n = unsafe { x86_64::flac_length(from) };
+        (n != usize::MAX).then_some(n)
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    // SAFETY: as the caller vouches.
+    unsafe {
+        Some(libc::strlen(from.cast()))
+    }
+}
+
+/// Whether the `len` bytes at `to`, a page at the most and at least one, can be written.
+///
+/// # Safety
+/// As for [`copy`]; the bytes are about to be written: what another thread puts there meanwhile may be lost.
+#[inline]
+pub unsafe fn is_writable(to: *mut u8, len: usize) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        // SAFETY: the routine follows the C ABI, and touches two bytes that the caller vouches for.
+        unsafe { x86_64::flac_touch(to, to.wrapping_add(len - 1)) == 0 }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        let _ = len;
+        !to.is_null()
+    }
+}
+
 /// If `ip` lies in a copy routine, the address at which execution should go on so that the copy returns what is left.
 pub fn recover(ip: usize) -> Option<usize> {
     #[cfg(target_arch = "x86_64")]

@@ -90,3 +90,29 @@ fn a_bad_address_ends_the_copy_at_that_very_byte() {
         }
     }
 }
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn what_runs_into_a_bad_address_has_no_length_and_is_not_writable() {
+    use crate::units::PAGE;
+    use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect};
+    catch_faults();
+    // SAFETY: a new mapping anywhere, whose last page nobody may touch; each string begins in the page before it.
+    unsafe {
+        let at = mmap_anonymous(std::ptr::null_mut(), 2 * PAGE, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE).unwrap();
+        mprotect(at.byte_add(PAGE), PAGE, MprotectFlags::empty()).unwrap();
+        let bad = at.cast::<u8>().add(PAGE);
+        for there in 0..70 {
+            let from = bad.sub(there);
+            bad.sub(70).write_bytes(b'x', 70);
+            assert!(!is_writable(from, there + 1));
+            assert!(there == 0 || is_writable(from, there));
+            assert_eq!(length(from), None, "{there}");
+            for len in 0..there {
+                from.add(len).write(0);
+                assert_eq!(length(from), Some(len), "{len} of {there}");
+                from.add(len).write(b'x');
+            }
+        }
+    }
+}

@@ -19,6 +19,11 @@ unsafe extern "C" {
     pub(super) fn flac_copy_wide(to: *mut u8, from: *const u8, len: usize) -> usize;
     /// At least 129 bytes, with AVX, past the cache; ordered before every later store.
     pub(super) fn flac_copy_past(to: *mut u8, from: *const u8, len: usize) -> usize;
+    /// The length of a C string; `usize::MAX` if it does not end before a bad address.
+    pub(super) fn flac_length(from: *const u8) -> usize;
+    /// 0 if both bytes can be written; as they are.
+    pub(super) fn flac_touch(first: *mut u8, last: *mut u8) -> usize;
+    static flac_length_fault: u8;
     static flac_copy_rest: u8;
     static flac_copy_fault: u8;
     static flac_copy_end: u8;
@@ -28,7 +33,9 @@ unsafe extern "C" {
 pub(super) fn recover(ip: usize) -> Option<usize> {
     let at = |label: *const u8| label as usize;
     let (rest, fault, end) = (at(&raw const flac_copy_rest), at(&raw const flac_copy_fault), at(&raw const flac_copy_end));
+    let endless = at(&raw const flac_length_fault);
     match ip {
+        _ if (flac_length as *const () as usize..endless).contains(&ip) => Some(endless),
         _ if ip < flac_copy as *const () as usize || ip >= end => None,
         _ if ip < flac_copy_avx as *const () as usize || ip >= rest => Some(fault),
         _ => Some(rest),
@@ -210,4 +217,45 @@ std::arch::global_asm!(
     ".hidden flac_copy_end",
     ".globl flac_copy_end",
     "flac_copy_end:",
+    // Aligned loads: what they read beyond the string lies in its last page.
+    routine!("flac_length"),
+    "mov rdx, rdi",
+    "and rdx, -16",
+    "mov ecx, edi",
+    "and ecx, 15",
+    "pxor xmm0, xmm0",
+    "movdqa xmm1, [rdx]",
+    "pcmpeqb xmm1, xmm0",
+    "pmovmskb eax, xmm1",
+    "shr eax, cl",
+    "test eax, eax",
+    "jnz 3f",
+    "2:",
+    "add rdx, 16",
+    "movdqa xmm1, [rdx]",
+    "pcmpeqb xmm1, xmm0",
+    "pmovmskb eax, xmm1",
+    "test eax, eax",
+    "jz 2b",
+    "bsf eax, eax",
+    "sub rdx, rdi",
+    "add rax, rdx",
+    "ret",
+    "3:",
+    "bsf eax, eax",
+    "ret",
+    ".size flac_length, . - flac_length",
+    routine!("flac_touch"),
+    "mov al, [rdi]",
+    "mov [rdi], al",
+    "mov al, [rsi]",
+    "mov [rsi], al",
+    "xor eax, eax",
+    "ret",
+    ".size flac_touch, . - flac_touch",
+    ".hidden flac_length_fault",
+    ".globl flac_length_fault",
+    "flac_length_fault:",
+    "mov rax, -1",
+    "ret",
 );

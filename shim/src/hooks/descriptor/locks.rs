@@ -10,7 +10,7 @@ fn range_at(argument: c_ulong) -> Answer<(Out<Range>, Range)> {
     #[allow(unsafe_code, reason = "fcntl's third argument is a pointer with these commands")]
     // SAFETY: an address from the program as the pointer it is; `Out` has a pointer's layout and looks for null.
     let place = unsafe { std::mem::transmute::<usize, Out<Range>>(argument as usize) };
-    Ok((place, place.get().ok_or(Escape::Fail(libc::EFAULT))?))
+    Ok((place, place.needed()?))
 }
 
 /// Takes a lock, going on after signals whose handlers were installed with `SA_RESTART`; leaves our code from time to time: a thread may be cancelled while it waits.

@@ -2,7 +2,8 @@
 //! that the program does not see, so that it may close its own before the receiver looks.
 #![expect(unsafe_code, reason = "control messages")]
 
-use crate::boundary::{CReturn, Inside};
+use crate::abi::In;
+use crate::boundary::{self, CReturn, Escape, Inside};
 use crate::{fds, sockets, space};
 use libc::{c_int, c_uint, cmsghdr, mmsghdr, msghdr, sockaddr, socklen_t, ssize_t, timespec};
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
@@ -14,8 +15,23 @@ static NEXT: AtomicUsize = AtomicUsize::new(0);
 /// Where the duplicates' numbers begin.
 const HIGH: c_int = 700;
 
+/// How many messages there are at `first`, of up to `n`: none if they can't be read, which is the kernel's to say.
+fn there<T: Copy>(first: *const T, n: c_uint) -> usize {
+    let n = (n as usize).min(crate::transfer::MOST_VECTORS);
+    In::<T>::at(first.cast()).array(n).map_or(0, <[T]>::len)
+}
+
+/// The message; `None` if there is none that can be read.
+fn read<'a>(message: *const msghdr) -> Option<&'a msghdr> {
+    // SAFETY: the program's message, which can be read and stays during the call.
+    (there(message, 1) == 1).then(|| unsafe { &*message })
+}
+
 /// Calls `f` for each descriptor in a message's control part.
 fn each(message: &msghdr, mut f: impl FnMut(c_int)) {
+    if In::<u8>::at(message.msg_control).array(message.msg_controllen).is_err() {
+        return;
+    }
     // SAFETY: the program, or the kernel, filled in the control part; the macros stay inside it.
     unsafe {
         let mut part: *const cmsghdr = libc::CMSG_FIRSTHDR(message);
@@ -33,8 +49,7 @@ fn each(message: &msghdr, mut f: impl FnMut(c_int)) {
 /// Holds what a message carries, before it is sent: the receiver may be faster than we.
 fn hold(message: *const msghdr) {
     let Some(_guard) = Inside::enter() else { return };
-    // SAFETY: null, or the program's message.
-    let Some(message) = (unsafe { message.as_ref() }) else { return };
+    let Some(message) = read(message) else { return };
     each(message, |fd| {
         if !fds::is_flac(fd) || fds::identify(fd).is_err() {
             return;
@@ -57,8 +72,7 @@ fn hold(message: *const msghdr) {
 /// Holds what a message has brought.
 fn adopt(message: *const msghdr) {
     let Some(_guard) = Inside::enter() else { return };
-    // SAFETY: null, or the program's message, which the kernel has filled in.
-    let Some(message) = (unsafe { message.as_ref() }) else { return };
+    let Some(message) = read(message) else { return };
     each(message, |fd| {
         fds::note_unknown(fd);
         let _ = fds::is_flac(fd);
@@ -67,8 +81,7 @@ fn adopt(message: *const msghdr) {
 
 /// Calls `real` with the message, its address being the kernel's.
 fn addressed<R: CReturn + Default>(message: *const msghdr, real: impl Fn(*const msghdr) -> R) -> R {
-    // SAFETY: null, or the program's message.
-    match unsafe { message.as_ref() } {
+    match read(message) {
         Some(header) if !header.msg_name.is_null() => sockets::outgoing(header.msg_name.cast(), header.msg_namelen, |name, len| {
             let mut header = *header;
             (header.msg_name, header.msg_namelen) = (name.cast_mut().cast(), len);
@@ -91,8 +104,12 @@ export! {
 export! {
     /// `sendmmsg(2)`: with addresses, one message after the other.
     fn sendmmsg(socket: c_int, messages: *mut mmsghdr, n: c_uint, flags: c_int) -> c_int, real(theirs) {
-        // SAFETY: the program vouches for `n` messages.
-        let all = unsafe { std::slice::from_raw_parts_mut(messages, if messages.is_null() { 0 } else { n as usize }) };
+        let there = there(messages, n);
+        if there == 0 {
+            return theirs(socket, messages, n, flags);
+        }
+        // SAFETY: so many can be read, and are the program's.
+        let all = unsafe { std::slice::from_raw_parts_mut(messages, there) };
         if space::opened().is_some() {
             all.iter().for_each(|message| hold(&raw const message.msg_hdr));
         }
@@ -120,8 +137,8 @@ export! {
 export! {
     /// `recvmsg(2)`.
     fn recvmsg(socket: c_int, message: *mut msghdr, flags: c_int) -> ssize_t, real(theirs) {
-        // SAFETY: null, or the program's message.
-        let n = match unsafe { message.as_mut() } {
+        // SAFETY: the program's message, which can be read.
+        let n = match (there(message, 1) == 1).then(|| unsafe { &mut *message }) {
             Some(header) if !header.msg_name.is_null() => {
                 let (name, room) = (header.msg_name, header.msg_namelen);
                 let (mut own, len) = sockets::room();
@@ -134,7 +151,10 @@ export! {
                 }
                 sockets::rename(&mut own, &mut header.msg_namelen);
                 // SAFETY: the program's room for an address.
-                unsafe { sockets::fill(name.cast(), room, (&raw const own).cast(), header.msg_namelen) };
+                if let Err(Escape::Fail(e)) = unsafe { sockets::fill(name.cast(), room, (&raw const own).cast(), header.msg_namelen) } {
+                    boundary::set_errno(e);
+                    return -1;
+                }
                 n
             }
             _ => theirs(socket, message, flags),
@@ -149,26 +169,25 @@ export! {
 export! {
     /// `recvmmsg(2)`. Of an address for which there is less room than the kernel needs for its own, the kernel's beginning is shown.
     fn recvmmsg(socket: c_int, messages: *mut mmsghdr, n: c_uint, flags: c_int, timeout: *mut timespec) -> c_int, real(theirs) {
-        // SAFETY: the program vouches for `n` messages.
+        // SAFETY: called for those that can be read.
         let header = |i: usize| unsafe { &mut (*messages.add(i)).msg_hdr };
-        let all = 0..if messages.is_null() { 0 } else { n as usize };
+        let all = 0..there(messages, n);
         let rooms: Vec<socklen_t> = match all.clone().all(|i| header(i).msg_name.is_null()) {
             true => Vec::new(),
-            false => all.map(|i| header(i).msg_namelen).collect(),
+            false => all.clone().map(|i| header(i).msg_namelen).collect(),
         };
         let got = theirs(socket, messages, n, flags, timeout);
-        for i in 0..usize::try_from(got).unwrap_or(0) {
+        for i in 0..usize::try_from(got).unwrap_or(0).min(all.len()) {
             let header = header(i);
             adopt(&raw const *header);
             let (name, length) = (header.msg_name.cast::<sockaddr>(), header.msg_namelen);
             let Some(room) = rooms.get(i).filter(|room| !name.is_null() && **room >= length) else { continue };
             let (mut own, _) = sockets::room();
             // SAFETY: so much the kernel has put there, and so much the program has room for.
-            unsafe {
-                sockets::fill((&raw mut own).cast(), length, name, length);
-                sockets::rename(&mut own, &mut header.msg_namelen);
-                sockets::fill(name, *room, (&raw const own).cast(), header.msg_namelen);
-            }
+            let _ = unsafe { sockets::fill((&raw mut own).cast(), length, name, length) };
+            sockets::rename(&mut own, &mut header.msg_namelen);
+            // SAFETY: as above.
+            let _ = unsafe { sockets::fill(name, *room, (&raw const own).cast(), header.msg_namelen) };
         }
         got
     }
