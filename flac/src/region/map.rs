@@ -157,8 +157,42 @@ impl Dram {
     fn populate(&self, first: FrameNo, pages: u32) -> Result<()> {
         #[cfg(test)]
         tests::populating();
-        let chunk = if self.huge { BLOCK_FRAMES as u32 } else { CHUNK };
-        let (first, end) = (first.get(), (first.get() + pages).min(self.frames));
+        let end = (first.get() + pages).min(self.frames);
+        if self.huge {
+            return self.populate_chunks(first.get(), end, BLOCK_FRAMES as u32);
+        }
+        let mut from = first.get();
+        while from < end {
+            let to = (from / CHUNK * CHUNK + CHUNK).min(end);
+            if !self.map_around(from) {
+                self.populate_chunks(from, to, CHUNK)?;
+            }
+            from = to;
+        }
+        Ok(())
+    }
+
+    /// Has the kernel map the chunk around `frame` here, if there is memory behind all of it. For a page that is only read, and there, it maps those around it in the same fault, and lets
+    /// them be written, since nobody wants to hear of that in a tmpfs: 0.2 us a page, where [`Dram::touch`] takes 0.7.
+    fn map_around(&self, frame: u32) -> bool {
+        let chunk = frame / CHUNK * CHUNK;
+        let there = |first: u32, has: &mut [u8]| self.residency(FrameNo::new(first), has).is_ok() && has.iter().all(|page| page & 1 == 1);
+        // Memory that is not there would be taken.
+        let whole = chunk + CHUNK <= self.frames && there(frame, &mut [0]);
+        // SAFETY: the frame lies in the linear mapping; what is in it does not change.
+        let mapped = whole
+            && unsafe {
+                let start = self.base.add(frame as usize * PAGE).cast();
+                rustix::mm::madvise(start, PAGE, rustix::mm::Advice::LinuxPopulateRead).is_ok()
+            };
+        let mapped = mapped && there(chunk, &mut [0; CHUNK as usize]);
+        if mapped {
+            self.note_warm(chunk, chunk + CHUNK);
+        }
+        mapped
+    }
+
+    fn populate_chunks(&self, first: u32, end: u32, chunk: u32) -> Result<()> {
         let (mut from, mut to) = (first / chunk * chunk, end.next_multiple_of(chunk).min(self.frames));
         if from < first && !self.is_even(from, chunk) {
             from = first;
@@ -437,5 +471,27 @@ pub(crate) mod tests {
         assert_eq!(has(&one), [cut, with, without].concat());
         assert!(other.refill(FrameNo::new(3), 1));
         assert_eq!(has(&one), [with, with, without].concat());
+    }
+
+    #[test]
+    fn what_another_process_gave_memory_is_mapped_to_be_written() {
+        let dir = tempfile::tempdir_in("/dev/shm").expect("a directory");
+        let (one, other) = (tier(&dir.path().join("tier")), tier(&dir.path().join("tier")));
+        one.warm_up(FrameNo::new(0), FRAMES).expect("room");
+        let faults = || {
+            // SAFETY: numbers, which the call fills in.
+            let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+            // SAFETY: as above.
+            assert_eq!(unsafe { libc::getrusage(libc::RUSAGE_THREAD, &mut usage) }, 0);
+            usage.ru_minflt
+        };
+        for (first, pages) in [(1, 1), (CHUNK - 2, 4)] {
+            other.warm_up(FrameNo::new(first), pages).expect("there");
+        }
+        assert!(other.all_warm(FrameNo::new(0), 2 * CHUNK) && !other.is_warm(FrameNo::new(2 * CHUNK)));
+        let before = faults();
+        // SAFETY: in the mapping, and nobody else's.
+        (0..2 * CHUNK).for_each(|frame| unsafe { other.at(FrameNo::new(frame)).write_volatile(1) });
+        assert_eq!(faults(), before);
     }
 }
