@@ -129,6 +129,8 @@ impl Pool {
         assert!(pages.iter().all(|p| p.len() == PAGE), "whole frames");
         let (start, end) = self.span(first, pages.len());
         self.ensure(first.get() + pages.len() as u32)?;
+        #[cfg(test)]
+        super::tests::writing();
         if let Some(map) = self.map.as_ref().filter(|_| self.medium() != Medium::Memory) {
             self.check_there(end)?;
             self.charged(Model::charge_write, pages.len() * PAGE, || store(map, start as usize, pages));

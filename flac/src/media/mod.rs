@@ -22,7 +22,7 @@ pub(crate) mod sim;
 mod size;
 pub(crate) mod tap;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use fd::Fd as OwnFd;
 pub use fd::HIGH_FD;

@@ -5,7 +5,10 @@ use crate::fs::names::Name;
 use crate::fs::survival::{WHO, geometry_on, make_pool, open, place};
 use crate::media::create::Geometry;
 use crate::media::sim::tape::{Lower, Tape};
+use crate::media::tests::WRITING;
 use crate::table::Entry;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 /// A file of twelve pages of ones, whose first flush finds it changed by `change` when it has taken its snapshot. What it is then, after the next flush and in the pool.
 fn changed_while_flushed(change: impl Fn(&Fs, Ino)) -> [Vec<u8>; 2] {
@@ -100,4 +103,66 @@ fn a_file_that_is_written_to_while_it_is_flushed_keeps_to_its_frames() {
     let expected = |page: usize| if page < 320 { (page / 16) as u8 } else { 1 };
     assert!(bytes.chunks(PAGE).enumerate().all(|(page, bytes)| bytes.iter().all(|byte| *byte == expected(page))));
     fs.release(1);
+}
+
+/// How far several threads have come.
+#[derive(Default)]
+struct Stage(Mutex<u32>, Condvar);
+
+impl Stage {
+    fn is_done_by_one_more(&self) {
+        *self.0.lock().expect("nobody failed") += 1;
+        self.1.notify_all();
+    }
+
+    fn await_done_by(&self, count: u32) {
+        let done = self.0.lock().expect("nobody failed");
+        let (_done, timeout) = self.1.wait_timeout_while(done, Duration::from_secs(20), |done| *done < count).expect("nobody failed");
+        assert!(!timeout.timed_out(), "one waits for the other");
+    }
+}
+
+/// No write to the device ends before all have begun, and before others have read and written the files that are being flushed, and changed names.
+#[test]
+fn flushes_of_different_files_write_at_the_same_time_and_nobody_waits_for_them() {
+    const PAGES: usize = 64;
+    const NAMES: [&[u8]; 4] = [b"a", b"b", b"c", b"d"];
+    let dir = place();
+    let pool = dir.path().join("pool");
+    make_pool(&pool, &Geometry::of(16 << 20), Lower::Ext4);
+    let _seems_a_disk = Tape::start(&pool, Lower::Ext4);
+    let fs = open(&pool).expect("the pool opens");
+    let create = |name| fs.create(Ino::ROOT, &Name::new(name).expect("a name"), libc::S_IFREG | 0o644, 0, &WHO).expect("a file");
+    let files: Vec<_> = NAMES.into_iter().zip(1..).map(|(name, hold)| (create(name), hold)).collect();
+    for (ino, hold) in &files {
+        let id = fs.open_file(*ino, libc::O_RDWR, *hold).expect("it opens");
+        fs.write_bytes(id, &[*hold as u8; PAGES * PAGE], 0).expect("a write");
+    }
+    let stage = Arc::new(Stage::default());
+    std::thread::scope(|scope| {
+        for (ino, _) in &files {
+            let (stage, fs) = (stage.clone(), &fs);
+            scope.spawn(move || {
+                WRITING.set(Some(Box::new(move || {
+                    stage.is_done_by_one_more();
+                    stage.await_done_by(NAMES.len() as u32 + 1);
+                })));
+                fs.sync(*ino).expect("a sync");
+            });
+        }
+        stage.await_done_by(NAMES.len() as u32);
+        for (ino, hold) in &files {
+            let id = fs.open_file(*ino, libc::O_RDWR, 10 + hold).expect("it opens");
+            let mut bytes = [0; PAGES * PAGE];
+            assert_eq!(fs.read_bytes(id, &mut bytes, 0), Ok(bytes.len()));
+            assert_eq!(bytes, [*hold as u8; PAGES * PAGE]);
+            fs.write_bytes(id, &[9; 2 * PAGE], PAGE as u64).expect("a write");
+            fs.release(10 + hold);
+        }
+        create(b"made meanwhile");
+        stage.is_done_by_one_more();
+    });
+    fs.sync_all().expect("a flush");
+    assert_eq!(fs.check(true).expect("a check"), Vec::<String>::new());
+    files.iter().for_each(|(_, hold)| fs.release(*hold));
 }

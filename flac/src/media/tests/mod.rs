@@ -15,6 +15,15 @@ use rustix::fs::{Mode, OFlags};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+thread_local! {
+    /// What this thread does when it is about to write frames past the page cache the next time.
+    pub(crate) static WRITING: std::cell::RefCell<Option<Box<dyn FnOnce()>>> = const { std::cell::RefCell::new(None) };
+}
+
+pub(super) fn writing() {
+    WRITING.take().into_iter().for_each(|what| what());
+}
+
 fn temp() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary directory")
 }
