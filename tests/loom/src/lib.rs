@@ -4,10 +4,13 @@
 #![cfg(test)]
 #![allow(dead_code, reason = "only a part of each file is called")]
 
+mod error;
 #[path = "../../../flac/src/frame.rs"]
 mod frame;
 #[path = "../../../flac/src/inode/guard.rs"]
 mod guard;
+mod media;
+mod metalog;
 mod region;
 mod sync;
 mod units;

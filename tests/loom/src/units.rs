@@ -19,3 +19,15 @@ impl FrameNo {
         self.0 / BLOCK_FRAMES as u32
     }
 }
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Seq(u64);
+
+impl Seq {
+    pub const fn new(raw: u64) -> Self {
+        Self(raw)
+    }
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}

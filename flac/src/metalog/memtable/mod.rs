@@ -16,8 +16,9 @@
 //! them already; if it is newer, once more. Generations use [`TABLES`] tables in turn, so what a reader looks at stays for two more folds; then
 //! the word says that it is gone ([`Memtable::has`]), and [`super::Meta::view`] begins again.
 //!
-//! Files: `item` (where a part of a record lies), `table` (the shared tables), `kept` (values copied out of them), `scan`, `view` (readers).
+//! Files: `item` (where a part of a record lies), `table` (the shared tables), `file` (where they lie), `kept` (values copied out of them), `scan`, `view` (readers).
 
+mod file;
 mod item;
 mod kept;
 mod scan;

@@ -1,17 +1,13 @@
-//! The tables in shared memory, and which of them counts.
+//! The tables in shared memory, and which of them counts. `tests/loom` checks this file.
 
 use super::item::{Item, PREFIX, prefix_hash};
 use super::scan::{Found, Newest, head};
 use crate::error::{Error, Result};
-use crate::media::file::File;
 use crate::media::layout::{LOG_START, Position, RECORD_ALIGN};
 use crate::media::mapped::Mapped;
 use crate::metalog::logs::Logs;
 use crate::sync::{AtomicU64, Ordering, fence};
 use crate::units::Seq;
-use rustix::fs::{FallocateFlags, OFlags};
-use rustix::io::Errno;
-use std::path::Path;
 
 /// Entries of a table: puts and deletes that are folded together. More save work where the same keys change again and again; a fold stops all writers.
 pub(in crate::metalog) const ENTRIES: usize = if cfg!(test) { 24 } else { 512 };
@@ -35,7 +31,7 @@ const MENDS: usize = 2;
 const NOTE: usize = 8;
 const FIRST_TABLE: usize = 64;
 const TABLE: usize = BUCKETS + ENTRIES * WORDS;
-const LEN: usize = (FIRST_TABLE + TABLES * TABLE) * 8;
+pub(super) const LEN: usize = (FIRST_TABLE + TABLES * TABLE) * 8;
 
 const PUT: u64 = 1 << 16;
 
@@ -89,25 +85,9 @@ struct Table<'m> {
 }
 
 impl Memtable {
-    /// Makes the file, with memory behind it; all zero it is a table for no transaction of the KV, so the first writer begins another.
-    pub(in crate::metalog) fn make(path: &Path) -> Result<()> {
-        let what = || Error::io("making the index of the log");
-        let file = File::create_new(path).map_err(what())?;
-        file.set_len(LEN as u64).map_err(what())?;
-        match file.with(|fd| rustix::fs::fallocate(fd, FallocateFlags::KEEP_SIZE, 0, LEN as u64)) {
-            Ok(()) | Err(Errno::OPNOTSUPP) => Ok(()),
-            Err(e) => Err(what()(e)),
-        }
-    }
-
-    /// Maps the file.
-    pub(in crate::metalog) fn open(path: &Path) -> Result<Memtable> {
-        let what = || Error::io("opening the index of the log");
-        let file = File::open_briefly(path, OFlags::RDWR).map_err(what())?;
-        if file.len().map_err(what())? < LEN as u64 {
-            return Err(damaged());
-        }
-        Ok(Memtable { map: Mapped::open_anywhere(&file, LEN, false).map_err(what())? })
+    /// The tables in `map`, which has [`LEN`] bytes.
+    pub(super) fn of(map: Mapped) -> Memtable {
+        Memtable { map }
     }
 
     /// The whole file, to damage it.
@@ -187,9 +167,6 @@ impl Memtable {
         if self.word(UNFINISHED).load(Ordering::Acquire) == 0 {
             return Ok(());
         }
-        // A reader who has come as far as such an entry would go on from there in the chain of another key.
-        self.word(MENDS).fetch_add(1, Ordering::AcqRel);
-        fence(Ordering::Release);
         let table = self.table(note.generation);
         for bucket in table.buckets {
             let heads = bucket.load(Ordering::Relaxed);
@@ -197,6 +174,11 @@ impl Memtable {
             let prefix = table.first_before((heads >> 32) as u32, note.entries, 32)?;
             bucket.store(u64::from(prefix) << 32 | u64::from(key), Ordering::Release);
         }
+        // A reader who has come as far as such an entry would go on from there in the chain of another key. Not before the chains are mended: who begins to look in between may
+        // come there, too.
+        self.word(MENDS).fetch_add(1, Ordering::AcqRel);
+        // Before what is entered in the place.
+        fence(Ordering::Release);
         self.word(UNFINISHED).store(0, Ordering::Release);
         Ok(())
     }
