@@ -111,7 +111,8 @@ place() {
 }
 new_pool() {
     stop_pool
-    as_user "$base/bin/flac" mkfs --size 4G --pool "$pools/pool" >/dev/null
+    # One of tar's tests makes 10 GB.
+    as_user "$base/bin/flac" mkfs --size 16G --pool "$pools/pool" >/dev/null
     # Root's tests become other users, and who may use a pool is decided by its directory.
     [ "$user" != root ] || chmod -R a+rwX "$pools/pool"
 }
