@@ -36,6 +36,7 @@ mod memory;
 mod mounts;
 mod nodes;
 mod paths;
+mod patterns;
 mod ranges;
 mod real;
 mod signals;

@@ -20,6 +20,33 @@ pub struct Found {
     stat: *const c_void,
 }
 
+impl Found {
+    /// Nothing found yet.
+    pub fn none() -> Self {
+        let none = std::ptr::null();
+        Self {
+            count: 0,
+            paths: std::ptr::null_mut(),
+            offset: 0,
+            flags: 0,
+            closedir: none,
+            readdir: none,
+            opendir: none,
+            lstat: none,
+            stat: none,
+        }
+    }
+    /// What `glob` has found, if it was told of no offset.
+    #[allow(unsafe_code, reason = "the list that glob has made")]
+    pub fn paths(&self) -> &[*mut c_char] {
+        if self.paths.is_null() {
+            return &[];
+        }
+        // SAFETY: only `glob` fills it in.
+        unsafe { std::slice::from_raw_parts(self.paths, self.count) }
+    }
+}
+
 export! {
     /// `glob(3)`.
     fn glob(pattern: CPath, flags: c_int, on_error: *const c_void, found: *mut Found) -> c_int,
