@@ -251,9 +251,9 @@ impl Fs {
         self.open_slot(id).flags.load(Acquire) as i32
     }
 
-    /// Changes the changeable flags (`O_APPEND`, `O_NONBLOCK`, `O_NOATIME`, `O_DIRECT`, `O_ASYNC`), as `F_SETFL` does.
+    /// Changes the changeable flags (`O_APPEND`, `O_NONBLOCK`, `O_NOATIME`, `O_DIRECT`), as `F_SETFL` does.
     pub fn set_open_flags(&self, id: OpenId, flags: i32) {
-        let may = libc::O_APPEND | libc::O_NONBLOCK | libc::O_NOATIME | libc::O_DIRECT | libc::O_ASYNC;
+        let may = libc::O_APPEND | libc::O_NONBLOCK | libc::O_NOATIME | libc::O_DIRECT;
         let slot = self.open_slot(id);
         let old = slot.flags.load(Acquire) as i32;
         slot.flags.store((old & !may | flags & may) as u32, Release);

@@ -135,8 +135,10 @@ fn change_owner(fs: &Fs, ino: Ino, uid: uid_t, gid: gid_t) -> Answer<c_int> {
 }
 
 fn chown_at(dirfd: c_int, path: CPath, ids: (uid_t, gid_t), flags: c_int, theirs: impl Fn(CPath) -> c_int) -> Answer<c_int> {
-    match named(dirfd, path, flags)? {
+    let known = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH;
+    match named(dirfd, path, flags & known)? {
         Named::Kernel(path) => checked(theirs(CPath::of(&path))),
+        Named::Flac(..) if flags & !known != 0 => fail(libc::EINVAL),
         Named::Flac(fs, ino, _) => change_owner(fs, ino, ids.0, ids.1),
     }
 }

@@ -41,7 +41,10 @@ hook! {
 hook! {
     /// `syncfs(2)`.
     fn syncfs(fd: c_int) -> c_int, when(fds::maybe(fd)) {
-        let (fs, _) = fds::open_file(fd)?;
+        let (fs, id) = fds::open_file(fd)?;
+        if fs.open_flags(id) & libc::O_PATH != 0 {
+            return fail(libc::EBADF);
+        }
         fs.sync_all()?;
         Ok(0)
     }

@@ -44,7 +44,7 @@ hook! {
 }
 
 /// The limits, as Linux has them for a file system of its own; -1 without errno: no limit, or not supported.
-fn limit(name: c_int) -> Answer<c_long> {
+fn limit(name: c_int, is_file: bool) -> Answer<c_long> {
     Ok(match name {
         libc::_PC_LINK_MAX => i32::MAX.into(),
         libc::_PC_MAX_CANON | libc::_PC_MAX_INPUT | libc::_PC_NAME_MAX => 255,
@@ -52,6 +52,7 @@ fn limit(name: c_int) -> Answer<c_long> {
         libc::_PC_CHOWN_RESTRICTED | libc::_PC_NO_TRUNC | libc::_PC_2_SYMLINKS => 1,
         libc::_PC_FILESIZEBITS => 64,
         libc::_PC_VDISABLE => 0,
+        libc::_PC_ASYNC_IO if is_file => 1,
         libc::_PC_REC_MIN_XFER_SIZE | libc::_PC_REC_XFER_ALIGN | libc::_PC_ALLOC_SIZE_MIN => 4096,
         libc::_PC_SYNC_IO
         | libc::_PC_ASYNC_IO
@@ -69,7 +70,7 @@ hook! {
     fn pathconf(path: CPath, name: c_int) -> c_long, real(theirs) {
         match named(AT_FDCWD, path, 0)? {
             Named::Kernel(path) => Ok(theirs(CPath::of(&path), name)),
-            Named::Flac(..) => limit(name),
+            Named::Flac(fs, ino, _) => limit(name, fs.attr(ino)?.is_file()),
         }
     }
 }
@@ -77,7 +78,7 @@ hook! {
 hook! {
     /// `fpathconf(3)`.
     fn fpathconf(fd: c_int, name: c_int) -> c_long, when(fds::maybe(fd)) {
-        fds::open_file(fd)?;
-        limit(name)
+        let (fs, id) = fds::open_file(fd)?;
+        limit(name, fs.attr(fs.open_ino(id))?.is_file())
     }
 }

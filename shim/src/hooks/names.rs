@@ -82,6 +82,7 @@ fn link_at(
     flags: c_int,
     theirs: impl Fn(c_int, CPath, c_int, CPath) -> c_int,
 ) -> Answer<c_int> {
+    let is_known = flags & !(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH) == 0;
     let last = if flags & AT_SYMLINK_FOLLOW != 0 { Last::Follow } else { Last::Keep };
     let from = if flags & AT_EMPTY_PATH != 0 && old.bytes()?.is_empty() && fds::is_flac(old_fd) {
         let (fs, ino) = fds::inode(old_fd)?;
@@ -91,6 +92,7 @@ fn link_at(
     };
     // What is wrong with the old path is said before the new one is looked at.
     match &from {
+        Side::Flac(..) if !is_known => return fail(libc::EINVAL),
         Side::Flac(_, Resolved::Missing { .. }) => return fail(libc::ENOENT),
         Side::Flac(_, Resolved::Found { slash: true, kind, .. }) if *kind != libc::S_IFDIR => return fail(libc::ENOTDIR),
         _ => {}
@@ -149,8 +151,13 @@ fn rename_at(
             }
             let (source, target) = (renamable(&from)?, renamable(&to)?);
             let Resolved::Found { kind, slash, .. } = from else { return fail(libc::ENOENT) };
-            let to_slash = matches!(to, Resolved::Found { slash: true, .. } | Resolved::Missing { slash: true, .. });
-            if kind != libc::S_IFDIR && (slash || to_slash) {
+            // What is named with a slash is a directory, or becomes one.
+            let to_slash = match to {
+                Resolved::Found { slash, kind, .. } if flags & libc::RENAME_EXCHANGE != 0 => slash && kind != libc::S_IFDIR,
+                Resolved::Found { slash, .. } | Resolved::Missing { slash, .. } => slash && kind != libc::S_IFDIR,
+                Resolved::Outside(_) => false,
+            };
+            if to_slash || slash && kind != libc::S_IFDIR {
                 return fail(libc::ENOTDIR);
             }
             fs.rename(source, target, flags, &creds::now().creds())?;

@@ -16,6 +16,7 @@ cases![
     dupfd_starts_at_its_argument,
     getfl_reports_access_mode_and_status_flags,
     setfl_changes_status_flags_only,
+    leases_and_notices_of_other_kinds_are_refused,
     close_on_exec_is_set_and_read,
     pipe_over_a_file_and_back,
     file_over_a_pipe_and_back,
@@ -215,14 +216,25 @@ fn setfl_changes_status_flags_only(d: &Dir) -> Outcome {
     sys::fcntl(
         &fd,
         libc::F_SETFL,
-        O_RDWR | libc::O_NONBLOCK | libc::O_TRUNC,
+        O_RDWR | libc::O_NONBLOCK | libc::O_TRUNC | libc::O_ASYNC,
     )?;
     let flags = sys::fcntl(&fd, F_GETFL, 0)?;
     assert_eq!(
-        flags & (libc::O_ACCMODE | libc::O_NONBLOCK | libc::O_TRUNC),
+        flags & (libc::O_ACCMODE | libc::O_NONBLOCK | libc::O_TRUNC | libc::O_ASYNC),
         libc::O_NONBLOCK
     );
     assert_eq!(sys::fstat(&fd)?.st_size, 3);
+    Ok(())
+}
+
+fn leases_and_notices_of_other_kinds_are_refused(d: &Dir) -> Outcome {
+    let (fd, dir) = (d.open("f", b""), sys::open(d.path(), O_RDONLY, 0)?);
+    fails!(EINVAL, sys::fcntl(&fd, libc::F_SETLEASE, 77));
+    fails!(EAGAIN, sys::fcntl(&fd, libc::F_SETLEASE, libc::F_UNLCK));
+    fails!(EAGAIN, sys::fcntl(&fd, libc::F_SETLEASE, libc::F_RDLCK));
+    assert_eq!(sys::fcntl(&fd, libc::F_GETLEASE, 0)?, libc::F_UNLCK);
+    fails!(ENOTDIR, sys::fcntl(&fd, libc::F_NOTIFY, 2));
+    assert_eq!(sys::fcntl(&dir, libc::F_NOTIFY, 0)?, 0);
     Ok(())
 }
 

@@ -83,6 +83,7 @@ fn pathconf_names_the_limits(d: &Dir) -> Outcome {
     assert_eq!(sys::pathconf(d.path(), libc::_PC_PATH_MAX)?, 4096);
     assert_eq!(sys::fpathconf(&fd, libc::_PC_NAME_MAX)?, 255);
     assert!(sys::pathconf(d.path(), libc::_PC_LINK_MAX)? > 1);
+    assert_eq!(sys::fpathconf(&fd, libc::_PC_ASYNC_IO)?, 1);
     fails!(EINVAL, sys::pathconf(d.path(), 9999));
     Ok(())
 }

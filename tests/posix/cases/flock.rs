@@ -163,6 +163,8 @@ fn bad_operations_are_einval(d: &Dir) -> Outcome {
     fails!(EBADF, sys::flock(-1, LOCK_EX));
     let path = sys::open(d.at("f"), libc::O_PATH, 0)?;
     fails!(EBADF, sys::flock(&path, LOCK_EX));
+    // A mandatory lock of old, of which nothing is made.
+    sys::flock(&fd, 32 | LOCK_SH)?;
     Ok(())
 }
 

@@ -117,6 +117,7 @@ fn chmod_errors(d: &Dir) -> Outcome {
     fails!(ENOENT, sys::chmod(d.at("no"), 0o600));
     fails!(ENOTDIR, sys::chmod(d.at("f/x"), 0o600));
     fails!(EBADF, sys::fchmod(-1, 0o600));
+    fails!(EINVAL, sys::fchownat(libc::AT_FDCWD, d.path(), sys::KEEP, sys::KEEP, 0x40));
     fails!(ENOENT, sys::chown(d.at("no"), sys::KEEP, sys::KEEP));
     Ok(())
 }

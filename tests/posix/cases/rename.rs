@@ -25,6 +25,7 @@ cases![
     symlinks_are_renamed_themselves,
     noreplace_does_not_replace,
     exchange_swaps_files_directories_and_both,
+    exchange_takes_a_slash_behind_a_directory_alone,
     flags_that_contradict_are_einval,
     whiteout_leaves_a_device_of_number_zero,
     renameat_takes_two_directories,
@@ -259,6 +260,17 @@ fn exchange_swaps_files_directories_and_both(d: &Dir) -> Outcome {
         ENOENT,
         sys::renameat2(d.at("a"), d.at("no"), RENAME_EXCHANGE)
     );
+    Ok(())
+}
+
+fn exchange_takes_a_slash_behind_a_directory_alone(d: &Dir) -> Outcome {
+    d.file("f", b"");
+    d.dir("dir");
+    fails!(ENOTDIR, sys::renameat2(d.at("f/"), d.at("dir"), RENAME_EXCHANGE));
+    fails!(ENOTDIR, sys::renameat2(d.at("dir"), d.at("f/"), RENAME_EXCHANGE));
+    sys::renameat2(d.at("f"), d.at("dir/"), RENAME_EXCHANGE)?;
+    sys::renameat2(d.at("f/"), d.at("dir"), RENAME_EXCHANGE)?;
+    assert_eq!(content(d.at("f")), b"");
     Ok(())
 }
 

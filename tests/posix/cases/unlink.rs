@@ -133,6 +133,7 @@ fn link_errors(d: &Dir) -> Outcome {
     fails!(ENOENT, sys::link(d.at("f"), d.at("no/new")));
     fails!(ENOTDIR, sys::link(d.at("f"), d.at("f/new")));
     fails!(ENOENT, sys::link(d.at("f"), d.at("new/")));
+    fails!(EINVAL, sys::linkat(libc::AT_FDCWD, d.at("f"), libc::AT_FDCWD, d.at("new"), libc::AT_SYMLINK_NOFOLLOW));
     Ok(())
 }
 

@@ -49,7 +49,12 @@ pub fn of_open_file(fd: c_int, command: c_int, argument: c_ulong) -> Answer<c_in
 hook! {
     /// `flock(2)`.
     fn flock(fd: c_int, operation: c_int) -> c_int, when(fds::maybe(fd)) {
+        /// The mandatory locks of old, of which the kernel makes nothing.
+        const LOCK_MAND: c_int = 32;
         let (fs, id) = fds::open_file(fd)?;
+        if operation & LOCK_MAND != 0 {
+            return Ok(0);
+        }
         // No cancellation point.
         loop {
             match waiting(|| fs.flock(id, operation)) {

@@ -7,7 +7,9 @@ mod passing;
 use crate::abi::fail;
 use crate::boundary::{Answer, Escape, checked};
 use crate::stdio::{reopen, standard};
-use crate::{fds, log};
+use crate::{creds, fds, log};
+use flac::Fs;
+use flac::fs::open::OpenId;
 use libc::{c_int, c_ulong};
 
 /// After something new is at number `fd` that the program chose: streams on that number follow.
@@ -101,6 +103,10 @@ const F_DUPFD_QUERY: c_int = 1027;
 /// `O_LARGEFILE` as the kernel has it; to 64-bit programs libc's is 0.
 pub const LARGE_FILE: c_int = if cfg!(target_arch = "aarch64") { 0o400_000 } else { 0o100_000 };
 
+fn is_dir(fs: &Fs, id: OpenId) -> Answer<bool> {
+    Ok(fs.attr(fs.open_ino(id))?.is_dir())
+}
+
 fn control(fd: c_int, command: c_int, argument: c_ulong, theirs: impl FnOnce() -> c_int) -> Answer<c_int> {
     let (fs, id) = fds::open_file(fd)?;
     let of_any = matches!(command, libc::F_DUPFD | libc::F_DUPFD_CLOEXEC | libc::F_GETFD | libc::F_SETFD | libc::F_GETFL | F_DUPFD_QUERY);
@@ -121,14 +127,23 @@ fn control(fd: c_int, command: c_int, argument: c_ulong, theirs: impl FnOnce() -
             Ok(c_int::from(fds::open_file(other).is_ok_and(|(_, other)| other == id)))
         }
         libc::F_SETFL => {
+            let asks = argument as c_int & !fs.open_flags(id);
+            if asks & libc::O_NOATIME != 0 && !fs.attr(fs.open_ino(id))?.owned_by(&creds::now().creds()) {
+                return fail(libc::EPERM);
+            }
             fs.set_open_flags(id, argument as c_int);
             Ok(0)
         }
         libc::F_GETLK | libc::F_SETLK | libc::F_SETLKW => locks::posix(fd, command, argument),
         libc::F_OFD_GETLK | libc::F_OFD_SETLK | libc::F_OFD_SETLKW => locks::of_open_file(fd, command, argument),
         libc::F_GETLEASE => Ok(libc::F_UNLCK),
-        // As if somebody else had it open.
-        libc::F_SETLEASE => fail(libc::EAGAIN),
+        libc::F_SETLEASE => match (argument as c_int, is_dir(fs, id)?) {
+            // As if somebody else had it open.
+            (libc::F_RDLCK | libc::F_WRLCK, false) | (libc::F_UNLCK, _) => fail(libc::EAGAIN),
+            _ => fail(libc::EINVAL),
+        },
+        libc::F_NOTIFY if !is_dir(fs, id)? => fail(libc::ENOTDIR),
+        libc::F_NOTIFY if argument == 0 => Ok(0),
         libc::F_NOTIFY | libc::F_ADD_SEALS | libc::F_GET_SEALS => {
             crate::stats::add(crate::stats::Counter::Refused, 1);
             log::warn(format_args!("fcntl command {command} is refused on a FLAC file"));
