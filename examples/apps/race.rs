@@ -54,7 +54,10 @@ pub fn race(arena: &Arena, inputs: &Inputs, options: &Options, app: &App, keep: 
         entry.systems.insert(lane.place.system, lane.sample());
     }
     app.inputs.iter().filter(|input| !keep.contains(input)).for_each(|input| inputs.forget(*input));
-    entry.limit = if app.said.is_none() { limit(arena, &entry, app.steps.len()) } else { None };
+    entry.limit = match app.said {
+        None => limit(arena, &entry, app.steps.len()),
+        Some(said) => idle_limit(arena, app, said),
+    };
     entry
 }
 
@@ -203,12 +206,32 @@ fn python(options: &Options) -> Option<PathBuf> {
     path.is_file().then_some(path)
 }
 
-/// What the program itself computes, and its start.
+/// What the program itself computes, shared evenly by as many processors as it kept busy, and its start.
 fn limit(arena: &Arena, entry: &Entry, steps: usize) -> Option<Limit> {
-    let (user, _) = entry.systems.get(&System::Tmpfs)?.cpu?;
+    let tmpfs = entry.systems.get(&System::Tmpfs)?;
+    let (user, _) = tmpfs.cpu?;
+    let processors = (user / tmpfs.median).ceil().max(1.0);
     let start = start(arena)? * steps as f64;
-    let why = format!("the program's own {:.1} ms in user mode on tmpfs, and {:.1} ms to start it on FLAC", user * 1e3, start * 1e3);
-    Some(Limit { value: user + start, why })
+    let why = format!(
+        "the program's own {:.1} ms in user mode on tmpfs, on {processors} processors, and {:.1} ms to start it on FLAC",
+        user * 1e3,
+        start * 1e3
+    );
+    Some(Limit { value: user / processors + start, why })
+}
+
+/// What fio says that it took where it asks for everything and nothing is moved.
+fn idle_limit(arena: &Arena, app: &App, said: fn(&str) -> Option<f64>) -> Option<Limit> {
+    let step = app.steps.first()?.iter().map(|word| word.replace("--ioengine=psync", "--ioengine=null").replace('@', ""));
+    let words: Vec<String> = step.collect();
+    let directory = arena.directory(System::Tmpfs).ok()?;
+    let times: Vec<f64> = (0..3)
+        .map_while(|_| {
+            let output = Command::new(&words[0]).args(&words[1..]).current_dir(&directory).output().ok()?;
+            said(&String::from_utf8_lossy(&output.stdout))
+        })
+        .collect();
+    (!times.is_empty()).then(|| Limit { value: median(&times), why: "the same with fio's engine `null`, which moves nothing".to_owned() })
 }
 
 /// Seconds that starting `true` on FLAC takes.
