@@ -57,6 +57,8 @@ pub struct Settings {
     pub dram: Option<u64>,
     /// `FLAC_ATTACH`.
     pub attach: bool,
+    /// `FLAC_IO_URING`: whether programs may have rings, whose requests FLAC does not see.
+    pub rings: bool,
     /// `FLAC_MALLOC`: whether large blocks of memory are placed where reads into them can be attached.
     pub place: bool,
     /// `FLAC_EXEC`, set by ourselves across exec.
@@ -78,6 +80,7 @@ impl Settings {
             stats: Text::NONE,
             dram: None,
             attach: false,
+            rings: false,
             place: false,
             exec: Exec { pid: 0, token: None, exe: (0, 0) },
             covered: Covered::Nothing,
@@ -271,6 +274,7 @@ struct Environment<'a> {
     dram: Option<&'a [u8]>,
     attach: Option<&'a [u8]>,
     malloc: Option<&'a [u8]>,
+    rings: Option<&'a [u8]>,
     log: Option<&'a [u8]>,
     stats: Option<&'a [u8]>,
     exec: Option<&'a [u8]>,
@@ -292,6 +296,7 @@ impl<'a> Environment<'a> {
             b"FLAC_DRAM" => &mut self.dram,
             b"FLAC_ATTACH" => &mut self.attach,
             b"FLAC_MALLOC" => &mut self.malloc,
+            b"FLAC_IO_URING" => &mut self.rings,
             b"FLAC_LOG" => &mut self.log,
             b"FLAC_STATS" => &mut self.stats,
             b"FLAC_EXEC" => &mut self.exec,
@@ -346,6 +351,11 @@ impl<'a> Environment<'a> {
             None | Some(b"on") => true,
             Some(b"off") => false,
             Some(v) => return Err(("FLAC_ATTACH", v, "must be on or off")),
+        };
+        s.rings = match self.rings {
+            None | Some(b"off") => false,
+            Some(b"on") => true,
+            Some(v) => return Err(("FLAC_IO_URING", v, "must be on or off")),
         };
         s.place = match self.malloc {
             None | Some(b"large") => true,

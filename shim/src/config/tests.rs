@@ -66,7 +66,7 @@ fn texts_lie_side_by_side_and_have_a_longest() {
 
 #[test]
 fn bad_values_are_found() {
-    for bad in [&b"FLAC_DRAM=lots"[..], b"FLAC_ATTACH=maybe", b"FLAC_LOG=loud"] {
+    for bad in [&b"FLAC_DRAM=lots"[..], b"FLAC_ATTACH=maybe", b"FLAC_IO_URING=maybe", b"FLAC_LOG=loud"] {
         assert_eq!(settled(&[bad, b"FLAC_ROOT=/flac", b"HOME=/h"]).0, BAD, "{}", Shown(bad));
     }
     assert_eq!(settled(&[b"FLAC_ROOT=/flac"]).0, BAD, "no pool and no HOME");

@@ -20,6 +20,7 @@ pub mod openat2;
 pub mod position;
 pub mod process;
 pub mod resize;
+pub mod rings;
 pub mod signal;
 pub mod socket;
 pub mod stat;

@@ -19,6 +19,7 @@ cases![
     fionread_tells_what_is_left,
     readahead_is_accepted,
     inode_flags_can_be_asked_for,
+    rings_that_would_go_past_the_library_are_refused,
 ];
 
 fn statfs_numbers_add_up(d: &Dir) -> Outcome {
@@ -167,6 +168,15 @@ fn readahead_is_accepted(d: &Dir) -> Outcome {
     let fd = d.open("f", &[1; 10_000]);
     sys::readahead(&fd, 0, 10_000)?;
     fails!(EBADF, sys::readahead(-1, 0, 1));
+    Ok(())
+}
+
+fn rings_that_would_go_past_the_library_are_refused(_: &Dir) -> Outcome {
+    if std::env::var_os("FLAC_ROOT").is_none() {
+        return skip("the kernel serves its own");
+    }
+    fails!(ENOSYS, sys::io_uring_setup(1));
+    fails!(ENOSYS, sys::io_setup(1));
     Ok(())
 }
 

@@ -249,3 +249,16 @@ pub fn select(fd: impl Raw) -> Sys<(bool, bool)> {
         Ok((libc::FD_ISSET(fd, &raw const readable), libc::FD_ISSET(fd, &raw const writable)))
     }
 }
+
+/// `io_uring_setup` by number.
+pub fn io_uring_setup(entries: libc::c_uint) -> Sys<()> {
+    // `struct io_uring_params`.
+    let mut parameters = [0_u64; 15];
+    call!(libc::syscall(libc::SYS_io_uring_setup, entries, parameters.as_mut_ptr())).map(drop)
+}
+
+/// `io_setup` by number.
+pub fn io_setup(events: libc::c_uint) -> Sys<()> {
+    let mut context = 0_u64;
+    call!(libc::syscall(libc::SYS_io_setup, events, &raw mut context)).map(drop)
+}

@@ -186,10 +186,6 @@ pub fn cancelled_thread(body: extern "C" fn(*mut libc::c_void) -> *mut libc::c_v
     }
 }
 
-unsafe extern "C" {
-    fn lockf(fd: libc::c_int, command: libc::c_int, len: libc::off_t) -> libc::c_int;
-}
-
 /// The body of a thread that waits, by call `which`, for what does not come: the other end of the FIFO `p`, a lock on `f`, room in the full pipe that is descriptor `which / 8`
 /// or bytes in it. It holds nothing that would need a destructor.
 pub extern "C" fn wait_for_ever(which: *mut libc::c_void) -> *mut libc::c_void {
@@ -203,7 +199,7 @@ pub extern "C" fn wait_for_ever(which: *mut libc::c_void) -> *mut libc::c_void {
             1 => drop(libc::openat(libc::AT_FDCWD, c"p".as_ptr(), libc::O_WRONLY)),
             2 => drop(libc::fcntl(libc::open(c"f".as_ptr(), libc::O_RDWR), libc::F_SETLKW, &raw mut range)),
             3 => drop(libc::fcntl(libc::open(c"f".as_ptr(), libc::O_RDWR), libc::F_OFD_SETLKW, &raw mut range)),
-            4 => drop(lockf(libc::open(c"f".as_ptr(), libc::O_RDWR), libc::F_LOCK, 0)),
+            4 => drop(libc::lockf(libc::open(c"f".as_ptr(), libc::O_RDWR), libc::F_LOCK, 0)),
             5 => drop(libc::splice(libc::open(c"f".as_ptr(), libc::O_RDWR), std::ptr::null_mut(), pipe, std::ptr::null_mut(), 4096, 0)),
             _ => drop(libc::splice(pipe, std::ptr::null_mut(), libc::open(c"f".as_ptr(), libc::O_RDWR), std::ptr::null_mut(), 4096, 0)),
         }

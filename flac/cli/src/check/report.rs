@@ -77,6 +77,10 @@ impl Program {
         });
         for binary in self.binaries() {
             let name = base(&binary.path);
+            // Those who ask these are told that there are no rings, and their requests are never made.
+            if name.starts_with("liburing.") || name.starts_with("libaio.") {
+                continue;
+            }
             let calls = binary.raw.of_files(binary.architecture);
             if !calls.is_empty() {
                 let calls: Vec<String> = calls.iter().map(|(call, count)| format!("{call} {count}")).collect();
@@ -84,10 +88,12 @@ impl Program {
             }
             // One such number may be anything; programs that use it need two calls.
             let by_number = binary.raw.io_uring_by_number.len() > 1 && binary.imports.contains("syscall");
-            if binary.raw.uses_io_uring() || by_number || name.starts_with("liburing") {
+            if binary.raw.uses_io_uring() {
                 reasons.push(format!(
                     "{name} uses io_uring, whose requests the library does not see: switch it off in the program if that can be done"
                 ));
+            } else if by_number {
+                reasons.push(format!("{name} uses io_uring if there is any, and hears that there is none (ENOSYS)"));
             }
         }
         let missing = self.libraries.iter().filter(|library| library.binary.is_err());

@@ -17,7 +17,8 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 /// The variable that names libraries to load first, with the `=`.
 pub const PRELOAD: &[u8] = b"LD_PRELOAD=";
 /// What is added to a cleared environment.
-const ADDED: [&[u8]; 7] = [PRELOAD, b"FLAC_ROOT=", b"FLAC_POOL=", b"FLAC_DRAM=", b"FLAC_ATTACH=", b"FLAC_LOG=", b"FLAC_STATS="];
+const ADDED: [&[u8]; 8] =
+    [PRELOAD, b"FLAC_ROOT=", b"FLAC_POOL=", b"FLAC_DRAM=", b"FLAC_ATTACH=", b"FLAC_IO_URING=", b"FLAC_LOG=", b"FLAC_STATS="];
 
 /// This library's path, as the loader knows it.
 static LIBRARY: AtomicPtr<c_char> = AtomicPtr::new(std::ptr::null_mut());
