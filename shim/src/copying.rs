@@ -101,6 +101,11 @@ impl Position {
     }
 }
 
+/// Whether `len` bytes would reach beyond all numbers.
+pub fn wraps(end: End, at: Position, len: usize) -> Answer<bool> {
+    Ok(at.get(end)?.is_some_and(|at| at.checked_add(len as u64).is_none()))
+}
+
 /// Whether copying `len` bytes would write to what it reads from.
 pub fn overlaps(from: End, from_at: Position, to: End, to_at: Position, len: usize) -> Answer<bool> {
     let (End::Flac(fs, a), End::Flac(_, b)) = (from, to) else { return Ok(false) };

@@ -210,7 +210,7 @@ impl Fs {
         unsafe { self.write_at(slot, bytes.as_ptr(), bytes.len(), At::End) }
     }
 
-    /// `lseek`, with `SEEK_SET`, `SEEK_CUR`, `SEEK_END`, `SEEK_DATA`, `SEEK_HOLE`.
+    /// `lseek`, with `SEEK_SET`, `SEEK_CUR`, `SEEK_END`, `SEEK_DATA`, `SEEK_HOLE`. A directory has no end: `EINVAL`.
     pub fn seek(&self, id: OpenId, offset: i64, whence: i32) -> Result<u64> {
         let open = self.open_slot(id);
         if open.flags.load(Acquire) as i32 & libc::O_PATH != 0 {
@@ -221,6 +221,7 @@ impl Fs {
         let base = match whence {
             libc::SEEK_SET => 0,
             libc::SEEK_CUR => open.offset.load(Relaxed) as i64,
+            _ if self.inodes.slot(slot).mode.load(Relaxed) & libc::S_IFMT == libc::S_IFDIR => return Err(Error::Os(libc::EINVAL)),
             libc::SEEK_END => self.inodes.slot(slot).size.load(Acquire) as i64,
             libc::SEEK_DATA | libc::SEEK_HOLE => {
                 let from = u64::try_from(offset).map_err(|_| Error::Os(libc::ENXIO))?;

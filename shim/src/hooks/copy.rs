@@ -46,6 +46,9 @@ hook! {
         copying::check_range_end(from, false)?;
         copying::check_range_end(to, true)?;
         let (from_at, to_at) = (Position::of(from_at), Position::of(to_at));
+        if copying::wraps(from, from_at, n)? || copying::wraps(to, to_at, n)? {
+            return fail(libc::EOVERFLOW);
+        }
         if copying::overlaps(from, from_at, to, to_at, n)? {
             return fail(libc::EINVAL);
         }

@@ -19,6 +19,7 @@ cases![
     fionread_tells_what_is_left,
     readahead_is_accepted,
     inode_flags_can_be_asked_for,
+    files_are_sealed_against_seals,
     rings_that_would_go_past_the_library_are_refused,
 ];
 
@@ -168,6 +169,14 @@ fn readahead_is_accepted(d: &Dir) -> Outcome {
     let fd = d.open("f", &[1; 10_000]);
     sys::readahead(&fd, 0, 10_000)?;
     fails!(EBADF, sys::readahead(-1, 0, 1));
+    Ok(())
+}
+
+fn files_are_sealed_against_seals(d: &Dir) -> Outcome {
+    let fd = d.open("f", b"");
+    assert_eq!(sys::fcntl(&fd, libc::F_GET_SEALS, 0)?, libc::F_SEAL_SEAL);
+    fails!(EPERM, sys::fcntl(&fd, libc::F_ADD_SEALS, libc::F_SEAL_SHRINK));
+    fails!(EINVAL, sys::fcntl(&sys::open(d.path(), libc::O_RDONLY | libc::O_DIRECTORY, 0)?, libc::F_GET_SEALS, 0));
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use crate::sys;
 use libc::{SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET};
 
 cases![
+    a_directory_has_no_end,
     set_cur_and_end_move_the_offset,
     seeking_before_the_start_is_einval_and_stays,
     seeking_past_the_end_is_allowed,
@@ -124,5 +125,15 @@ fn seeking_beyond_all_offsets_is_einval(d: &Dir) -> Outcome {
     fails!(EINVAL, sys::lseek(&fd, i64::MAX, libc::SEEK_END));
     fails!(EINVAL, sys::lseek(&fd, -6, libc::SEEK_END));
     fails!(EINVAL, sys::lseek(&fd, 0, 99));
+    Ok(())
+}
+
+fn a_directory_has_no_end(d: &Dir) -> Outcome {
+    let dir = sys::open(d.path(), libc::O_RDONLY | libc::O_DIRECTORY, 0)?;
+    for whence in [libc::SEEK_END, libc::SEEK_DATA, libc::SEEK_HOLE] {
+        fails!(EINVAL, sys::lseek(&dir, 0, whence));
+    }
+    assert_eq!(sys::lseek(&dir, 0, libc::SEEK_CUR)?, 0);
+    assert_eq!(sys::lseek(&dir, 0, libc::SEEK_SET)?, 0);
     Ok(())
 }

@@ -4,6 +4,7 @@ use crate::case::{Dir, Outcome, cases, content, fails, pattern, skip};
 use crate::sys;
 
 cases![
+    copy_file_range_beyond_all_offsets_is_eoverflow,
     sendfile_to_a_file_uses_both_offsets,
     sendfile_with_an_offset_keeps_the_sources,
     sendfile_to_a_pipe_and_a_socket,
@@ -394,5 +395,13 @@ fn what_a_copy_does_not_write_is_still_to_be_read(d: &Dir) -> Outcome {
     })
     .succeeds();
     assert!(content(d.at("to"))[250_000..] == bytes[50_000..100_000]);
+    Ok(())
+}
+
+fn copy_file_range_beyond_all_offsets_is_eoverflow(d: &Dir) -> Outcome {
+    let (from, to) = (d.open("from", b"0123456789"), d.open("to", b""));
+    fails!(EOVERFLOW, sys::copy_file_range(&from, &mut Some(0), &to, &mut Some(1), usize::MAX));
+    fails!(EOVERFLOW, sys::copy_file_range(&from, &mut Some(1), &to, &mut Some(0), usize::MAX));
+    assert_eq!(sys::copy_file_range(&from, &mut Some(0), &to, &mut Some(0), usize::MAX)?, 10);
     Ok(())
 }

@@ -144,6 +144,9 @@ fn control(fd: c_int, command: c_int, argument: c_ulong, theirs: impl FnOnce() -
         },
         libc::F_NOTIFY if !is_dir(fs, id)? => fail(libc::ENOTDIR),
         libc::F_NOTIFY if argument == 0 => Ok(0),
+        // A file of a tmpfs that is no memory file can't be sealed, and says so.
+        libc::F_GET_SEALS if !is_dir(fs, id)? => Ok(libc::F_SEAL_SEAL),
+        libc::F_ADD_SEALS if !is_dir(fs, id)? => fail(libc::EPERM),
         libc::F_NOTIFY | libc::F_ADD_SEALS | libc::F_GET_SEALS => {
             crate::stats::add(crate::stats::Counter::Refused, 1);
             log::warn(format_args!("fcntl command {command} is refused on a FLAC file"));
