@@ -7,8 +7,9 @@ use crate::fs::names::{Last, Name, Resolved};
 use crate::fs::record::Inode;
 use crate::units::Ino;
 
-const A: Creds<'static> = Creds { uid: 1001, gid: 1001, groups: &[], umask: 0 };
-const B: Creds<'static> = Creds { uid: 1002, gid: 1002, groups: &[], umask: 0 };
+// Neither of them runs the tests.
+const A: Creds<'static> = Creds { uid: 31_001, gid: 31_001, groups: &[], umask: 0 };
+const B: Creds<'static> = Creds { uid: 31_002, gid: 31_002, groups: &[], umask: 0 };
 
 fn tree() -> Tree {
     Tree::new("/mnt/flac")
