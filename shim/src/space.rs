@@ -77,8 +77,8 @@ fn open() -> Answer<&'static Fs> {
             FS.store(std::ptr::from_ref(fs).cast_mut(), Ordering::Relaxed);
             fds::reconcile(fs);
             crate::signals::take_over();
-            // A thread that has slept for a while looks outside whether it is cancelled.
-            flac::fs::locks::interrupted_by(|slept| slept || crate::signals::is_waiting());
+            // A thread that has slept for a while looks outside whether another has cancelled it.
+            flac::fs::locks::interrupted_by(|slept| slept && !flac::sync::is_single_threaded() || crate::signals::is_waiting());
             tell_of_threads();
             if log::explains() {
                 flac::explain_planner_to(log::planner);

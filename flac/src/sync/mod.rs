@@ -10,8 +10,7 @@ mod spin;
 
 pub use by_pid::ByPid;
 pub use robust::{Guard, Liveness, RobustLock};
-pub(crate) use single::is_single_threaded;
-pub use single::single_thread_flag;
+pub use single::{is_single_threaded, single_thread_flag};
 pub use spin::{Backoff, Spin};
 pub use std::hint::spin_loop;
 pub use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};

@@ -18,7 +18,7 @@ pub unsafe fn single_thread_flag(flag: *const c_char) {
 
 /// Whether the calling thread is the only one. It stays so until it makes another itself.
 #[inline]
-pub(crate) fn is_single_threaded() -> bool {
+pub fn is_single_threaded() -> bool {
     let flag = FLAG.load(Relaxed);
     // SAFETY: as `single_thread_flag` was promised.
     !flag.is_null() && unsafe { flag.read() } != 0

@@ -17,6 +17,7 @@ cases![
     cancelled_thread_leaves_the_file_usable,
     threads_may_be_cancelled_whatever_they_do,
     threads_that_wait_may_be_cancelled,
+    who_was_cancelled_waits_for_nobody,
     a_stack_of_16_kib_is_enough_for_every_call,
     a_stack_of_16_kib_is_enough_for_many_changes,
 ];
@@ -235,6 +236,26 @@ fn threads_that_wait_may_be_cancelled(d: &Dir) -> Outcome {
     sys::set_lock(&file, libc::F_OFD_SETLK, libc::F_UNLCK, sys::range(0, 0))?;
     let other = sys::open(d.at("f"), libc::O_RDWR, 0)?;
     sys::set_lock(&other, libc::F_OFD_SETLK, libc::F_WRLCK, sys::range(0, 0))?;
+    Ok(())
+}
+
+fn who_was_cancelled_waits_for_nobody(d: &Dir) -> Outcome {
+    let own = d.open("f", b"xy");
+    sys::set_lock(&own, libc::F_SETLK, libc::F_WRLCK, sys::range(1, 1))?;
+    let ((has_out, has_in), (go_out, go_in)) = (sys::pipe(0)?, sys::pipe(0)?);
+    let child = sys::fork(|| {
+        let fd = sys::open(d.at("f"), libc::O_RDWR, 0).expect("open");
+        sys::set_lock(&fd, libc::F_SETLK, libc::F_WRLCK, sys::range(0, 1)).expect("free");
+        sys::write(&has_in, b"x").expect("told");
+        sys::read(&go_out, &mut [0]).expect("asked");
+        sys::set_lock(&fd, libc::F_SETLKW, libc::F_WRLCK, sys::range(1, 1)).expect("no circle");
+    });
+    sys::read(&has_out, &mut [0])?;
+    assert!(sys::cancelled_thread(sys::wait_for_ever, 2, 130));
+    sys::write(&go_in, b"x")?;
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    sys::set_lock(&own, libc::F_SETLK, libc::F_UNLCK, sys::range(0, 0))?;
+    child.succeeds();
     Ok(())
 }
 

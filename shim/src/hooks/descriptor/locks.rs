@@ -1,8 +1,8 @@
 //! flock, lockf, and the locks of fcntl.
 
 use crate::abi::{Out, fail};
-use crate::boundary::{Answer, Escape, Wait};
-use crate::{fds, signals};
+use crate::boundary::{Answer, Escape, Inside, Wait};
+use crate::{fds, signals, space};
 use libc::{c_int, c_short, c_ulong, flock as Range, off_t};
 
 /// The lock that a command of fcntl points at.
@@ -19,8 +19,25 @@ fn waiting(mut lock: impl FnMut() -> flac::Result<()>) -> Answer<()> {
         match lock() {
             Err(flac::Error::Os(libc::EINTR)) if !signals::is_waiting() => return Err(Escape::Outside(Wait::Again)),
             Err(flac::Error::Os(libc::EINTR)) if signals::restarts() => {}
+            Err(flac::Error::Os(libc::EINTR)) => {
+                waits_no_more();
+                return fail(libc::EINTR);
+            }
             result => return Ok(result?),
         }
+    }
+}
+
+fn waits_no_more() {
+    if let Some(fs) = space::opened() {
+        fs.waits_no_more();
+    }
+}
+
+/// What is left to do for a thread that is cancelled where it waited for a lock.
+pub fn is_cancelled() {
+    if let Some(_guard) = Inside::enter() {
+        waits_no_more();
     }
 }
 
