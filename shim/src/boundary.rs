@@ -304,7 +304,12 @@ fn outside(guard: Inside, wait: Wait) -> Option<c_int> {
         }
         Wait::Again => {
             drop(guard);
-            may_cancel_or(crate::hooks::descriptor::locks::is_cancelled);
+            may_cancel_or(|| {
+                // A thread that ends here waits for no lock any more.
+                if let Some(_guard) = Inside::enter() {
+                    crate::space::waits_no_more();
+                }
+            });
             None
         }
     }

@@ -1,7 +1,7 @@
 //! flock, lockf, and the locks of fcntl.
 
 use crate::abi::{Out, fail};
-use crate::boundary::{Answer, Escape, Inside, Wait};
+use crate::boundary::{Answer, Escape, Wait};
 use crate::{fds, signals, space};
 use libc::{c_int, c_short, c_ulong, flock as Range, off_t};
 
@@ -20,24 +20,11 @@ fn waiting(mut lock: impl FnMut() -> flac::Result<()>) -> Answer<()> {
             Err(flac::Error::Os(libc::EINTR)) if !signals::is_waiting() => return Err(Escape::Outside(Wait::Again)),
             Err(flac::Error::Os(libc::EINTR)) if signals::restarts() => {}
             Err(flac::Error::Os(libc::EINTR)) => {
-                waits_no_more();
+                space::waits_no_more();
                 return fail(libc::EINTR);
             }
             result => return Ok(result?),
         }
-    }
-}
-
-fn waits_no_more() {
-    if let Some(fs) = space::opened() {
-        fs.waits_no_more();
-    }
-}
-
-/// What is left to do for a thread that is cancelled where it waited for a lock.
-pub fn is_cancelled() {
-    if let Some(_guard) = Inside::enter() {
-        waits_no_more();
     }
 }
 

@@ -1,7 +1,7 @@
 //! Descriptors as such: dup, fcntl, locks, and their way through sockets. `poll`, `select`, `isatty` and `ttyname` are the kernel's: it answers for a stub what it
 //! would for the file itself (always ready, no terminal), and `epoll_ctl` refuses both with `EPERM`.
 
-pub mod locks;
+mod locks;
 mod passing;
 
 use crate::abi::fail;
