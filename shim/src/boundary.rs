@@ -200,32 +200,6 @@ pub fn may_cancel() {
     }
 }
 
-/// As [`may_cancel`]; `last` is called if the thread ends here.
-fn may_cancel_or(last: fn()) {
-    /// `struct _pthread_cleanup_buffer`.
-    #[repr(C)]
-    struct Cleanup {
-        routine: *const c_void,
-        argument: *mut c_void,
-        cancel_type: c_int,
-        previous: *mut Cleanup,
-    }
-    unsafe extern "C-unwind" {
-        fn _pthread_cleanup_push(buffer: *mut Cleanup, routine: extern "C" fn(*mut c_void), argument: *mut c_void);
-        fn _pthread_cleanup_pop(buffer: *mut Cleanup, execute: c_int);
-    }
-    extern "C" fn call(last: *mut c_void) {
-        // SAFETY: the function that is pushed below.
-        unsafe { std::mem::transmute::<*mut c_void, fn()>(last)() }
-    }
-    let mut buffer = Cleanup { routine: std::ptr::null(), argument: std::ptr::null_mut(), cancel_type: 0, previous: std::ptr::null_mut() };
-    // SAFETY: the buffer stays where it is until it is popped, or until the frame goes and libc has used it.
-    unsafe { _pthread_cleanup_push(&raw mut buffer, call, last as *mut c_void) };
-    may_cancel();
-    // SAFETY: as above.
-    unsafe { _pthread_cleanup_pop(&raw mut buffer, 0) };
-}
-
 /// Calls libc from the midst of our code, where this thread must not end: what was asked of it waits until it has left. Libc's own calls would end it there and then.
 pub fn sheltered<R>(f: impl FnOnce() -> R) -> R {
     const DISABLE: c_int = 1;
@@ -297,19 +271,16 @@ pub fn cross<R: CReturn>(body: impl Fn() -> Answer<R>, real: impl Fn() -> R, lan
 fn outside(guard: Inside, wait: Wait) -> Option<c_int> {
     match wait {
         Wait::Open => {
+            // Before a handler can run that opens another one.
+            let what = crate::nodes::to_open();
             // A signal that was put off is for that function to see before it arrives.
             std::mem::forget(guard);
             state().set(0);
-            Some(crate::nodes::open_outside())
+            Some(crate::nodes::open_outside(what))
         }
         Wait::Again => {
             drop(guard);
-            may_cancel_or(|| {
-                // A thread that ends here waits for no lock any more.
-                if let Some(_guard) = Inside::enter() {
-                    crate::space::waits_no_more();
-                }
-            });
+            may_cancel();
             None
         }
     }

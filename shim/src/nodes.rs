@@ -19,9 +19,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Room for the path of a FIFO that is waited for.
 const PATH: usize = 512;
 
+/// A FIFO's inode, and how it is to be opened.
+type ToOpen = (u64, c_int);
+
 thread_local! {
-    /// What [`open_outside`] is to open: the inode, and how.
-    static TO_OPEN: Cell<(u64, c_int)> = const { Cell::new((0, 0)) };
+    static TO_OPEN: Cell<ToOpen> = const { Cell::new((0, 0)) };
 }
 
 /// Whether this process has opened one.
@@ -97,9 +99,14 @@ pub fn open(fs: &Fs, ino: Ino, kind: u32, flags: c_int) -> Answer<c_int> {
     Ok(fd.into_raw_fd())
 }
 
+/// What [`open`] has left to [`open_outside`]. To be asked inside: afterwards a handler's own call may have put something else there.
+pub fn to_open() -> ToOpen {
+    TO_OPEN.get()
+}
+
 /// The end of an [`open`] that waits for the other end of a FIFO, as libc's own: handlers run, the thread may be cancelled, and there is nothing to drop in this frame. Sets errno. A
 /// signal that came before it is one that came in the midst of it.
-pub fn open_outside() -> c_int {
+pub fn open_outside((ino, how): ToOpen) -> c_int {
     type Function = unsafe extern "C-unwind" fn(*const c_char, c_int, libc::mode_t) -> c_int;
     static REAL: Symbol = Symbol::new();
     let interrupted = signals::is_waiting() && !signals::restarts();
@@ -108,7 +115,6 @@ pub fn open_outside() -> c_int {
         boundary::set_errno(libc::EINTR);
         return -1;
     }
-    let (ino, how) = TO_OPEN.get();
     let mut path = [0; PATH];
     if let Some(fs) = space::opened() {
         let _ = write!(&mut path[..PATH - 1], "{}/fifo/{ino:x}", fs.run_dir().display());
@@ -125,7 +131,10 @@ pub fn open_outside() -> c_int {
 /// Ends the call inside where it can't be ended outside: the program's handlers run meanwhile, but the thread is not cancelled.
 pub fn wait_here(opened: Answer<c_int>) -> Answer<c_int> {
     match opened {
-        Err(Escape::Outside(Wait::Open)) => boundary::checked(boundary::call_out(|| boundary::sheltered(open_outside))),
+        Err(Escape::Outside(Wait::Open)) => {
+            let what = to_open();
+            boundary::checked(boundary::call_out(|| boundary::sheltered(|| open_outside(what))))
+        }
         other => other,
     }
 }

@@ -27,13 +27,6 @@ pub fn opened() -> Option<&'static Fs> {
     (STATE.load(Ordering::Acquire) == OPEN).then(|| unsafe { &*FS.load(Ordering::Relaxed) })
 }
 
-/// This process waits for no record lock, or not any more.
-pub fn waits_no_more() {
-    if let Some(fs) = opened() {
-        fs.waits_no_more();
-    }
-}
-
 /// Whether some of this process's mappings lack pages that their files have, see [`Fs::is_lazy`].
 #[inline]
 pub fn is_lazy() -> bool {

@@ -46,7 +46,7 @@ impl Fs {
     /// `fcntl` with `F_GETLK`, `F_SETLK`, `F_SETLKW`. The locks go by [`Fs::release_process_locks`].
     ///
     /// # Errors
-    /// `EAGAIN` if another has it (`F_SETLK`), `EDEADLK`, `EINTR` (then call again, or [`Fs::waits_no_more`]), `EBADF` (not open for that kind of access), `EINVAL`, `EOVERFLOW`, `ENOLCK`.
+    /// `EAGAIN` if another has it (`F_SETLK`), `EDEADLK`, `EINTR`, `EBADF` (not open for that kind of access), `EINVAL`, `EOVERFLOW`, `ENOLCK`.
     pub fn lock_posix(&self, id: OpenId, cmd: i32, lock: &mut libc::flock) -> Result<()> {
         let ask = match cmd {
             libc::F_GETLK => Ask::Get,
@@ -188,19 +188,14 @@ impl Fs {
         look()
     }
 
-    /// Takes the lock, waiting if told so. A wait ends with `EINTR` when a signal handler ran, whatever its flags: the caller knows them, and calls [`Fs::waits_no_more`] or begins again.
+    /// Takes the lock, waiting if told so. A wait ends with `EINTR` when a signal handler ran, whatever its flags: the caller knows them.
     fn acquire(&self, want: &Lock, wait: bool) -> Result<()> {
         let result = self.acquire_or_wait(want, wait);
-        // The note stays throughout the wait, looks in between included: whoever closes a circle meanwhile must see it. Whoever was interrupted may go on waiting.
-        if wait && matches!(want.owner, Owner::Process(_)) && result != fail(libc::EINTR) {
-            self.waits_no_more();
+        // The note stays throughout the wait, looks in between included: whoever closes a circle meanwhile must see it. Not beyond: who was interrupted may never come back.
+        if let (true, Owner::Process(me)) = (wait, want.owner) {
+            self.region.control.locks().waits_no_more(me);
         }
         result
-    }
-
-    /// This process does not wait for a record lock, or not any more. To be called by whoever does not begin again after `EINTR`.
-    pub fn waits_no_more(&self) {
-        self.region.control.locks().waits_no_more(self.procs.me());
     }
 
     fn acquire_or_wait(&self, want: &Lock, wait: bool) -> Result<()> {

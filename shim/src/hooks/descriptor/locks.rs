@@ -2,7 +2,7 @@
 
 use crate::abi::{Out, fail};
 use crate::boundary::{Answer, Escape, Wait};
-use crate::{fds, signals, space};
+use crate::{fds, signals};
 use libc::{c_int, c_short, c_ulong, flock as Range, off_t};
 
 /// The lock that a command of fcntl points at.
@@ -19,10 +19,6 @@ fn waiting(mut lock: impl FnMut() -> flac::Result<()>) -> Answer<()> {
         match lock() {
             Err(flac::Error::Os(libc::EINTR)) if !signals::is_waiting() => return Err(Escape::Outside(Wait::Again)),
             Err(flac::Error::Os(libc::EINTR)) if signals::restarts() => {}
-            Err(flac::Error::Os(libc::EINTR)) => {
-                space::waits_no_more();
-                return fail(libc::EINTR);
-            }
             result => return Ok(result?),
         }
     }
