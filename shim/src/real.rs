@@ -38,6 +38,12 @@ impl Symbol {
     }
 }
 
+/// Whether the next library has this symbol in this version.
+pub fn is_of_version(name: &'static CStr, version: &'static CStr) -> bool {
+    // SAFETY: C strings; RTLD_NEXT is valid in a shared library.
+    unsafe { !libc::dlvsym(libc::RTLD_NEXT, name.as_ptr(), version.as_ptr()).is_null() }
+}
+
 /// Libc's `syscall`, which is not hooked: a system call by number. Sets errno.
 ///
 /// # Safety

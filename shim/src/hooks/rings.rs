@@ -4,6 +4,7 @@
 use crate::config;
 use crate::stats::{self, Counter};
 use libc::{c_int, c_long, c_uint, c_void, size_t};
+use std::ffi::CStr;
 
 /// Whether they are kept from programs.
 pub fn are_refused() -> bool {
@@ -15,6 +16,11 @@ fn refused(what: &str) -> c_int {
     stats::add(Counter::Refused, 1);
     crate::log::warn(format_args!("refused: {what}: FLAC files can't be read and written by it; FLAC_IO_URING=on allows it for others"));
     -libc::ENOSYS
+}
+
+/// Whether the function of this name behind ours is libaio's, not one of a program's own library that has such a name, too.
+fn is_libaios(name: &'static CStr, version: &'static CStr) -> bool {
+    are_refused() && crate::real::is_of_version(name, version)
 }
 
 /// `syscall` with one of their numbers.
@@ -56,14 +62,14 @@ export! {
 
 export! {
     /// libaio's `io_setup(2)`, which returns the error.
-    fn io_setup(events: c_int, context: *mut c_void) -> c_int, when(are_refused()) {
+    fn io_setup(events: c_int, context: *mut c_void) -> c_int, when(is_libaios(c"io_setup", c"LIBAIO_0.4")) {
         refused("io_setup")
     }
 }
 
 export! {
     /// libaio's `io_queue_init(3)`.
-    fn io_queue_init(events: c_int, context: *mut c_void) -> c_int, when(are_refused()) {
+    fn io_queue_init(events: c_int, context: *mut c_void) -> c_int, when(is_libaios(c"io_queue_init", c"LIBAIO_0.1")) {
         refused("io_queue_init")
     }
 }
