@@ -73,8 +73,7 @@ impl Fs {
 #[cfg(test)]
 mod tests {
     use crate::Fs;
-    use crate::fs::names::Name;
-    use crate::fs::survival::{WHO, geometry_on, make_pool, open, place};
+    use crate::fs::survival::{make_file, open, place_with_pool};
     use crate::media::sim::tape::Lower;
     use crate::region::POPULATING;
     use crate::units::{Ino, PAGE};
@@ -86,11 +85,9 @@ mod tests {
 
     /// A file in a cache that the pool's second user has not looked at yet.
     fn cold() -> (tempfile::TempDir, impl std::ops::Deref<Target = Fs>, Rc<Fs>, Ino) {
-        let dir = place();
-        let pool = dir.path().join("pool");
-        make_pool(&pool, &geometry_on(Lower::Ext4), Lower::Ext4);
+        let (dir, pool) = place_with_pool(Lower::Ext4);
         let fs = open(&pool).expect("the pool opens");
-        let ino = fs.create(Ino::ROOT, &Name::new(b"file").expect("a name"), libc::S_IFREG | 0o644, 0, &WHO).expect("a file");
+        let ino = make_file(&fs, b"file");
         let id = fs.open_file(ino, libc::O_RDWR, 1).expect("it opens");
         fs.write_bytes(id, &[1; PAGES * PAGE], 0).expect("a write");
         fs.sync(ino).expect("a sync");

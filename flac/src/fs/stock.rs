@@ -75,14 +75,12 @@ impl Stock {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fs::survival::{geometry_on, make_pool, open, place};
+    use crate::fs::survival::{open, place_with_pool};
     use crate::media::sim::tape::Lower;
 
     #[test]
     fn noted_frames_are_taken_when_they_are_free() {
-        let dir = place();
-        let pool = dir.path().join("pool");
-        make_pool(&pool, &geometry_on(Lower::Ext4), Lower::Ext4);
+        let (_dir, pool) = place_with_pool(Lower::Ext4);
         let fs = open(&pool).expect("the pool opens");
         let stock = Stock::default();
         let [a, b, c] = [0; 3].map(|_| fs.frames.alloc().expect("a frame"));
@@ -102,9 +100,7 @@ mod tests {
 
     #[test]
     fn of_more_notes_than_there_is_room_for_the_newest_stay() {
-        let dir = place();
-        let pool = dir.path().join("pool");
-        make_pool(&pool, &geometry_on(Lower::Ext4), Lower::Ext4);
+        let (_dir, pool) = place_with_pool(Lower::Ext4);
         let fs = open(&pool).expect("the pool opens");
         let stock = Stock::default();
         let frame = fs.frames.alloc().expect("a frame");

@@ -1,15 +1,13 @@
 //! A slot that is there is found, whatever else changes in its chain.
 
 use super::*;
-use crate::fs::survival::{geometry_on, make_pool, open, place};
+use crate::fs::survival::{open, place_with_pool};
 use crate::media::sim::tape::Lower;
 use std::sync::atomic::AtomicBool;
 
 #[test]
 fn a_held_inode_is_found_while_others_come_and_go_in_its_chain() {
-    let dir = place();
-    let pool = dir.path().join("pool");
-    make_pool(&pool, &geometry_on(Lower::Ext4), Lower::Ext4);
+    let (_dir, pool) = place_with_pool(Lower::Ext4);
     let fs = open(&pool).expect("the pool opens");
     let inodes = &fs.inodes;
     let attr = |ino| Attr { ino, ..fs.attr(Ino::ROOT).expect("a root") };

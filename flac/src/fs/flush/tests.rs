@@ -1,8 +1,7 @@
 //! What happens to a file while it is flushed.
 
 use super::*;
-use crate::fs::names::Name;
-use crate::fs::survival::{WHO, geometry_on, make_pool, open, place};
+use crate::fs::survival::{make_file, make_pool, open, place, place_with_pool};
 use crate::media::create::Geometry;
 use crate::media::sim::tape::{Lower, Tape};
 use crate::media::tests::WRITING;
@@ -12,12 +11,10 @@ use std::time::Duration;
 
 /// A file of twelve pages of ones, whose first flush finds it changed by `change` when it has taken its snapshot. What it is then, after the next flush and in the pool.
 fn changed_while_flushed(change: impl Fn(&Fs, Ino)) -> [Vec<u8>; 2] {
-    let dir = place();
-    let pool = dir.path().join("pool");
-    make_pool(&pool, &geometry_on(Lower::Ext4), Lower::Ext4);
+    let (_dir, pool) = place_with_pool(Lower::Ext4);
     let _seems_a_disk = Tape::start(&pool, Lower::Ext4);
     let fs = open(&pool).expect("the pool opens");
-    let ino = fs.create(Ino::ROOT, &Name::new(b"file").expect("a name"), libc::S_IFREG | 0o644, 0, &WHO).expect("a file");
+    let ino = make_file(&fs, b"file");
     let read = |fs: &Fs| {
         fs.truncate(ino, 12 * PAGE as u64).expect("as long as it was");
         let id = fs.open_file(ino, libc::O_RDWR, 2).expect("it opens");
@@ -74,7 +71,7 @@ fn a_file_that_is_written_to_while_it_is_flushed_keeps_to_its_frames() {
     make_pool(&pool, &Geometry::of(16 << 20), Lower::Ext4);
     let _seems_a_disk = Tape::start(&pool, Lower::Ext4);
     let fs = open(&pool).expect("the pool opens");
-    let ino = fs.create(Ino::ROOT, &Name::new(b"file").expect("a name"), libc::S_IFREG | 0o644, 0, &WHO).expect("a file");
+    let ino = make_file(&fs, b"file");
     let id = fs.open_file(ino, libc::O_RDWR, 1).expect("it opens");
     fs.write_bytes(id, &vec![1; PAGES * PAGE], 0).expect("a write");
     let slot = fs.hold_inode(ino).expect("cached");
@@ -132,7 +129,7 @@ fn flushes_of_different_files_write_at_the_same_time_and_nobody_waits_for_them()
     make_pool(&pool, &Geometry::of(16 << 20), Lower::Ext4);
     let _seems_a_disk = Tape::start(&pool, Lower::Ext4);
     let fs = open(&pool).expect("the pool opens");
-    let create = |name| fs.create(Ino::ROOT, &Name::new(name).expect("a name"), libc::S_IFREG | 0o644, 0, &WHO).expect("a file");
+    let create = |name: &[u8]| make_file(&fs, name);
     let files: Vec<_> = NAMES.into_iter().zip(1..).map(|(name, hold)| (create(name), hold)).collect();
     for (ino, hold) in &files {
         let id = fs.open_file(*ino, libc::O_RDWR, *hold).expect("it opens");

@@ -1,8 +1,7 @@
 //! What a flush writes of a file that is mapped.
 
 use super::*;
-use crate::fs::names::Name;
-use crate::fs::survival::{WHO, geometry_on, make_pool, open, place};
+use crate::fs::survival::{make_file, open, place_with_pool};
 use crate::media::sim::tape::{Lower, Tape};
 
 const PAGES: usize = 64;
@@ -10,12 +9,10 @@ const PAGES: usize = 64;
 /// A file of 64 pages of ones, in the pool, and mapped with `prot`; `work` gets the file and the address, and a function that says how many pages were flushed since it was last asked.
 /// What is in the pool then, when nothing else was flushed.
 fn mapped(prot: i32, work: impl Fn(&Fs, Ino, usize, &dyn Fn() -> usize)) -> Vec<u8> {
-    let dir = place();
-    let pool = dir.path().join("pool");
-    make_pool(&pool, &geometry_on(Lower::Ext4), Lower::Ext4);
+    let (_dir, pool) = place_with_pool(Lower::Ext4);
     let _seems_a_disk = Tape::start(&pool, Lower::Ext4);
     let fs = open(&pool).expect("the pool opens");
-    let ino = fs.create(Ino::ROOT, &Name::new(b"file").expect("a name"), libc::S_IFREG | 0o644, 0, &WHO).expect("a file");
+    let ino = make_file(&fs, b"file");
     let id = fs.open_file(ino, libc::O_RDWR, 1).expect("it opens");
     fs.write_bytes(id, &[1; PAGES * PAGE], 0).expect("a write");
     fs.sync(ino).expect("a flush");

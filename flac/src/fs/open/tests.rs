@@ -1,18 +1,15 @@
 //! Joining a pool whose volatile state is not what it was.
 
 use super::*;
-use crate::fs::names::Name;
-use crate::fs::survival::{WHO, geometry_on, make_pool, open, place};
+use crate::fs::survival::{make_file, open, place_with_pool};
 use crate::media::sim::tape::Lower;
 
 /// The control segment names frames of the tier: with a new file in its place they were zeros, and synced files with them.
 #[test]
 fn regression_a_cache_that_is_gone_is_not_taken_for_zeros() {
-    let dir = place();
-    let pool = dir.path().join("pool");
-    make_pool(&pool, &geometry_on(Lower::Ext4), Lower::Ext4);
+    let (_dir, pool) = place_with_pool(Lower::Ext4);
     let fs = open(&pool).expect("the pool opens");
-    let ino = fs.create(Ino::ROOT, &Name::new(b"file").expect("a name"), libc::S_IFREG | 0o644, 0, &WHO).expect("a file");
+    let ino = make_file(&fs, b"file");
     let id = fs.open_file(ino, libc::O_RDWR, 1).expect("it opens");
     fs.write_bytes(id, b"content", 0).expect("a write");
     fs.sync_all().expect("a flush");

@@ -1,9 +1,8 @@
 //! Of what the KV alone has, too.
 
 use super::*;
-use crate::fs::names::Name;
 use crate::fs::open::OpenId;
-use crate::fs::survival::{WHO, geometry_on, make_pool, open, place};
+use crate::fs::survival::{make_file, open, place_with_pool};
 use crate::media::sim::tape::{Lower, Tape};
 
 const SIZE: u64 = 1 << 45;
@@ -12,12 +11,10 @@ const PUNCH: i32 = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
 
 /// A file with a page at its start and one far away, of which nothing is in the cache.
 fn reopened(check: impl Fn(&Fs, Ino, OpenId)) {
-    let dir = place();
-    let pool = dir.path().join("pool");
-    make_pool(&pool, &geometry_on(Lower::Ext4), Lower::Ext4);
+    let (_dir, pool) = place_with_pool(Lower::Ext4);
     let _seems_a_disk = Tape::start(&pool, Lower::Ext4);
     let fs = open(&pool).expect("the pool opens");
-    let ino = fs.create(Ino::ROOT, &Name::new(b"file").expect("a name"), libc::S_IFREG | 0o644, 0, &WHO).expect("a file");
+    let ino = make_file(&fs, b"file");
     let id = fs.open_file(ino, libc::O_RDWR, 1).expect("it opens");
     fs.truncate(ino, SIZE).expect("longer");
     fs.write_bytes(id, &[1; PAGE], 0).expect("a write");

@@ -2,14 +2,17 @@
 //! content of one and the same moment, every byte of it readable, and a pool on which work can go on.
 
 use super::crowd;
-use super::look::{Sight, adopt, fits, look};
+use super::look::{Sight, WHO, adopt, fits, look};
 use super::model::{Step, Tree};
 use super::work::{Work, open};
+use crate::Fs;
+use crate::fs::names::Name;
 use crate::media::create::Geometry;
 use crate::media::sim::Random;
 use crate::media::sim::disk::{Disk, Image, write_image};
 use crate::media::sim::tape::{Event, Lower, Tape};
 use crate::media::{Medium, Pool};
+use crate::units::Ino;
 use std::path::{Path, PathBuf};
 
 /// Where pools lie: the medium is simulated, so the faster the better.
@@ -139,6 +142,19 @@ pub fn make_pool(pool: &Path, geometry: &Geometry, lower: Lower) {
     std::fs::create_dir(pool).expect("a directory");
     let _seems_a_disk = Tape::start(pool, lower);
     Pool::create_with(pool, geometry).expect("a pool");
+}
+
+/// A place with a small pool on `lower` in it, and the pool's path.
+pub fn place_with_pool(lower: Lower) -> (tempfile::TempDir, PathBuf) {
+    let dir = place();
+    let pool = dir.path().join("pool");
+    make_pool(&pool, &geometry_on(lower), lower);
+    (dir, pool)
+}
+
+/// Makes an empty file in the root.
+pub fn make_file(fs: &Fs, name: &[u8]) -> Ino {
+    fs.create(Ino::ROOT, &Name::new(name).expect("a name"), libc::S_IFREG | 0o644, 0, &WHO).expect("a file")
 }
 
 fn run(seed: u64) {

@@ -12,6 +12,5 @@ mod model;
 mod regression;
 mod work;
 
-pub use cuts::{geometry_on, make_pool, place};
-pub use look::WHO;
+pub use cuts::{geometry_on, make_file, make_pool, place, place_with_pool};
 pub use work::open;
