@@ -38,10 +38,17 @@ impl Symbol {
     }
 }
 
-/// Whether the next library has this symbol in this version.
-pub fn is_of_version(name: &'static CStr, version: &'static CStr) -> bool {
-    // SAFETY: C strings; RTLD_NEXT is valid in a shared library.
-    unsafe { !libc::dlvsym(libc::RTLD_NEXT, name.as_ptr(), version.as_ptr()).is_null() }
+/// Whether the next definition of this symbol lies in a library whose file name begins with `library`.
+pub fn is_of(name: &'static CStr, library: &[u8]) -> bool {
+    let mut found = std::mem::MaybeUninit::<libc::Dl_info>::zeroed();
+    // SAFETY: a C string; RTLD_NEXT is valid in a shared library; a place for what is known of the address.
+    let (known, found) = unsafe { (libc::dladdr(libc::dlsym(libc::RTLD_NEXT, name.as_ptr()), found.as_mut_ptr()) != 0, found.assume_init()) };
+    if !known || found.dli_fname.is_null() {
+        return false;
+    }
+    // SAFETY: the loader's name of the library.
+    let path = unsafe { CStr::from_ptr(found.dli_fname) }.to_bytes();
+    path.rsplit(|byte| *byte == b'/').next().is_some_and(|file| file.starts_with(library))
 }
 
 /// Libc's `syscall`, which is not hooked: a system call by number. Sets errno.

@@ -19,8 +19,8 @@ fn refused(what: &str) -> c_int {
 }
 
 /// Whether the function of this name behind ours is libaio's, not one of a program's own library that has such a name, too.
-fn is_libaios(name: &'static CStr, version: &'static CStr) -> bool {
-    are_refused() && crate::real::is_of_version(name, version)
+fn is_libaios(name: &'static CStr) -> bool {
+    are_refused() && crate::real::is_of(name, b"libaio.")
 }
 
 /// `syscall` with one of their numbers.
@@ -62,14 +62,14 @@ export! {
 
 export! {
     /// libaio's `io_setup(2)`, which returns the error.
-    fn io_setup(events: c_int, context: *mut c_void) -> c_int, when(is_libaios(c"io_setup", c"LIBAIO_0.4")) {
+    fn io_setup(events: c_int, context: *mut c_void) -> c_int, when(is_libaios(c"io_setup")) {
         refused("io_setup")
     }
 }
 
 export! {
     /// libaio's `io_queue_init(3)`.
-    fn io_queue_init(events: c_int, context: *mut c_void) -> c_int, when(is_libaios(c"io_queue_init", c"LIBAIO_0.1")) {
+    fn io_queue_init(events: c_int, context: *mut c_void) -> c_int, when(is_libaios(c"io_queue_init")) {
         refused("io_queue_init")
     }
 }

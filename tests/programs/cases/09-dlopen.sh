@@ -1,4 +1,4 @@
-# dlopen of libraries in FLAC: each once, after dlclose again, with their dependencies.
+# dlopen of libraries in FLAC: each once, after dlclose again, with their dependencies. A function of a library of its own is the one that is called, whatever its name.
 # needs: gcc
 cat >t.c <<'END'
 #include "calls.h"
@@ -39,3 +39,15 @@ gcc -O1 -w -I"$LIB" -o t t.c -ldl 2>gcc.err || { cat gcc.err; exit 99; }
 rm -f gcc.err
 ./t
 rm -f *.so
+
+# A function of a library that happens to be called like one of libaio's.
+cat >own.c <<'END'
+int io_setup(int a, void *b) { return b ? a : 42; }
+END
+cat >user.c <<'END'
+#include <stdio.h>
+int io_setup(int, void *);
+int main(void) { return printf("%d\n", io_setup(1, 0)) < 0; }
+END
+gcc -shared -fPIC -o libown.so own.c && gcc -o user user.c -L. -lown -Wl,-rpath,'$ORIGIN' && ./user
+rm -f libown.so user
