@@ -42,7 +42,8 @@ impl Symbol {
 pub fn is_of(name: &'static CStr, library: &[u8]) -> bool {
     let mut found = std::mem::MaybeUninit::<libc::Dl_info>::zeroed();
     // SAFETY: a C string; RTLD_NEXT is valid in a shared library; a place for what is known of the address.
-    let (known, found) = unsafe { (libc::dladdr(libc::dlsym(libc::RTLD_NEXT, name.as_ptr()), found.as_mut_ptr()) != 0, found.assume_init()) };
+    let (known, found) =
+        unsafe { (libc::dladdr(libc::dlsym(libc::RTLD_NEXT, name.as_ptr()), found.as_mut_ptr()) != 0, found.assume_init()) };
     if !known || found.dli_fname.is_null() {
         return false;
     }
