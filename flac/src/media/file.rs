@@ -103,7 +103,7 @@ impl File {
         tap::taking(&self.path, from.len() as u64)?;
         let n = self.with(|fd| rustix::io::pwritev2(fd, &[IoSlice::new(from)], 0, ReadWriteFlags::APPEND))?;
         if cfg!(test) {
-            tap::appended(self.id(), self.len()?, &from[..n]);
+            tap::appended(self.id(), self.len()?, &from[..n], self.flags.contains(OFlags::DIRECT));
         }
         Ok(n)
     }

@@ -115,7 +115,7 @@ impl Pool {
         }
         assert!(pages.iter().all(|p| p.len() == PAGE), "whole frames");
         let (start, _) = self.span(first, pages.len());
-        self.ensure(first.get() + pages.len() as u32)?;
+        self.ensure(first.get() + pages.len() as u32, pages.len())?;
         let slices: Vec<IoSlice<'_>> = pages.iter().map(|p| IoSlice::new(p)).collect();
         self.cached.write_vectored_at(&slices, start).map_err(Error::io("writing the pool"))
     }
@@ -128,7 +128,7 @@ impl Pool {
     pub fn write(&self, first: PoolFrame, pages: &[&[u8]]) -> Result<()> {
         assert!(pages.iter().all(|p| p.len() == PAGE), "whole frames");
         let (start, end) = self.span(first, pages.len());
-        self.ensure(first.get() + pages.len() as u32)?;
+        self.ensure(first.get() + pages.len() as u32, pages.len())?;
         #[cfg(test)]
         super::tests::writing();
         if let Some(map) = self.map.as_ref().filter(|_| self.medium() != Medium::Memory) {

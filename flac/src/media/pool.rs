@@ -2,7 +2,7 @@
 
 use super::aside::with_room;
 use super::device::Device;
-use super::file::{self, File};
+use super::file::{self, File, PageBuffer};
 use super::layout::{self, HEADER, Superblock};
 use super::mapped::Mapped;
 use super::probe::{self, Probed};
@@ -43,6 +43,9 @@ pub struct Pool {
 
 /// Space is set aside in steps of this size: a call of the file system for each 64 MiB written costs nothing that can be measured.
 const PROMISE: u64 = 64 << 20;
+
+/// The frames file grows by no more for the sake of a few frames: 8 MiB at once take 10 ms.
+const SMALL: u64 = 2 << 20;
 
 impl Pool {
     /// Opens the pool in `dir`.
@@ -196,11 +199,12 @@ impl Pool {
         }
     }
 
-    /// Backs the first `frames` frames with space of the underlying file system, so that writing them can't fail for lack of it.
+    /// Backs the first `frames` frames with space of the underlying file system, so that writing them can't fail for lack of it. Few of them are `wanted` now: no more is done than what
+    /// a program that waits for them should wait for.
     ///
     /// # Errors
     /// `Io` with `ENOSPC` when the underlying file system is full.
-    pub fn ensure(&self, frames: u32) -> Result<()> {
+    pub fn ensure(&self, frames: u32, wanted: usize) -> Result<()> {
         let need = u64::from(frames) * PAGE as u64;
         if self.superblock.grow_bytes == 0 || need <= self.grown.load(Ordering::Acquire) {
             return Ok(());
@@ -209,7 +213,8 @@ impl Pool {
         // The lock spares double work only. Growth appends, so two that grow at once can't wipe each other's frames; and each
         // publishes only what its own fdatasync has made durable.
         self.marks.lock().map_err(Error::io(what))?;
-        let grown = self.grow(need).map_err(Error::io(what));
+        let step = if wanted * PAGE < SMALL as usize { SMALL } else { u64::MAX }.min(self.superblock.grow_bytes);
+        let grown = self.grow(need, step).map_err(Error::io(what));
         self.marks.unlock();
         self.grown.fetch_max(grown?, Ordering::AcqRel);
         Ok(())
@@ -238,42 +243,52 @@ impl Pool {
         }
     }
 
-    /// Lets the file reach `need` bytes, durably. How long it is then.
-    fn grow(&self, need: u64) -> rustix::io::Result<u64> {
+    /// Lets the file reach `need` bytes, and the next multiple of `step`, durably. How long it is then.
+    fn grow(&self, need: u64, step: u64) -> rustix::io::Result<u64> {
         let marked = read_grown(&self.marks)?;
         if marked >= need {
             return Ok(marked);
         }
-        let target = need.next_multiple_of(self.superblock.grow_bytes).min(self.capacity());
-        with_room(|| self.append_zeros(target))?;
+        let target = need.next_multiple_of(step).min(self.capacity());
+        // Past the page cache, where the file system lets a file grow like this: all that a flush then has to write are the data that records carried.
+        let direct = self.direct.as_ref().is_some_and(|direct| append_zeros(direct, target).is_ok());
+        if !direct {
+            with_room(|| self.append_cached_zeros(target))?;
+        }
         let len = self.cached.len()?;
         self.cached.sync_data()?;
         self.marks.write_at(&layout::encode_grown(len), layout::GROWN_AT)?;
         Ok(len)
     }
 
-    fn append_zeros(&self, target: u64) -> rustix::io::Result<()> {
+    fn append_cached_zeros(&self, target: u64) -> rustix::io::Result<()> {
         // Where the program has given up its privileges, a descriptor from before.
         let opened = match File::open_briefly(&self.dir.join("frames"), OFlags::WRONLY | OFlags::APPEND) {
             Err(Errno::ACCESS) => None,
             opened => Some(opened?),
         };
         let file = opened.as_ref().unwrap_or(&self.cached);
-        let zeros = vec![0; 1 << 20];
-        loop {
-            let len = file.len()?;
-            if len >= target {
-                break;
-            }
-            let n = (zeros.len() as u64 - len % zeros.len() as u64).min(target - len) as usize;
-            match file.append(&zeros[..n]) {
-                Ok(0) => return Err(Errno::NOSPC),
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(e) => return Err(e),
-            }
-        }
+        append_zeros(file, target)?;
         file.sync_data()?;
         file.with(|fd| rustix::fs::fadvise(fd, 0, None, rustix::fs::Advice::DontNeed))
+    }
+}
+
+/// Lets `file` reach `target` bytes.
+fn append_zeros(file: &File, target: u64) -> rustix::io::Result<()> {
+    let zeros = PageBuffer::new(1 << 20);
+    loop {
+        let len = file.len()?;
+        if len >= target {
+            return Ok(());
+        }
+        let zeros = zeros.as_slice();
+        let n = (zeros.len() as u64 - len % zeros.len() as u64).min(target - len) as usize;
+        match file.append(&zeros[..n]) {
+            Ok(0) => return Err(Errno::NOSPC),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(e) => return Err(e),
+        }
     }
 }
 

@@ -20,9 +20,9 @@ mod silent {
     /// Bytes were written or stored; `direct`: past the page cache.
     #[inline(always)]
     pub(crate) fn wrote(_id: FileId, _at: u64, _from: &[IoSlice<'_>], _direct: bool) {}
-    /// Bytes were added to the end, which is now at `end`.
+    /// Bytes were added to the end, which is now at `end`; `direct`: past the page cache.
     #[inline(always)]
-    pub(crate) fn appended(_id: FileId, _end: u64, _from: &[u8]) {}
+    pub(crate) fn appended(_id: FileId, _end: u64, _from: &[u8], _direct: bool) {}
     /// The size was set.
     #[inline(always)]
     pub(crate) fn resized(_id: FileId, _len: u64) {}

@@ -187,8 +187,9 @@ impl Meta {
 
     /// Bytes of the current log that are not durable.
     fn unflushed(&self, used: u64) -> u64 {
-        let flushed = self.shared.flushed.load(Ordering::Relaxed);
-        used.saturating_sub((flushed & u64::from(u32::MAX)) * RECORD_ALIGN as u64)
+        let flushed = (self.shared.flushed.load(Ordering::Relaxed) & u64::from(u32::MAX)) * RECORD_ALIGN as u64;
+        // Past what there is: it is said of the log before, and nothing of this one is.
+        used.checked_sub(flushed).unwrap_or(used)
     }
 
     fn give_up(&self) {

@@ -159,8 +159,8 @@ pub(crate) fn wrote(id: FileId, at: u64, from: &[IoSlice<'_>], direct: bool) {
     on_file(id, |file| Event::Wrote { file, at, bytes: from.iter().flat_map(|s| s.iter().copied()).collect(), direct });
 }
 
-pub(crate) fn appended(id: FileId, end: u64, from: &[u8]) {
-    wrote(id, end - from.len() as u64, &[IoSlice::new(from)], false);
+pub(crate) fn appended(id: FileId, end: u64, from: &[u8], direct: bool) {
+    wrote(id, end - from.len() as u64, &[IoSlice::new(from)], direct);
 }
 
 pub(crate) fn resized(id: FileId, len: u64) {

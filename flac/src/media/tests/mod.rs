@@ -67,7 +67,7 @@ fn the_frames_file_grows_in_steps_and_not_beyond_its_capacity() {
     assert_eq!(len(), 0);
     pool.write(PoolFrame::new(1), &[&[1; PAGE]]).expect("a write");
     assert_eq!(len(), 256 << 10);
-    pool.ensure(65).expect("growth");
+    pool.ensure(65, 1).expect("growth");
     assert_eq!(len(), 100 * 4096);
     pool.write(PoolFrame::new(99), &[&[2; PAGE]]).expect("a write");
     assert_eq!(len(), 100 * 4096);

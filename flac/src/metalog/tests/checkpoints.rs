@@ -246,3 +246,32 @@ fn a_writer_slows_down_while_another_is_late_with_the_checkpoint() {
     drop(turn);
     change_until_done(&meta);
 }
+
+/// Whoever syncs first, or begins the next checkpoint, would have to wait for all of it.
+#[test]
+fn regression_a_log_that_was_just_begun_is_flushed_though_nobody_asks() {
+    const LOG: u64 = 8 << 20;
+    let place = Place::without_pool();
+    place.make_pool(LOG, None);
+    let (pool, meta) = place.open();
+    if pool.is_volatile() || pool.is_immediate() {
+        println!("skipped: the temporary directory is no disk");
+        return;
+    }
+    let fill = |bytes: usize| (0..bytes >> 16).for_each(|i| _ = put(&meta, &key(i as u32), &[1; 1 << 16]));
+    let generation = || meta.position().expect("a position").generation;
+    let flushed = || meta.shared.flushed.load(Ordering::Acquire) >> 32;
+    // The second checkpoint changes the log.
+    for _ in 0..2 {
+        fill(LOG as usize / 8 * 5);
+        meta.checkpoint().expect("a checkpoint");
+        meta.sync_all().expect("a sync");
+        fill(LOG as usize / 8);
+    }
+    let before = generation();
+    fill(LOG as usize / 2);
+    meta.checkpoint().expect("a checkpoint");
+    assert!(generation() > before);
+    fill(2 << 20);
+    assert_eq!(flushed(), generation(), "more than a mebibyte is not durable");
+}

@@ -69,10 +69,14 @@ impl Place {
 
     fn in_dir(dir: &Path, medium: Option<crate::media::Medium>) -> Place {
         let place = Place::without_pool_in(dir);
-        let size = u64::from(FRAMES) * 4096;
-        let geometry = Geometry { size, log_bytes: LOG_BYTES, grow_bytes: 64 << 10, medium, ..Geometry::of(0) };
-        Pool::create_with(&place.pool, &geometry).expect("a pool is made");
+        place.make_pool(LOG_BYTES, medium);
         place
+    }
+
+    fn make_pool(&self, log_bytes: u64, medium: Option<crate::media::Medium>) {
+        let size = u64::from(FRAMES) * 4096;
+        let geometry = Geometry { size, log_bytes, grow_bytes: 64 << 10, medium, ..Geometry::of(0) };
+        Pool::create_with(&self.pool, &geometry).expect("a pool is made");
     }
 
     fn without_pool() -> Place {
