@@ -175,6 +175,14 @@ impl<T: Copy> In<T> {
         // SAFETY: not null, aligned; each page of it can be read, and the program vouches that the values stay during the call.
         Ok(unsafe { std::slice::from_raw_parts(self.0, n) })
     }
+    /// Copies the first values of an array, wherever it lies, until `to` is full; `EFAULT` if they can't be read.
+    pub fn copy(self, to: &mut [T]) -> Answer<()> {
+        if to.is_empty() {
+            return Ok(());
+        }
+        // SAFETY: the program's memory; room of ours. The types that C hands us are numbers and addresses.
+        unsafe { transfer(to.as_mut_ptr().cast(), self.0.cast(), size_of_val(to)) }
+    }
     /// What an untyped argument points to.
     pub fn at(pointer: *const c_void) -> Self {
         Self(pointer.cast())

@@ -210,6 +210,20 @@ pub fn identify(fd: c_int) -> Answer<()> {
     Ok(())
 }
 
+/// As [`identify`], with the same description for all of this process's descriptors of that open file: what the kernel keeps with a description is theirs together.
+pub fn give_own_stub(fd: c_int) -> Answer<()> {
+    identify(fd)?;
+    let (fs, id) = open_file(fd)?;
+    for (hold, other) in fs.holds() {
+        let number = hold as c_int;
+        if other == id && is_duplicate(number) {
+            stubs::share(fd, number)?;
+            note_flac(number, false);
+        }
+    }
+    Ok(())
+}
+
 /// As [`identify`], for every descriptor that a new image would get.
 pub fn identify_for_exec() -> Answer<()> {
     let Some(fs) = space::opened() else { return Ok(()) };

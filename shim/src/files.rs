@@ -122,7 +122,6 @@ fn open_unnamed(fs: &'static Fs, dir: Ino, kind: u32, flags: c_int, mode: mode_t
         return fail(libc::EINVAL);
     }
     let ino = fs.create_unnamed(dir, libc::S_IFREG | mode & 0o7777, flags & O_EXCL == 0, &creds::now().creds())?;
-    let flags = flags & !O_DIRECTORY;
     fds::open(fs, flags, |hold| fs.open_file(ino, flags, hold))
 }
 

@@ -54,3 +54,5 @@ mod thread;
 mod transfer;
 #[cfg(test)]
 mod unhooked;
+#[cfg(not(test))]
+mod vectors;

@@ -101,15 +101,21 @@ pub fn separate_at(path: &Path, how: c_int, fd: c_int, id: OpenId) -> Answer<()>
         open_at(path, how, true)
     })?;
     rustix::fs::seek(&own, SeekFrom::Start(id.to_raw()))?;
-    replace(own, fd, flags.contains(rustix::io::FdFlags::CLOEXEC))?;
+    replace(own.as_raw_fd(), fd, flags.contains(rustix::io::FdFlags::CLOEXEC))?;
     Ok(())
+}
+
+/// Gives the duplicate at `to` the description that `from`, of the same open file, has.
+pub fn share(from: c_int, to: c_int) -> Answer<()> {
+    let flags = rustix::io::fcntl_getfd(fds::borrow(to)?)?;
+    Ok(replace(fds::borrow(from)?.as_raw_fd(), to, flags.contains(rustix::io::FdFlags::CLOEXEC))?)
 }
 
 /// `dup3` over a number of the program's.
 #[expect(unsafe_code, reason = "a number of the program's is replaced, not owned")]
-fn replace(from: OwnedFd, to: c_int, cloexec: bool) -> rustix::io::Result<()> {
+fn replace(from: c_int, to: c_int, cloexec: bool) -> rustix::io::Result<()> {
     let flags = if cloexec { libc::O_CLOEXEC } else { 0 };
     // SAFETY: plain numbers; `to` is a stub before and after.
-    let made = unsafe { crate::real::system_call(libc::SYS_dup3, [from.as_raw_fd() as usize, to as usize, flags as usize, 0, 0, 0]) };
+    let made = unsafe { crate::real::system_call(libc::SYS_dup3, [from as usize, to as usize, flags as usize, 0, 0, 0]) };
     if made < 0 { Err(Errno::from_raw_os_error(crate::boundary::errno())) } else { Ok(()) }
 }

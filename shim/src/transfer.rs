@@ -17,10 +17,43 @@ pub const MOST: usize = 0x7fff_f000;
 /// The most vectors in a call (`UIO_MAXIOV`).
 pub const MOST_VECTORS: usize = 1024;
 
+/// Where no program has memory, with the largest page tables that there are.
+const NOWHERE: usize = if cfg!(target_arch = "x86_64") { (1 << 56) - flac::units::PAGE } else { 1 << 52 };
+
+/// Whether one of the vectors names memory that no program can have: the kernel says `EFAULT` whether it would touch it or not.
+#[inline(always)]
+pub fn leads_nowhere(vectors: &[IoVec]) -> bool {
+    vectors.iter().any(|v| v.iov_base.addr().checked_add(v.iov_len).is_none_or(|end| end > NOWHERE))
+}
+
+/// `EBADF` if the file is not open for reading.
+pub fn check_reads(fs: &Fs, id: OpenId) -> Answer<()> {
+    let flags = fs.open_flags(id);
+    if flags & libc::O_PATH != 0 || matches!(flags & libc::O_ACCMODE, libc::O_WRONLY | libc::O_ACCMODE) {
+        fail(libc::EBADF)
+    } else {
+        Ok(())
+    }
+}
+
+/// `EBADF` if the file is not open for writing.
+pub fn check_writes(fs: &Fs, id: OpenId) -> Answer<()> {
+    let flags = fs.open_flags(id);
+    if flags & libc::O_PATH != 0 || matches!(flags & libc::O_ACCMODE, libc::O_RDONLY | libc::O_ACCMODE) {
+        fail(libc::EBADF)
+    } else {
+        Ok(())
+    }
+}
+
 /// Reads at `at`, or at the open file's offset.
 pub fn read(fs: &Fs, id: OpenId, to: &[IoVec], at: Option<u64>) -> Answer<usize> {
     if fs.open_flags(id) & libc::O_ACCMODE == libc::O_ACCMODE {
         return fail(libc::EBADF);
+    }
+    if leads_nowhere(to) {
+        check_reads(fs, id)?;
+        return fail(libc::EFAULT);
     }
     if !UNATTACHABLE.is_empty() && to.iter().any(|v| UNATTACHABLE.meets(v.iov_base.addr(), v.iov_len)) {
         return read_by_copy(fs, id, to, at);
@@ -68,8 +101,9 @@ pub fn write(fs: &Fs, id: OpenId, from: &[IoVec], at: Option<u64>) -> Answer<usi
 /// As [`write`], at the file's end if `append` says so, whatever the file's flags.
 pub fn write_placed(fs: &Fs, id: OpenId, from: &[IoVec], at: Option<u64>, append: bool) -> Answer<usize> {
     let flags = fs.open_flags(id);
-    if flags & libc::O_ACCMODE == libc::O_ACCMODE {
-        return fail(libc::EBADF);
+    check_writes(fs, id)?;
+    if leads_nowhere(from) {
+        return fail(libc::EFAULT);
     }
     let end = |at: u64| from.iter().try_fold(at, |end, v| end.checked_add(v.iov_len as u64));
     if at.is_some_and(|at| end(at).is_none_or(|end| end > i64::MAX as u64)) {

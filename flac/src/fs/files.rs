@@ -259,6 +259,20 @@ impl Fs {
         slot.flags.store((old & !may | flags & may) as u32, Release);
     }
 
+    /// The hint on how long what is written will live, as `F_GET_RW_HINT` tells it; 0 if none was given while the inode is cached.
+    pub fn life_hint(&self, id: OpenId) -> u64 {
+        let slot = self.inodes.slot(self.open_slot(id).inode.load(Relaxed));
+        u64::from((slot.flags.load(Acquire) & flag::LIFE_HINT) >> flag::LIFE_HINT_AT)
+    }
+
+    /// Keeps such a hint. `EINVAL` for one that there is not.
+    pub fn set_life_hint(&self, id: OpenId, hint: u64) -> Result<()> {
+        let Some(hint) = u32::try_from(hint).ok().filter(|hint| *hint <= 5) else { return Err(Error::Os(libc::EINVAL)) };
+        let slot = self.inodes.slot(self.open_slot(id).inode.load(Relaxed));
+        let _ = slot.flags.fetch_update(AcqRel, Acquire, |flags| Some(flags & !flag::LIFE_HINT | hint << flag::LIFE_HINT_AT));
+        Ok(())
+    }
+
     /// Numbers about the file system.
     pub fn stat_fs(&self) -> FsStat {
         let (total, free) = self.space.total_and_free();

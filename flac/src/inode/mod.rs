@@ -30,6 +30,10 @@ pub mod flag {
     pub const HOT: u32 = 32;
     /// Of the shared mappings that there are, one may have been written through.
     pub const WRITABLE_MAP: u32 = 64;
+    /// Where the hint on the life of what is written lies (`F_SET_RW_HINT`): a number up to 5.
+    pub const LIFE_HINT: u32 = 7 << LIFE_HINT_AT;
+    /// The lowest bit of it.
+    pub const LIFE_HINT_AT: u32 = 8;
 }
 
 /// The number of an inode slot.

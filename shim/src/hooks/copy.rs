@@ -148,6 +148,7 @@ mod request {
     pub const FS_IOC_SETFLAGS: c_ulong = 0x4008_6602;
     pub const FIGETBSZ: c_ulong = 2;
     pub const FIBMAP: c_ulong = 1;
+    pub const FIOQSIZE: c_ulong = 0x5460;
     pub const FS_IOC_RESVSP: c_ulong = 0x4030_5828;
     pub const FS_IOC_UNRESVSP: c_ulong = 0x4030_5829;
     pub const FS_IOC_RESVSP64: c_ulong = 0x4030_582a;
@@ -172,6 +173,9 @@ hook! {
             Err(Escape::NotOurs) => return clone_onto_kernel(request, arg),
             other => other?,
         };
+        if fs.open_flags(id) & libc::O_PATH != 0 {
+            return fail(libc::EBADF);
+        }
         // Some programs pass it sign-extended.
         match request & 0xffff_ffff {
             request::FICLONE => clone_all(fs, id, arg.addr() as c_int),
@@ -181,7 +185,11 @@ hook! {
             }
             request::FIDEDUPERANGE | request::FS_IOC_FIEMAP => fail(libc::EOPNOTSUPP),
             request::FIGETBSZ => Out::<c_int>::at(arg).put(flac::units::PAGE as c_int).map(|()| 0),
-            request::FIBMAP => fail(libc::EINVAL),
+            request::FIBMAP => fail(if check_regular(fs, id).is_ok() { libc::EINVAL } else { libc::ENOTTY }),
+            request::FIOQSIZE => {
+                let attr = check_has_flags(fs, id)?;
+                Out::<u64>::at(arg).put(attr.pages * flac::units::PAGE as u64).map(|()| 0)
+            }
             libc::FIONREAD => {
                 check_regular(fs, id).map_err(|_| Escape::Fail(libc::ENOTTY))?;
                 let left = fs.attr(fs.open_ino(id))?.size.saturating_sub(fs.seek(id, 0, libc::SEEK_CUR)?);

@@ -1,9 +1,9 @@
 //! read, write and their kin.
 
 use crate::abi::{In, InBytes, OutBytes, count, fail, offset};
-use crate::boundary::{Answer, Escape, may_cancel};
+use crate::boundary::{Answer, may_cancel};
+use crate::vectors::Vectors;
 use crate::{fds, space, transfer};
-use flac::fs::io::IoVec;
 use libc::{c_int, iovec, off_t, size_t, ssize_t};
 
 hook! {
@@ -55,43 +55,66 @@ hook! {
     }
 }
 
-/// The vectors of a call; `EINVAL` for a count the kernel refuses.
-fn vectors<'a>(list: In<iovec>, n: c_int) -> Answer<&'a [IoVec]> {
-    match usize::try_from(n) {
-        Ok(n) if n <= transfer::MOST_VECTORS => list.array(n),
-        _ => fail(libc::EINVAL),
+/// Reads into the vectors, in the kernel's order of refusals: the descriptor, the vectors, what the flags ask, then the file. Of no bytes nothing more is asked.
+fn read_vectors(fd: c_int, to: In<iovec>, n: c_int, at: Option<u64>, flags: c_int) -> Answer<ssize_t> {
+    let (fs, id) = fds::open_file(fd)?;
+    transfer::check_reads(fs, id)?;
+    let to = Vectors::take(to, n)?;
+    if to.is_nothing() {
+        return Ok(0);
     }
+    check_flags(flags, READ_FLAGS)?;
+    transfer::read(fs, id, &to, at).map(count)
+}
+
+/// As [`read_vectors`].
+fn write_vectors(fd: c_int, from: In<iovec>, n: c_int, at: Option<u64>, flags: c_int) -> Answer<ssize_t> {
+    let (fs, id) = fds::open_file(fd)?;
+    transfer::check_writes(fs, id)?;
+    let from = Vectors::take(from, n)?;
+    if from.is_nothing() {
+        return Ok(0);
+    }
+    check_flags(flags, WRITE_FLAGS)?;
+    let append = match (flags & libc::RWF_APPEND != 0, flags & RWF_NOAPPEND != 0) {
+        (true, true) => return fail(libc::EINVAL),
+        (false, false) => fs.open_flags(id) & libc::O_APPEND != 0,
+        (append, _) => append,
+    };
+    let written = transfer::write_placed(fs, id, &from, at, append)?;
+    if flags & (libc::RWF_DSYNC | libc::RWF_SYNC) != 0 {
+        transfer::sync(fs, id)?;
+    }
+    Ok(count(written))
 }
 
 hook! {
     /// `readv(2)`.
     fn readv(fd: c_int, to: In<iovec>, n: c_int) -> ssize_t, when(fds::maybe(fd)), cancels(may_cancel) {
-        let (fs, id) = fds::open_file(fd)?;
-        transfer::read(fs, id, vectors(to, n)?, None).map(count)
+        read_vectors(fd, to, n, None, 0)
     }
 }
 
 hook! {
     /// `writev(2)`.
     fn writev(fd: c_int, from: In<iovec>, n: c_int) -> ssize_t, when(fds::maybe(fd)), cancels(may_cancel) {
-        let (fs, id) = fds::open_file(fd)?;
-        transfer::write(fs, id, vectors(from, n)?, None).map(count)
+        write_vectors(fd, from, n, None, 0)
     }
 }
 
 hook! {
     /// `preadv(2)`.
     fn preadv(fd: c_int, to: In<iovec>, n: c_int, at: off_t) -> ssize_t, also(preadv64), when(fds::maybe(fd)), cancels(may_cancel) {
-        let (fs, id) = fds::open_file(fd)?;
-        transfer::read(fs, id, vectors(to, n)?, Some(offset(at)?)).map(count)
+        fds::open_file(fd)?;
+        read_vectors(fd, to, n, Some(offset(at)?), 0)
     }
 }
 
 hook! {
     /// `pwritev(2)`.
     fn pwritev(fd: c_int, from: In<iovec>, n: c_int, at: off_t) -> ssize_t, also(pwritev64), when(fds::maybe(fd)), cancels(may_cancel) {
-        let (fs, id) = fds::open_file(fd)?;
-        transfer::write(fs, id, vectors(from, n)?, Some(offset(at)?)).map(count)
+        fds::open_file(fd)?;
+        write_vectors(fd, from, n, Some(offset(at)?), 0)
     }
 }
 
@@ -100,38 +123,31 @@ fn start(at: off_t) -> Answer<Option<u64>> {
     if at == -1 { Ok(None) } else { offset(at).map(Some) }
 }
 
-/// `RWF_NOAPPEND`, which libc does not know.
+/// `RWF_NOAPPEND` and `RWF_NOSIGNAL`, which libc does not know.
 const RWF_NOAPPEND: c_int = 0x20;
+const RWF_NOSIGNAL: c_int = 0x100;
+
+/// What may be asked of a read, where all about writing means nothing. `RWF_NOWAIT` is refused, as by tmpfs and by every file system without it.
+const READ_FLAGS: c_int = libc::RWF_HIPRI | libc::RWF_DSYNC | libc::RWF_SYNC | libc::RWF_APPEND | RWF_NOSIGNAL;
+/// What may be asked of a write.
+const WRITE_FLAGS: c_int = READ_FLAGS | RWF_NOAPPEND;
+
+fn check_flags(flags: c_int, known: c_int) -> Answer<()> {
+    if flags & !known == 0 { Ok(()) } else { fail(libc::EOPNOTSUPP) }
+}
 
 hook! {
-    /// `preadv2(2)`. The hints `RWF_HIPRI` and `RWF_NOWAIT` (nothing here waits for a device that could answer later) are taken as given; what is about writing means nothing.
+    /// `preadv2(2)`.
     fn preadv2(fd: c_int, to: In<iovec>, n: c_int, at: off_t, flags: c_int) -> ssize_t, also(preadv64v2), when(fds::maybe(fd)), cancels(may_cancel) {
-        let (fs, id) = fds::open_file(fd)?;
-        if flags & !(libc::RWF_HIPRI | libc::RWF_NOWAIT | libc::RWF_DSYNC | libc::RWF_SYNC | libc::RWF_APPEND) != 0 {
-            return fail(libc::EOPNOTSUPP);
-        }
-        transfer::read(fs, id, vectors(to, n)?, start(at)?).map(count)
+        fds::open_file(fd)?;
+        read_vectors(fd, to, n, start(at)?, flags)
     }
 }
 
 hook! {
     /// `pwritev2(2)`. `RWF_DSYNC` and `RWF_SYNC` make durable; `RWF_APPEND` and `RWF_NOAPPEND` go before what the open file does.
     fn pwritev2(fd: c_int, from: In<iovec>, n: c_int, at: off_t, flags: c_int) -> ssize_t, also(pwritev64v2), when(fds::maybe(fd)), cancels(may_cancel) {
-        let (fs, id) = fds::open_file(fd)?;
-        let durable = libc::RWF_DSYNC | libc::RWF_SYNC;
-        if flags & !(libc::RWF_HIPRI | libc::RWF_NOWAIT | libc::RWF_APPEND | RWF_NOAPPEND | durable) != 0 {
-            return Err(Escape::Fail(libc::EOPNOTSUPP));
-        }
-        let (from, at) = (vectors(from, n)?, start(at)?);
-        let append = match (flags & libc::RWF_APPEND != 0, flags & RWF_NOAPPEND != 0) {
-            (true, true) => return fail(libc::EINVAL),
-            (false, false) => fs.open_flags(id) & libc::O_APPEND != 0,
-            (append, _) => append,
-        };
-        let written = transfer::write_placed(fs, id, from, at, append)?;
-        if flags & durable != 0 {
-            transfer::sync(fs, id)?;
-        }
-        Ok(count(written))
+        fds::open_file(fd)?;
+        write_vectors(fd, from, n, start(at)?, flags)
     }
 }

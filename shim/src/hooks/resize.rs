@@ -71,6 +71,9 @@ fn grow_checked(fs: &Fs, ino: Ino, size: u64) -> Answer<()> {
 /// `fallocate(2)` on a descriptor of FLAC's.
 pub fn allocate(fd: c_int, mode: c_int, at: off_t, len: off_t) -> Answer<()> {
     let (fs, id) = fds::open_file(fd)?;
+    if fs.open_flags(id) & libc::O_PATH != 0 {
+        return fail(libc::EBADF);
+    }
     let (at, len) = (offset(at)?, offset(len)?);
     if len == 0 {
         return fail(libc::EINVAL);

@@ -21,6 +21,8 @@ topics! {
     openat2
     readwrite
     vectors
+    refusals
+    control
     seek
     append
     offsets

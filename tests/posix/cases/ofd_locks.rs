@@ -1,6 +1,6 @@
 //! Record locks that belong to an open file description.
 
-use crate::case::{Dir, Outcome, cases, fails};
+use crate::case::{Dir, Outcome, cases, fails, skip};
 use crate::sys::{self, range};
 use libc::{F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW, F_RDLCK, F_SETLK, F_UNLCK, F_WRLCK, O_RDWR};
 
@@ -12,6 +12,7 @@ cases![
     conflict_with_process_locks,
     getlk_reports_no_process,
     blocking_lock_waits,
+    an_open_file_is_told_what_it_has_itself,
 ];
 
 fn try_lock(fd: &sys::Fd, kind: i32, start: i64, length: i64) -> sys::Sys<()> {
@@ -91,5 +92,23 @@ fn blocking_lock_waits(d: &Dir) -> Outcome {
     crate::case::write_all(&fd, b"x");
     try_lock(&fd, F_UNLCK, 0, 0)?;
     child.succeeds();
+    Ok(())
+}
+
+fn an_open_file_is_told_what_it_has_itself(d: &Dir) -> Outcome {
+    let (one, two) = (d.open("f", b""), sys::open(d.at("f"), O_RDWR, 0)?);
+    try_lock(&one, F_WRLCK, 10, 10)?;
+    try_lock(&one, F_RDLCK, 40, 0)?;
+    let own = |fd: &sys::Fd, start, length| sys::get_lock(fd, F_OFD_GETLK, F_UNLCK, range(start, length));
+    let first = match own(&one, 0, 0) {
+        Err(sys::EINVAL) => return skip("a kernel before 6.5"),
+        first => first?,
+    };
+    assert_eq!((i32::from(first.l_type), first.l_start, first.l_len, first.l_pid), (F_WRLCK, 10, 10, -1));
+    let last = own(&one, 30, 0)?;
+    assert_eq!((i32::from(last.l_type), last.l_start, last.l_len), (F_RDLCK, 40, 0));
+    assert_eq!(i32::from(own(&one, 0, 5)?.l_type), F_UNLCK);
+    assert_eq!(i32::from(own(&two, 0, 0)?.l_type), F_UNLCK);
+    fails!(EINVAL, sys::get_lock(&one, libc::F_GETLK, F_UNLCK, range(0, 0)));
     Ok(())
 }

@@ -22,6 +22,16 @@ pub fn fcntl(fd: impl Raw, command: i32, argument: i32) -> Sys<i32> {
     call!(libc::fcntl(fd.raw(), command, argument))
 }
 
+/// `fcntl` with an address as its argument.
+pub fn fcntl_at<T>(fd: impl Raw, command: i32, at: &mut T) -> Sys<i32> {
+    call!(libc::fcntl(fd.raw(), command, std::ptr::from_mut(at)))
+}
+
+/// `ioctl` with an address as its argument.
+pub fn ioctl_at<T>(fd: impl Raw, request: u64, at: &mut T) -> Sys<i32> {
+    call!(libc::ioctl(fd.raw(), request as _, std::ptr::from_mut(at)))
+}
+
 pub fn close_range(first: u32, last: u32, flags: i32) -> Sys<()> {
     call!(libc::syscall(libc::SYS_close_range, first, last, flags)).map(drop)
 }

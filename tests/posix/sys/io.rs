@@ -100,6 +100,12 @@ pub fn pwritev2(fd: impl Raw, buffers: &[&[u8]], offset: i64, flags: i32) -> Sys
     call!(libc::pwritev2(fd.raw(), parts.as_ptr(), length_of(&parts), offset, flags)).map(count)
 }
 
+/// A call that reads or writes vectors, with a list of them that nothing vouches for.
+pub fn vectored(number: i64, fd: impl Raw, list: usize, length: i32, offset: i64, flags: i32) -> Sys<usize> {
+    let high = offset >> 63;
+    call!(libc::syscall(number, fd.raw(), list, length, offset, high, flags)).map(|moved| count(moved as isize))
+}
+
 pub fn lseek(fd: impl Raw, offset: i64, whence: i32) -> Sys<i64> {
     call!(libc::lseek(fd.raw(), offset, whence))
 }

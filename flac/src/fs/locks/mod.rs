@@ -76,10 +76,8 @@ impl Fs {
     /// # Errors
     /// `EAGAIN` (= `EWOULDBLOCK`), `EINTR`, `EBADF`, `EINVAL`, `ENOLCK`.
     pub fn flock(&self, id: OpenId, op: i32) -> Result<()> {
-        if self.open_flags(id) & libc::O_PATH != 0 {
-            return fail(libc::EBADF);
-        }
         let write = match op & !libc::LOCK_NB {
+            libc::LOCK_SH | libc::LOCK_EX | libc::LOCK_UN if self.open_flags(id) & libc::O_PATH != 0 => return fail(libc::EBADF),
             libc::LOCK_SH => false,
             libc::LOCK_EX => true,
             libc::LOCK_UN => {
@@ -126,15 +124,24 @@ impl Fs {
         let write = match lock.l_type as i32 {
             libc::F_RDLCK => false,
             libc::F_WRLCK => true,
-            libc::F_UNLCK if ask != Ask::Get => false,
+            libc::F_UNLCK if ask != Ask::Get || matches!(owner, Owner::Open(_)) => false,
             _ => return fail(libc::EINVAL),
         };
         let range = self.range(id, lock)?;
         let want = self.wanted(id, owner, range, write, false);
         let mode = flags & libc::O_ACCMODE;
         match ask {
+            // Of an unlocked range an open file is told what it has there itself.
+            Ask::Get if lock.l_type as i32 == libc::F_UNLCK => {
+                let shared = self.region.control.locks();
+                let guard = shared.lock.lock(&*self.procs);
+                let own = shared.own(&want);
+                drop(guard);
+                describe(own, lock);
+                Ok(())
+            }
             Ask::Get => {
-                self.describe(&want, lock);
+                describe(self.find_conflict(&want), lock);
                 Ok(())
             }
             Ask::Set { .. } if lock.l_type as i32 == libc::F_UNLCK => self.unlock(&want),
@@ -159,22 +166,6 @@ impl Fs {
             len => (start.checked_add(len).ok_or(Error::Os(libc::EINVAL))?, start - 1),
         };
         if start < 0 { fail(libc::EINVAL) } else { Ok((start as u64, end as u64)) }
-    }
-
-    /// Tells in `lock` what stands in the way of `want`.
-    fn describe(&self, want: &Lock, lock: &mut libc::flock) {
-        let Some(other) = self.find_conflict(want) else {
-            lock.l_type = libc::F_UNLCK as i16;
-            return;
-        };
-        lock.l_type = if other.write { libc::F_WRLCK } else { libc::F_RDLCK } as i16;
-        lock.l_whence = libc::SEEK_SET as i16;
-        lock.l_start = other.start as i64;
-        lock.l_len = if other.end == END { 0 } else { (other.end - other.start + 1) as i64 };
-        lock.l_pid = match other.owner {
-            Owner::Process(_) => other.pid as i32,
-            Owner::Open(_) => -1,
-        };
     }
 
     fn find_conflict(&self, want: &Lock) -> Option<Lock> {
@@ -298,6 +289,22 @@ impl Fs {
             let _ = futex::wake(&bucket.wake, futex::Flags::empty(), i32::MAX as u32);
         }
     }
+}
+
+/// Tells in `lock` of the one that was found.
+fn describe(found: Option<Lock>, lock: &mut libc::flock) {
+    let Some(other) = found else {
+        lock.l_type = libc::F_UNLCK as i16;
+        return;
+    };
+    lock.l_type = if other.write { libc::F_WRLCK } else { libc::F_RDLCK } as i16;
+    lock.l_whence = libc::SEEK_SET as i16;
+    lock.l_start = other.start as i64;
+    lock.l_len = if other.end == END { 0 } else { (other.end - other.start + 1) as i64 };
+    lock.l_pid = match other.owner {
+        Owner::Process(_) => other.pid as i32,
+        Owner::Open(_) => -1,
+    };
 }
 
 fn sleep(word: &crate::sync::AtomicU32, seen: u32) -> rustix::io::Result<()> {

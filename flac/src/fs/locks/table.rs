@@ -201,6 +201,11 @@ impl LocksShared {
         self.all().map(|(_, lock)| lock).filter(|lock| want.conflicts(lock)).min_by_key(|lock| lock.start)
     }
 
+    /// The lowest lock that the owner has in that range.
+    pub fn own(&self, range: &Lock) -> Option<Lock> {
+        self.all().map(|(_, lock)| lock).filter(|lock| lock.is_kin(range) && lock.overlaps(range)).min_by_key(|lock| lock.start)
+    }
+
     /// Gives the owner the lock, which replaces what it has in that range. Whether something was given up for which others may wait. `ENOLCK`.
     pub fn set(&self, want: &Lock) -> Result<bool> {
         let kin: Vec<(usize, Lock)> = self.all().filter(|(_, lock)| lock.is_kin(want)).collect();

@@ -4,13 +4,13 @@
 mod locks;
 mod passing;
 
-use crate::abi::fail;
+use crate::abi::{In, Out, fail};
 use crate::boundary::{Answer, Escape, checked};
 use crate::stdio::{reopen, standard};
 use crate::{creds, fds, log};
 use flac::Fs;
 use flac::fs::open::OpenId;
-use libc::{c_int, c_ulong};
+use libc::{c_int, c_ulong, c_void};
 
 /// After something new is at number `fd` that the program chose: streams on that number follow.
 fn moved(fd: c_int) {
@@ -94,8 +94,17 @@ fn cancels_waits(command: c_int) -> bool {
     true
 }
 
-/// `F_GET_RW_HINT` to `F_SET_FILE_RW_HINT`: commands about hints on a file's life, which mean nothing here.
-const RW_HINTS: std::ops::RangeInclusive<c_int> = 1035..=1038;
+/// Hints on how long what is written will live, which mean nothing here but are kept; `F_GET_FILE_RW_HINT` and `F_SET_FILE_RW_HINT`, which the kernel does not know any more.
+const F_GET_RW_HINT: c_int = 1035;
+const F_SET_RW_HINT: c_int = 1036;
+const OLD_RW_HINTS: std::ops::RangeInclusive<c_int> = 1037..=1038;
+
+/// Commands of which libc's crate knows nothing.
+const F_SETSIG: c_int = 10;
+const F_GETSIG: c_int = 11;
+const F_SETOWN_EX: c_int = 15;
+const F_GETOWN_EX: c_int = 16;
+const DN_MULTISHOT: c_ulong = 0x8000_0000;
 
 /// `F_DUPFD_QUERY`, which libc does not know.
 const F_DUPFD_QUERY: c_int = 1027;
@@ -142,18 +151,32 @@ fn control(fd: c_int, command: c_int, argument: c_ulong, theirs: impl FnOnce() -
             (libc::F_RDLCK | libc::F_WRLCK, false) | (libc::F_UNLCK, _) => fail(libc::EAGAIN),
             _ => fail(libc::EINVAL),
         },
+        // To be told of nothing is granted to all.
+        libc::F_NOTIFY if argument & !DN_MULTISHOT == 0 => Ok(0),
         libc::F_NOTIFY if !is_dir(fs, id)? => fail(libc::ENOTDIR),
-        libc::F_NOTIFY if argument == 0 => Ok(0),
         // A file of a tmpfs that is no memory file can't be sealed, and says so.
         libc::F_GET_SEALS if !is_dir(fs, id)? => Ok(libc::F_SEAL_SEAL),
-        libc::F_ADD_SEALS if !is_dir(fs, id)? => fail(libc::EPERM),
-        libc::F_NOTIFY | libc::F_ADD_SEALS | libc::F_GET_SEALS => {
+        libc::F_ADD_SEALS => fail(libc::EPERM),
+        libc::F_NOTIFY | libc::F_GET_SEALS => {
             crate::stats::add(crate::stats::Counter::Refused, 1);
             log::warn(format_args!("fcntl command {command} is refused on a FLAC file"));
             fail(libc::EINVAL)
         }
-        command if RW_HINTS.contains(&command) => fail(libc::EINVAL),
-        // The descriptor's own flags, its owner, pipes: the kernel's answer for the stub is right.
+        F_GET_RW_HINT => Out::<u64>::at(argument as *mut c_void).put(fs.life_hint(id)).map(|()| 0),
+        F_SET_RW_HINT => {
+            let hint = In::<u64>::at(argument as *const c_void).needed()?;
+            if !fs.attr(fs.open_ino(id))?.owned_by(&creds::now().creds()) {
+                return fail(libc::EPERM);
+            }
+            Ok(fs.set_life_hint(id, hint).map(|()| 0)?)
+        }
+        command if OLD_RW_HINTS.contains(&command) => fail(libc::EINVAL),
+        // Whom the kernel tells of what happens to an open file: it keeps that for the stub, which must be this file's alone.
+        libc::F_SETOWN | libc::F_GETOWN | F_SETOWN_EX | F_GETOWN_EX | F_SETSIG | F_GETSIG => {
+            fds::give_own_stub(fd)?;
+            Err(Escape::NotOurs)
+        }
+        // The descriptor's own flags, pipes: the kernel's answer for the stub is right.
         _ => Err(Escape::NotOurs),
     }
 }

@@ -1,0 +1,108 @@
+//! What reading and writing are refused for, and in which order.
+
+use crate::case::{Dir, Outcome, cases, content, fails};
+use crate::sys;
+use libc::{O_PATH, O_RDONLY, O_WRONLY, SYS_preadv2, SYS_pwritev2, SYS_readv, SYS_writev};
+
+cases![
+    memory_that_no_program_has_is_efault_whatever_there_is_to_move,
+    lengths_that_leave_all_memory_are_efault,
+    a_mode_that_forbids_it_is_ebadf_whatever_else_is_wrong,
+    a_list_of_vectors_lies_at_any_address,
+    of_no_bytes_nothing_more_is_asked,
+    vectors_are_checked_before_any_is_used,
+    what_nobody_waits_for_is_refused_by_flag,
+];
+
+/// Where no program has memory.
+const NOWHERE: usize = usize::MAX;
+
+fn memory_that_no_program_has_is_efault_whatever_there_is_to_move(d: &Dir) -> Outcome {
+    let (fd, dir) = (d.open("f", b"bytes"), sys::open(d.path(), O_RDONLY, 0)?);
+    for length in [0, 1] {
+        fails!(EFAULT, sys::pread_to(&fd, NOWHERE, length, 0));
+        fails!(EFAULT, sys::pread_to(&fd, NOWHERE, length, 100));
+        fails!(EFAULT, sys::read_to(&dir, NOWHERE, length));
+        fails!(EFAULT, sys::write_from(&fd, NOWHERE, length));
+    }
+    assert_eq!(sys::pread_to(&fd, 0x1_0000, 5, 100)?, 0, "that a program could have");
+    assert_eq!(content(d.at("f")), b"bytes");
+    Ok(())
+}
+
+fn lengths_that_leave_all_memory_are_efault(d: &Dir) -> Outcome {
+    let fd = d.open("f", b"bytes");
+    let mut room = [0_u8; 8];
+    let at = room.as_mut_ptr().expose_provenance();
+    for length in [isize::MAX as usize, isize::MAX as usize + 1, usize::MAX] {
+        fails!(EFAULT, sys::read_to(&fd, at, length));
+        fails!(EFAULT, sys::pread_to(&fd, at, length, 0));
+        fails!(EFAULT, sys::write_from(&fd, at, length));
+    }
+    fails!(EFAULT, sys::readv_to(&fd, &[(at, isize::MAX as usize), (at, 1)]));
+    assert_eq!(sys::readv_to(&fd, &[(at, isize::MAX as usize)])?, 5, "one alone is cut first");
+    Ok(())
+}
+
+fn a_mode_that_forbids_it_is_ebadf_whatever_else_is_wrong(d: &Dir) -> Outcome {
+    d.file("f", b"bytes");
+    let (reads, writes) = (sys::open(d.at("f"), O_RDONLY, 0)?, sys::open(d.at("f"), O_WRONLY, 0)?);
+    let (path, neither) = (sys::open(d.at("f"), O_PATH, 0)?, sys::open(d.at("f"), 3, 0)?);
+    for fd in [&writes, &path, &neither] {
+        fails!(EBADF, sys::read_to(fd, NOWHERE, usize::MAX));
+        fails!(EBADF, sys::vectored(SYS_readv, fd, NOWHERE, -1, 0, 0));
+        fails!(EBADF, sys::vectored(SYS_preadv2, fd, 0, 1, 0, 0x4000_0000));
+    }
+    for fd in [&reads, &path, &neither] {
+        fails!(EBADF, sys::write_from(fd, NOWHERE, usize::MAX));
+        fails!(EBADF, sys::pwrite(fd, b"x", i64::MAX));
+        fails!(EBADF, sys::vectored(SYS_writev, fd, NOWHERE, -1, 0, 0));
+        fails!(EBADF, sys::vectored(SYS_pwritev2, fd, 0, 1, 0, 0x4000_0000));
+    }
+    Ok(())
+}
+
+fn a_list_of_vectors_lies_at_any_address(d: &Dir) -> Outcome {
+    let fd = d.open("f", b"abcdef");
+    let (mut one, mut two) = ([0_u8; 2], [0_u8; 4]);
+    let words = [one.as_mut_ptr().expose_provenance(), 2, two.as_mut_ptr().expose_provenance(), 4];
+    let mut list = vec![0_u8];
+    list.extend(words.iter().flat_map(|word| word.to_ne_bytes()));
+    let at = list.as_ptr().expose_provenance() + 1;
+    assert_eq!(sys::vectored(SYS_readv, &fd, at, 2, 0, 0)?, 6);
+    assert_eq!((&one, &two), (b"ab", b"cdef"));
+    assert_eq!(sys::vectored(SYS_writev, &fd, at, 2, 0, 0)?, 6);
+    assert_eq!(content(d.at("f")), b"abcdefabcdef");
+    Ok(())
+}
+
+fn of_no_bytes_nothing_more_is_asked(d: &Dir) -> Outcome {
+    let (fd, dir) = (d.open("f", b"bytes"), sys::open(d.path(), O_RDONLY, 0)?);
+    assert_eq!(sys::readv_to(&dir, &[])?, 0);
+    assert_eq!(sys::readv_to(&dir, &[(0, 0), (0x1_0000, 0)])?, 0);
+    fails!(EISDIR, sys::readv_to(&dir, &[(0x1_0000, 1)]));
+    assert_eq!(sys::vectored(SYS_preadv2, &fd, 0, 0, 0, 0x4000_0000)?, 0);
+    assert_eq!(sys::vectored(SYS_pwritev2, &fd, 0, 0, 0, 0x4000_0000)?, 0);
+    Ok(())
+}
+
+fn vectors_are_checked_before_any_is_used(d: &Dir) -> Outcome {
+    let fd = d.open("f", b"bytes");
+    let mut room = *b".....";
+    let at = room.as_mut_ptr().expose_provenance();
+    fails!(EFAULT, sys::readv_to(&fd, &[(at, 5), (NOWHERE, 0)]));
+    fails!(EFAULT, sys::writev_from(&fd, &[(at, 5), (NOWHERE, 0)]));
+    fails!(EINVAL, sys::readv_to(&fd, &[(NOWHERE, 1), (at, usize::MAX)]));
+    fails!(EINVAL, sys::vectored(SYS_readv, &fd, NOWHERE, 1025, 0, 0));
+    fails!(EFAULT, sys::vectored(SYS_readv, &fd, NOWHERE, 1, 0, 0));
+    assert_eq!((&room, content(d.at("f"))), (b".....", b"bytes".to_vec()));
+    Ok(())
+}
+
+fn what_nobody_waits_for_is_refused_by_flag(d: &Dir) -> Outcome {
+    let fd = d.open("f", b"bytes");
+    fails!(EOPNOTSUPP, sys::preadv2(&fd, &mut [&mut [0; 1]], 0, libc::RWF_NOWAIT));
+    fails!(EOPNOTSUPP, sys::pwritev2(&fd, &[b"x"], 0, libc::RWF_NOWAIT));
+    assert_eq!(content(d.at("f")), b"bytes");
+    Ok(())
+}
