@@ -82,7 +82,7 @@ fn is_open(fd: RawFd) -> bool {
 }
 
 /// Runs `f` with all signals blocked: the program's handlers would run in a thread that it knows nothing of.
-fn without_signals(f: impl FnOnce()) {
+pub(super) fn without_signals(f: impl FnOnce()) {
     // SAFETY: signal sets are plain numbers, valid when zero.
     let (mut all, mut before): (libc::sigset_t, libc::sigset_t) = unsafe { (zeroed(), zeroed()) };
     // SAFETY: valid sets.

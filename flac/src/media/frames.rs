@@ -126,11 +126,7 @@ impl Pool {
     /// # Durability
     /// On DAX the frames are durable. Elsewhere none by itself: follow with a metalog record and [`crate::metalog::Meta::sync`], or with [`Pool::flush_data`].
     pub fn write(&self, first: PoolFrame, pages: &[&[u8]]) -> Result<()> {
-        assert!(pages.iter().all(|p| p.len() == PAGE), "whole frames");
-        let (start, end) = self.span(first, pages.len());
-        self.ensure(first.get() + pages.len() as u32, pages.len())?;
-        #[cfg(test)]
-        super::tests::writing();
+        let (start, end) = self.begin_write(first, pages)?;
         if let Some(map) = self.map.as_ref().filter(|_| self.medium() != Medium::Memory) {
             self.check_there(end)?;
             self.charged(Model::charge_write, pages.len() * PAGE, || store(map, start as usize, pages));
@@ -153,6 +149,16 @@ impl Pool {
             file.write_at(bounce, start + (i * BOUNCE) as u64).map_err(Error::io(what))?;
         }
         Ok(())
+    }
+
+    /// Where the frames are in the file, which has them.
+    pub(super) fn begin_write(&self, first: PoolFrame, pages: &[&[u8]]) -> Result<(u64, u64)> {
+        assert!(pages.iter().all(|p| p.len() == PAGE), "whole frames");
+        let span = self.span(first, pages.len());
+        self.ensure(first.get() + pages.len() as u32, pages.len())?;
+        #[cfg(test)]
+        super::tests::writing();
+        Ok(span)
     }
 
     /// Where `count` frames from `first` on lie in this process's memory: valid for reading while the frames are used by an extent, and they never change while

@@ -48,6 +48,35 @@ fn frames_come_back_from_every_medium() {
     }
 }
 
+/// As a flush does, which goes on while its frames are written.
+#[test]
+fn frames_that_are_written_beside_come_back_from_every_medium() {
+    for (dir, wanted, _) in places() {
+        let pool = pool(dir.path(), wanted);
+        let memory: Vec<u8> = (0..401 * PAGE).map(|i| (i / 7) as u8).collect();
+        let start = memory.as_ptr().align_offset(PAGE);
+        let pages: Vec<&[u8]> = memory[start..].chunks_exact(PAGE).collect();
+        // Here and there two that do not follow each other; the last ones are not aligned, and written in the usual way.
+        let mixed: Vec<&[u8]> = (0..400).map(|i| pages[if i % 10 == 3 { 7 } else { i % 399 }]).collect();
+        for rounds in [0, 1, 2, 3, 40] {
+            let unaligned = memory[start + 8..].chunks_exact(PAGE).next().expect("a page");
+            let written = pool.write_beside(|writer| {
+                (0..rounds).try_for_each(|i| writer.write(PoolFrame::new(100 + 10 * i), &mixed[10 * i as usize..][..10]))?;
+                writer.write(PoolFrame::new(90), &[unaligned])
+            });
+            written.expect("a write");
+            let mut back = vec![0; rounds as usize * 10 * PAGE];
+            pool.read(PoolFrame::new(100), &mut back).expect("a read");
+            assert!(back.chunks_exact(PAGE).eq(mixed[..10 * rounds as usize].iter().copied()), "{:?}", pool.medium());
+            pool.read(PoolFrame::new(90), &mut back[..if rounds > 0 { PAGE } else { 0 }]).expect("a read");
+            assert!(rounds == 0 || &back[..PAGE] == unaligned);
+        }
+        // The work's own error is told, and nothing is under way any more.
+        let failed = pool.write_beside(|writer| writer.write(PoolFrame::new(0), &mixed[..5]).and(Err(Error::NoSpace)));
+        assert_eq!(failed, Err(Error::NoSpace));
+    }
+}
+
 /// A load behind the end of the file would kill the process.
 #[test]
 fn a_frame_behind_the_end_of_the_file_is_an_error_on_every_medium() {

@@ -160,6 +160,38 @@ fn descriptors_are_high_and_a_closed_one_is_opened_again() {
     assert_eq!(std::fs::read(&path).expect("a file"), b"Content");
 }
 
+#[test]
+fn what_the_thread_beside_can_not_write_is_written_all_the_same() {
+    let dir = temp();
+    let pool = pool_of(dir.path(), 512);
+    let memory: Vec<u8> = (0..33 * PAGE).map(|i| (i / 7) as u8).collect();
+    let pages: Vec<&[u8]> = memory[memory.as_ptr().align_offset(PAGE)..].chunks_exact(PAGE).collect();
+    pool.ensure(512, 512).expect("growth");
+    let Some(direct) = &pool.direct else {
+        println!("skipped: the temporary directory is no disk");
+        return;
+    };
+    let close = |fd: rustix::fd::BorrowedFd<'_>| {
+        use std::os::fd::AsRawFd;
+        // SAFETY: as above.
+        unsafe { libc::close(fd.as_raw_fd()) };
+        Ok(())
+    };
+    let written = pool.write_beside(|writer| {
+        for i in 0..8 {
+            writer.write(PoolFrame::new(4 * i), &pages[4 * i as usize..][..4])?;
+            if i == 3 {
+                direct.with(close).expect("closed");
+            }
+        }
+        Ok(())
+    });
+    written.expect("a write");
+    let mut back = vec![0; 32 * PAGE];
+    pool.read(PoolFrame::new(0), &mut back).expect("a read");
+    assert!(back.chunks_exact(PAGE).eq(pages[..32].iter().copied()));
+}
+
 proptest! {
     #[test]
     fn proptest_headers_come_back_and_damage_shows(
