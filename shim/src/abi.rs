@@ -105,6 +105,10 @@ impl InBytes {
     pub fn vec(self, len: size_t) -> IoVec {
         IoVec { iov_base: self.0.cast_mut(), iov_len: len }
     }
+    /// What lies `n` bytes behind its start.
+    pub fn skip(self, n: size_t) -> Self {
+        Self(self.0.wrapping_byte_add(n))
+    }
     /// A copy of its first `len` bytes; `EFAULT` if they can't be read.
     pub fn copy(self, len: size_t) -> Answer<Vec<u8>> {
         if len == 0 {

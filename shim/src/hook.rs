@@ -15,6 +15,7 @@
 /// * `, also(a, b)`: further names of the same function.
 /// * `, when(EXPR)`: a test that decides alone, without crossing, that the call is libc's; default: FLAC is on.
 /// * `, map(F)`: what libc's function returns goes through `F`.
+/// * `, through(F)`: libc's function is called by F, its first argument being that function.
 /// * `, lands(F; ARGUMENTS)`: whether what libc's function returned, F's first argument, shows that the path led to the directory that FLAC covers.
 /// * `, cancels(boundary::may_cancel)`: a cancellation point of threads, as POSIX wants it of libc's function.
 /// * `, real(NAME)`: in the body, `NAME(args)` calls libc's function with other arguments (it is called under the guard).
@@ -25,18 +26,19 @@ macro_rules! hook {
         $(, also($($alias:ident),+))?
         $(, when($($when:tt)+))?
         $(, map($map:path))?
+        $(, through($through:path))?
         $(, lands($lands:path $(; $($given:ident),+)?))?
         $(, cancels($cancels:path))?
         $(, real($real:ident))?
         $body:block
     ) => {
-        hook!(@export [$($doc)*] $name $args $ret, [$($($when)+)?] [$($map)?] [$($lands $(; $($given),+)?)?] [$($cancels)?] [$($real)?] $body);
+        hook!(@export [$($doc)*] $name $args $ret, [$($($when)+)?] [$($map)?] [$($through)?] [$($lands $(; $($given),+)?)?] [$($cancels)?] [$($real)?] $body);
         $($(
             hook!(@alias $name $alias $args $ret);
         )+)?
     };
 
-    (@export [$($doc:meta)*] $name:ident ($($arg:ident: $ty:ty),* $(,)?) $ret:ty, $when:tt $map:tt $lands:tt [$($cancels:path)?] [$($real:ident)?] $body:block) => {
+    (@export [$($doc:meta)*] $name:ident ($($arg:ident: $ty:ty),* $(,)?) $ret:ty, $when:tt $map:tt $through:tt $lands:tt [$($cancels:path)?] [$($real:ident)?] $body:block) => {
         $(#[$doc])*
         ///
         /// # Safety
@@ -74,7 +76,7 @@ macro_rules! hook {
                         $(let $real = sheltered;)?
                         $body
                     },
-                    || hook!(@map $map libc_function($($arg),*)),
+                    || hook!(@map $map hook!(@through $through libc_function $($arg),*)),
                     |result| hook!(@lands $lands result),
                 )
             }
@@ -104,6 +106,8 @@ macro_rules! hook {
 
     (@map [] $result:expr) => { $result };
     (@map [$map:path] $result:expr) => { $map($result) };
+    (@through [] $function:ident $($arg:ident),*) => { $function($($arg),*) };
+    (@through [$through:path] $function:ident $($arg:ident),*) => { $through($function, $($arg),*) };
     (@lands [] $result:ident) => {{
         let _ = $result;
         false

@@ -37,6 +37,7 @@ mod mounts;
 mod nodes;
 mod paths;
 mod patterns;
+mod pipes;
 mod ranges;
 mod real;
 mod signals;

@@ -3,7 +3,7 @@
 use crate::abi::{In, InBytes, OutBytes, count, fail, offset};
 use crate::boundary::{Answer, may_cancel};
 use crate::vectors::Vectors;
-use crate::{fds, space, transfer};
+use crate::{fds, pipes, space, transfer};
 use libc::{c_int, iovec, off_t, size_t, ssize_t};
 
 hook! {
@@ -41,7 +41,8 @@ hook! {
 
 hook! {
     /// `write(2)`.
-    fn write(fd: c_int, from: InBytes, n: size_t) -> ssize_t, also(__write), when(fds::maybe(fd) || space::is_lazy()), cancels(may_cancel) {
+    fn write(fd: c_int, from: InBytes, n: size_t) -> ssize_t, also(__write), when(fds::maybe(fd) || space::is_lazy() || pipes::maybe(from, n)),
+    through(pipes::write), cancels(may_cancel) {
         let (fs, id) = transfer::file(fd, &from.vec(n))?;
         transfer::write(fs, id, &[from.vec(n)], None).map(count)
     }

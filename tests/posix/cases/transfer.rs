@@ -26,6 +26,9 @@ cases![
     splice_refuses_unknown_flags,
     sendfile_within_a_file,
     what_a_copy_does_not_write_is_still_to_be_read,
+    what_was_read_goes_to_a_pipe_that_holds_less,
+    a_pipe_that_does_not_block_takes_what_it_holds_of_what_was_read,
+    a_pipe_whose_reader_goes_ends_a_write_of_what_was_read,
 ];
 
 fn sendfile_to_a_file_uses_both_offsets(d: &Dir) -> Outcome {
@@ -403,5 +406,65 @@ fn copy_file_range_beyond_all_offsets_is_eoverflow(d: &Dir) -> Outcome {
     fails!(EOVERFLOW, sys::copy_file_range(&from, &mut Some(0), &to, &mut Some(1), usize::MAX));
     fails!(EOVERFLOW, sys::copy_file_range(&from, &mut Some(1), &to, &mut Some(0), usize::MAX));
     assert_eq!(sys::copy_file_range(&from, &mut Some(0), &to, &mut Some(0), usize::MAX)?, 10);
+    Ok(())
+}
+
+/// More than a pipe holds, read from a file.
+const BEYOND_A_PIPE: usize = 5 * 65_536 + 4096 + 7;
+
+fn what_was_read_goes_to_a_pipe_that_holds_less(d: &Dir) -> Outcome {
+    let bytes = pattern(BEYOND_A_PIPE, 11);
+    let from = d.open("from", &bytes);
+    let (out, into) = sys::pipe(0)?;
+    let mut buffer = vec![0; BEYOND_A_PIPE];
+    assert_eq!(sys::pread(&from, &mut buffer, 0)?, BEYOND_A_PIPE);
+    let got = std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let (mut got, mut chunk) = (Vec::new(), vec![0; 1 << 20]);
+            while got.len() < 2 * BEYOND_A_PIPE {
+                let n = sys::read(&out, &mut chunk).expect("read the pipe");
+                got.extend_from_slice(&chunk[..n]);
+            }
+            got
+        });
+        assert_eq!(sys::write(&into, &buffer).expect("write to the pipe"), BEYOND_A_PIPE);
+        // What was read and then changed is written as it is now.
+        buffer[70_000] ^= 1;
+        assert_eq!(sys::write(&into, &buffer).expect("write to the pipe again"), BEYOND_A_PIPE);
+        reader.join().expect("the reader")
+    });
+    assert!(got[..BEYOND_A_PIPE] == bytes && got[BEYOND_A_PIPE..] == buffer);
+    Ok(())
+}
+
+fn a_pipe_that_does_not_block_takes_what_it_holds_of_what_was_read(d: &Dir) -> Outcome {
+    let from = d.open("from", &pattern(BEYOND_A_PIPE, 12));
+    let (out, into) = sys::pipe(libc::O_NONBLOCK)?;
+    let mut buffer = vec![0; BEYOND_A_PIPE];
+    sys::pread(&from, &mut buffer, 0)?;
+    let first = sys::write(&into, &buffer)?;
+    assert_eq!(first, 65_536);
+    fails!(EAGAIN, sys::write(&into, &buffer));
+    let mut back = vec![0; BEYOND_A_PIPE];
+    assert_eq!(sys::read(&out, &mut back)?, first);
+    assert!(back[..first] == buffer[..first]);
+    Ok(())
+}
+
+fn a_pipe_whose_reader_goes_ends_a_write_of_what_was_read(d: &Dir) -> Outcome {
+    let from = d.open("from", &pattern(BEYOND_A_PIPE, 13));
+    let (out, into) = sys::pipe(0)?;
+    let mut buffer = vec![0; BEYOND_A_PIPE];
+    sys::pread(&from, &mut buffer, 0)?;
+    let written = std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut some = vec![0; 65_536];
+            sys::read(&out, &mut some).expect("read the pipe");
+            drop(out);
+        });
+        sys::write(&into, &buffer)
+    })?;
+    assert!((65_536..=131_072).contains(&written), "{written}");
+    fails!(EPIPE, sys::write(&into, &buffer));
     Ok(())
 }
