@@ -327,7 +327,7 @@ impl Fs {
             let frame = plan.frame(i);
             // SAFETY: done < len: the rest of the program's buffer.
             let from = unsafe { from.add(done) };
-            let copied = if run >= 4 && !self.is_warm(frame, run) {
+            let copied = if run >= 4 && (dram.is_untouched_block(frame, run) || !self.is_warm(frame, run)) {
                 if !dram.has_room(frame, run as u32) {
                     let error = self.out_of_memory(frame, run as u32).into();
                     self.give_up(slot, plan, &error);

@@ -153,6 +153,12 @@ impl Dram {
         (first.get()..first.get() + pages).all(|frame| self.is_warm(FrameNo::new(frame)))
     }
 
+    /// Whether the frames are a whole huge page that nobody has used yet: the kernel fills it by `pwrite` without clearing it first.
+    pub fn is_untouched_block(&self, first: FrameNo, pages: usize) -> bool {
+        let mut has = [1];
+        self.huge && pages == BLOCK_FRAMES && !self.is_warm(first) && self.residency(first, &mut has).is_ok() && has[0] & 1 == 0
+    }
+
     #[cold]
     fn populate(&self, first: FrameNo, pages: u32) -> Result<()> {
         #[cfg(test)]
