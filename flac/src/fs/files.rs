@@ -113,6 +113,7 @@ impl Fs {
         open.offset.store(0, Relaxed);
         open.habit.store(0, Relaxed);
         open.last_pages.store(0, Relaxed);
+        open.same_day.store(0, Relaxed);
         open.read_end.store(0, Relaxed);
         open.copied_to.store(0, Relaxed);
         let once = libc::O_CREAT | libc::O_EXCL | libc::O_NOCTTY | libc::O_TRUNC | libc::O_CLOEXEC;

@@ -182,6 +182,8 @@ pub struct OpenSlot {
     pub last_addr: AtomicU64,
     /// Pages of the last attach.
     pub last_pages: AtomicU32,
+    /// So many more small reads do not look whether the atime is a day old.
+    pub same_day: AtomicU32,
     /// End of the last read, to see a sequential reader.
     pub read_end: AtomicU64,
     /// Where the last read was copied to because that memory was in use; low bits: how many more may be without asking again (see `planner`).
