@@ -26,8 +26,8 @@ pub fn line(entry: &Entry) -> String {
     let limit = entry.limit.as_ref().map_or("-".to_owned(), |limit| format!("{:.4}", limit.value));
     let _ = write!(text, "{limit:>9}");
     for target in &entry.targets {
-        if let Some(ratio) = entry.ratio(target.system) {
-            let met = if ratio >= target.times { "ok" } else { "MISSED" };
+        if let Some(met) = entry.meets(target) {
+            let met = if met { "ok" } else { "MISSED" };
             let _ = write!(text, "  {met} {} x {}", target.times, target.system.name());
         }
     }

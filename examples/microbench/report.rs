@@ -27,8 +27,8 @@ pub fn line(entry: &Entry) -> String {
     let limit = entry.limit.as_ref().map_or("-".to_owned(), |limit| format!("{:.3}", limit.value / 1e3));
     let _ = write!(text, "{limit:>12}");
     for target in &entry.targets {
-        if let Some(ratio) = entry.ratio(target.system) {
-            let met = if ratio >= target.times { "ok" } else { "MISSED" };
+        if let Some(met) = entry.meets(target) {
+            let met = if met { "ok" } else { "MISSED" };
             let _ = write!(text, "  {met} {} x {}", target.times, target.system.name());
         }
     }
