@@ -142,8 +142,8 @@ impl Fs {
         snapshot.carried = data.len() <= self.pool.inline_pages();
         // Elsewhere a page more or less in one go makes no difference.
         let together = !snapshot.carried && self.pool.medium() == Medium::Block;
-        if together && !snapshot.unstable && data.len() >= MANY {
-            return self.pool.write_beside(|writer| self.write_many(&mut data, writer));
+        if !snapshot.carried && !snapshot.unstable && data.len() >= MANY {
+            return self.pool.write_beside(|writer| self.write_many(&mut data, together, writer));
         }
         let mut at = 0;
         while at < data.len() {
@@ -170,11 +170,13 @@ impl Fs {
     }
 
     /// As [`Fs::write_pages`], for many pages that do not change: while some are written, the next are checksummed.
-    fn write_many<'f>(&'f self, data: &mut [&mut Page], writer: &mut Writer<'f>) -> Result<()> {
+    fn write_many<'f>(&'f self, data: &mut [&mut Page], together: bool, writer: &mut Writer<'f>) -> Result<()> {
+        // Elsewhere than on a disk both need the processor: in smaller portions, so that none waits long for the other.
+        let batch = if together { BATCH } else { BATCH / 4 };
         let mut at = 0;
         while at < data.len() {
-            let want = (data.len() - at).min(BATCH) as u32;
-            let (first, count) = self.space.alloc(want, true, &self.procs).ok_or(Error::NoSpace)?;
+            let want = (data.len() - at).min(batch) as u32;
+            let (first, count) = self.space.alloc(want, together, &self.procs).ok_or(Error::NoSpace)?;
             let mut bytes: Vec<&'f [u8]> = Vec::with_capacity(count as usize);
             for (i, page) in data[at..at + count as usize].iter_mut().enumerate() {
                 let content = page.frame.map_or(&[][..], |frame| self.held_bytes(frame));

@@ -1,15 +1,16 @@
-//! Writing beside: a thread that writes frames past the page cache while its maker checksums those that come next.
+//! Writing beside: a thread that writes frames past the page cache, or stores them where the medium is mapped, while its maker checksums those that come next.
 //!
 //! Not by the kernel's own asynchronous I/O: to end a context of `io_setup` takes 30 to 60 ms, and so does the exit of a process that has one; and what a killed process has asked io_uring to
 //! write is still being written when the process is gone, over whatever has been put there since. A process is not gone before its threads are, and these not before their writes.
 //!
-//! The thread is none that libc or the program knows: it has its maker's thread-locals, and all signals blocked. So it makes system calls only: it takes no memory, sets no errno, opens nothing.
+//! The thread is none that libc or the program knows: it has its maker's thread-locals, and all signals blocked. So it stores, and makes system calls, and no more: it takes no memory, sets no errno, opens nothing.
 //! What it can't do its maker does again in the usual way. It lives for one flush, and its maker waits for its end.
 #![expect(unsafe_code, reason = "makes a thread, and shares memory with it")]
 
 use super::aside::without_signals;
 use super::file::File;
-use super::{Pool, tap};
+use super::mapped::Mapped;
+use super::{Medium, Pool, tap};
 use crate::error::{Error, Result};
 use crate::sync::{AtomicU32, Ordering};
 use crate::units::{PAGE, PoolFrame};
@@ -23,6 +24,7 @@ use std::ptr;
 const STACK: usize = 64 << 10;
 /// Writes that the thread has before it, the one under way included. What else there is its maker writes, so that the device has two at once to do.
 const QUEUE: usize = 2;
+const WRITING: &str = "writing the pool";
 /// In [`Shared::given`]: no more will come.
 const OVER: u32 = 1 << 31;
 
@@ -34,9 +36,18 @@ struct Job<'p> {
     written: bool,
 }
 
+/// Where frames go.
+#[derive(Clone, Copy)]
+enum Target<'p> {
+    /// Past the page cache: the file, open for that.
+    Disk(&'p File),
+    /// By stores, which are durable, where the medium is.
+    Memory(&'p Mapped),
+}
+
 /// What both sides see. Job number `n` is in `jobs[n % QUEUE]`, which is the thread's while `done <= n < given`, and else its maker's.
 struct Shared<'p> {
-    file: &'p File,
+    target: Target<'p>,
     jobs: [UnsafeCell<Job<'p>>; QUEUE],
     given: AtomicU32,
     done: AtomicU32,
@@ -64,7 +75,12 @@ impl Pool {
     /// # Errors
     /// Those of `work`, and of the writes.
     pub(crate) fn write_beside<'p>(&'p self, work: impl FnOnce(&mut Writer<'p>) -> Result<()>) -> Result<()> {
-        let mut writer = Writer { pool: self, thread: self.direct.as_ref().and_then(Thread::start) };
+        let target = match (self.medium(), &self.direct, &self.map) {
+            (Medium::Block, Some(direct), _) => Some(Target::Disk(direct)),
+            (Medium::Dax | Medium::DaxEmulated, _, Some(map)) if self.model.is_none() => Some(Target::Memory(map)),
+            _ => None,
+        };
+        let mut writer = Writer { pool: self, thread: target.and_then(Thread::start) };
         // The writer is borrowed only: it is dropped here, and the thread's end waited for.
         work(&mut writer).and_then(|()| writer.end())
     }
@@ -80,14 +96,23 @@ impl<'p> Writer<'p> {
         let Some(thread) = self.thread.as_mut().filter(|_| aligned) else {
             return self.pool.write(first, pages);
         };
-        let (start, _) = self.pool.begin_write(first, pages)?;
-        let (slices, what) = (joined(pages), "writing the pool");
-        if !thread.has_room() {
-            return thread.shared.file.write_vectored_at(&slices, start).map_err(Error::io(what));
+        let (start, end) = self.pool.begin_write(first, pages)?;
+        let slices = joined(pages);
+        if let Target::Memory(_) = thread.shared.target {
+            self.pool.check_there(end)?;
         }
-        tap::taking(&self.pool.dir.join("frames"), 0).map_err(Error::io(what))?;
-        tap::wrote(thread.shared.file.id(), start, &slices, true);
-        thread.give(first, start, slices).map_or(Ok(()), |again| again.write(self.pool))
+        if thread.has_room() {
+            tap::taking(&self.pool.dir.join("frames"), 0).map_err(Error::io(WRITING))?;
+            return thread.give(first, start, slices).map_or(Ok(()), |again| again.write(self.pool));
+        }
+        match thread.shared.target {
+            Target::Disk(file) => file.write_vectored_at(&slices, start).map_err(Error::io(WRITING)),
+            Target::Memory(map) => {
+                store(map, start as usize, &slices);
+                noted(&thread.shared.target, &slices, start);
+                Ok(())
+            }
+        }
     }
 
     /// Waits until all is written.
@@ -112,9 +137,9 @@ impl Again<'_> {
 
 impl<'p> Thread<'p> {
     /// `None`: there is none to be had.
-    fn start(file: &'p File) -> Option<Thread<'p>> {
+    fn start(target: Target<'p>) -> Option<Thread<'p>> {
         let jobs = std::array::from_fn(|_| UnsafeCell::default());
-        let shared = Box::new(Shared { file, jobs, given: AtomicU32::new(0), done: AtomicU32::new(0), lives: AtomicU32::new(1) });
+        let shared = Box::new(Shared { target, jobs, given: AtomicU32::new(0), done: AtomicU32::new(0), lives: AtomicU32::new(1) });
         let (access, kind) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
         // SAFETY: fresh memory.
         let stack = unsafe { rustix::mm::mmap_anonymous(ptr::null_mut(), STACK, access, kind) }.ok()?;
@@ -171,6 +196,9 @@ impl<'p> Thread<'p> {
         // SAFETY: the job is done.
         let job = unsafe { &mut *self.shared.jobs[place].get() };
         let slices = std::mem::take(&mut job.slices);
+        if job.written {
+            noted(&self.shared.target, &slices, job.at);
+        }
         Some((!job.written).then(|| Again(self.first[place], slices)))
     }
 }
@@ -212,11 +240,34 @@ extern "C" fn begin(shared: *mut c_void) -> c_int {
         }
         // SAFETY: the job was given and is not done.
         let job = unsafe { &mut *shared.jobs[number as usize % QUEUE].get() };
-        job.written = shared.file.write_simply(&job.slices, job.at);
+        job.written = match shared.target {
+            Target::Disk(file) => file.write_simply(&job.slices, job.at),
+            Target::Memory(map) => {
+                store(map, job.at as usize, &job.slices);
+                true
+            }
+        };
         shared.done.store(number + 1, Ordering::Release);
         let _ = futex::wake(&shared.done, futex::Flags::PRIVATE, 1);
     }
     0
+}
+
+/// Stores one behind the other; what this thread stored is durable when this returns, where the medium is.
+fn store(map: &Mapped, mut at: usize, slices: &[IoSlice<'_>]) {
+    for slice in slices {
+        map.write_simply(at, slice);
+        at += slice.len();
+    }
+    map.fence_simply();
+}
+
+/// Tells who listens that this was written. Not by the thread: it may take memory.
+fn noted(target: &Target<'_>, slices: &[IoSlice<'_>], at: u64) {
+    match target {
+        Target::Disk(file) => tap::wrote(file.id(), at, slices, true),
+        Target::Memory(map) => map.note(at as usize, slices),
+    }
 }
 
 /// Pages as slices; those that follow each other in memory as one.

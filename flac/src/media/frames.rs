@@ -199,7 +199,7 @@ impl Pool {
     }
 
     /// A load behind the end of the file would kill the process: asks first, for each byte once.
-    fn check_there(&self, end: u64) -> Result<()> {
+    pub(super) fn check_there(&self, end: u64) -> Result<()> {
         if end <= self.seen.load(Ordering::Relaxed) {
             return Ok(());
         }

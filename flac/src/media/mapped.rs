@@ -114,6 +114,25 @@ impl Mapped {
         tap::written_back(self.id, at as u64, (at + from.len()) as u64);
     }
 
+    /// As [`Mapped::write`], and nobody is told: [`Mapped::note`] does that. Takes no memory.
+    pub(super) fn write_simply(&self, at: usize, from: &[u8]) {
+        // SAFETY: as above.
+        unsafe { lines::copy_past_cache(self.at(at, from.len()), from.as_ptr(), from.len()) };
+    }
+
+    /// As [`Mapped::fence`], as simply.
+    pub(super) fn fence_simply(&self) {
+        lines::fence();
+    }
+
+    /// What was written one behind the other from `at` on, and fenced, by whichever thread, is told to those who listen.
+    pub(super) fn note(&self, at: usize, from: &[IoSlice<'_>]) {
+        let len: usize = from.iter().map(|slice| slice.len()).sum();
+        tap::wrote(self.id, at as u64, from, false);
+        tap::written_back(self.id, at as u64, (at + len) as u64);
+        tap::fenced(self.id);
+    }
+
     /// Copies bytes in through the cache: they become durable whenever the processor likes.
     pub(crate) fn write_lazily(&self, at: usize, from: &[u8]) {
         // SAFETY: as above.
