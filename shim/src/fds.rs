@@ -306,6 +306,9 @@ pub fn own() -> impl Iterator<Item = c_int> {
 
 /// Remembers `fd` as one of ours.
 pub fn note_own(fd: c_int) {
+    if OWN_FDS.iter().any(|own| own.load(Ordering::Relaxed) == fd) {
+        return;
+    }
     for own in &OWN_FDS {
         if own.compare_exchange(-1, fd, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             LOWEST_OWN.fetch_min(fd, Ordering::Relaxed);

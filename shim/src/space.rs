@@ -65,6 +65,7 @@ fn open() -> Answer<&'static Fs> {
     let pid = rustix::process::getpid().as_raw_nonzero().get();
     let Some(settings) = config::settings().filter(|_| !config::bad()) else { return failed(libc::EINVAL) };
     let wanted = config::flac_config(settings);
+    flac::media::tell_numbers(|fd, is_ours| if is_ours { fds::note_own(fd) } else { fds::forget_own(fd) });
     let open = || match settings.slot() {
         Some(token) => Fs::open_after_exec(&wanted, token),
         None => Fs::open(&wanted),

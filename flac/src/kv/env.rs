@@ -113,6 +113,7 @@ impl Env {
                 // Closing the low number drops LMDB's lock on the lock file's first byte, whose purpose the guard serves.
                 unsafe { fields.add(i).write(high.unwrap_or(-1)) };
                 self.fds[i] = (high.unwrap_or(-1), id);
+                fd::lends(self.fds[i].0);
             }
             if high.is_some() && is_here {
                 fd::close_if_ours(low, id);
@@ -230,6 +231,7 @@ impl Drop for Env {
                 unsafe { lmdb::mdb_txn_abort(txn) };
             }
         }
+        self.fds.iter().for_each(|(raw, _)| fd::takes_back(*raw));
         // SAFETY: `Env` is dropped when no transaction borrows it.
         unsafe { lmdb::mdb_env_close(self.raw) };
     }

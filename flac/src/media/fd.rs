@@ -19,6 +19,32 @@ const FLOORS: [RawFd; 2] = [HIGH_FD, 200];
 /// How many numbers from each of these on are looked at for descriptors left open.
 const SPAN: RawFd = 24;
 
+/// Who keeps a list of our numbers, if anybody does.
+static TOLD: std::sync::OnceLock<fn(RawFd, bool)> = std::sync::OnceLock::new();
+
+/// Has `told` called with each number that is ours from now on (`true`) or is not any more, by whichever thread or forked child opens or closes. Called once, before anything is opened.
+pub fn tell_numbers(told: fn(RawFd, bool)) {
+    let _ = TOLD.set(told);
+}
+
+fn tell(raw: RawFd, is_ours: bool) {
+    if let Some(told) = TOLD.get()
+        && raw >= FLOORS[1]
+    {
+        told(raw, is_ours);
+    }
+}
+
+/// The number is ours from now on, and kept by somebody else's code.
+pub(crate) fn lends(raw: RawFd) {
+    tell(raw, true);
+}
+
+/// Such a number is about to be closed by that code.
+pub(crate) fn takes_back(raw: RawFd) {
+    tell(raw, false);
+}
+
 /// Which file a descriptor refers to: device and inode.
 pub(crate) type FileId = (u64, u64);
 
@@ -54,6 +80,7 @@ impl Fd {
             // SAFETY: the caller handed the number over, and nobody else knows it.
             unsafe { rustix::io::close(low_raw) };
         }
+        tell(raw, true);
         Ok(Fd { raw, id })
     }
 
@@ -61,7 +88,7 @@ impl Fd {
     fn left_open_at(path: &Path, flags: OFlags) -> Option<Fd> {
         let stat = rustix::fs::stat(path).ok()?;
         let id = (stat.st_dev, stat.st_ino);
-        taken_over(id, flags).map(|raw| Fd { raw, id })
+        taken_over(id, flags).inspect(|raw| tell(*raw, true)).map(|raw| Fd { raw, id })
     }
 
     /// As [`leave_open`]; if it answers true, the caller forgets the value.
@@ -190,6 +217,7 @@ pub(crate) fn own(raw: RawFd) -> OwnedFd {
 
 /// Closes descriptor `raw` if it still refers to the file `id`, which is the caller's alone.
 pub(crate) fn close_if_ours(raw: RawFd, id: FileId) {
+    tell(raw, false);
     if refers_to(raw, id) {
         // SAFETY: it is the file the caller opened under this number.
         unsafe { rustix::io::close(raw) };

@@ -27,7 +27,7 @@ pub(crate) mod tests;
 
 pub(crate) use beside::Writer;
 pub(crate) use fd::Fd as OwnFd;
-pub use fd::HIGH_FD;
+pub use fd::{HIGH_FD, tell_numbers};
 pub use frames::Way;
 pub use lines::WriteBack;
 pub use model::Model;

@@ -27,6 +27,7 @@ cases![
     thousand_descriptors_at_once,
     high_numbers_above_the_limit_are_refused,
     proc_self_fd_lists_no_surprise,
+    every_number_that_a_child_is_given_is_its_own,
     whether_two_are_one_open_file_can_be_asked,
     a_full_table_stops_only_what_returns_a_descriptor,
     a_full_table_is_a_childs_too,
@@ -377,5 +378,23 @@ fn proc_self_fd_lists_no_surprise(d: &Dir) -> Outcome {
     let fd = d.open("f", b"");
     let names = sys::names_in("/proc/self/fd")?;
     assert!(names.contains(&fd.raw().to_string().into()));
+    Ok(())
+}
+
+fn every_number_that_a_child_is_given_is_its_own(d: &Dir) -> Outcome {
+    d.file("f", b"bytes");
+    if sys::limit(libc::RLIMIT_NOFILE, 1200).is_err() {
+        return skip("the limit on open files can't be 1,200");
+    }
+    sys::fork(|| {
+        let given: Vec<_> = std::iter::from_fn(|| sys::pipe(0).ok()).take(550).collect();
+        assert!(given.len() > 500, "{}", given.len());
+        for (out, into) in given {
+            out.close().expect("its own");
+            into.close().expect("its own");
+        }
+        assert_eq!(content(d.at("f")), b"bytes");
+    })
+    .succeeds();
     Ok(())
 }
