@@ -33,9 +33,17 @@ impl CPath {
         }
         crate::signals::catch_faults();
         // SAFETY: the program's string, which is read up to its NUL or a bad address.
-        let len = unsafe { copy::length(self.0.cast()) }.ok_or(Escape::Fail(libc::EFAULT))?;
+        let Some(len) = (unsafe { copy::length(self.0.cast()) }) else { return Err(self.unreadable()) };
         // SAFETY: these bytes were just read; the program vouches that they stay during the call.
         Ok(unsafe { std::slice::from_raw_parts(self.0.cast(), len) })
+    }
+    /// Why a string has no end: the kernel reads no more of a path than the longest one has, and what lies behind does not matter.
+    #[cold]
+    fn unreadable(self) -> Escape {
+        let mut most = [0u8; libc::PATH_MAX as usize];
+        // SAFETY: the program's string, read up to a bad address; room of ours.
+        let left = unsafe { copy::copy(most.as_mut_ptr(), self.0.cast(), most.len()) };
+        Escape::Fail(if left == 0 { libc::ENAMETOOLONG } else { libc::EFAULT })
     }
     /// Whether there is no string.
     pub fn is_null(self) -> bool {

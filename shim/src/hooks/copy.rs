@@ -70,12 +70,12 @@ hook! {
             (End::Flac(fs, id), End::Kernel(pipe)) => {
                 check(fs, id, false)?;
                 check_regular(fs, id).map_err(|_| Escape::Fail(libc::EINVAL))?;
-                check_pipe(pipe, to_at)?;
+                check_pipe(pipe, to_at, libc::O_RDONLY)?;
                 copying::into_pipe(fs, id, Position::of(from_at), pipe, n, flags & NONBLOCK != 0).map(count)
             }
             (End::Kernel(pipe), End::Flac(fs, id)) => {
                 check(fs, id, true)?;
-                check_pipe(pipe, from_at)?;
+                check_pipe(pipe, from_at, libc::O_WRONLY)?;
                 if fs.open_flags(id) & libc::O_APPEND != 0 {
                     return fail(libc::EINVAL);
                 }
@@ -85,8 +85,12 @@ hook! {
     }
 }
 
-/// `EINVAL` if it is no pipe, `ESPIPE` if a pipe is given an offset.
-fn check_pipe(pipe: rustix::fd::BorrowedFd<'_>, at: Out<off_t>) -> Answer<()> {
+/// `EBADF` if it is open for the `wrong` thing alone, or for a path; `EINVAL` if it is no pipe, `ESPIPE` if a pipe is given an offset.
+fn check_pipe(pipe: rustix::fd::BorrowedFd<'_>, at: Out<off_t>, wrong: c_int) -> Answer<()> {
+    let flags = rustix::fs::fcntl_getfl(pipe)?.bits() as c_int;
+    if flags & libc::O_PATH != 0 || flags & libc::O_ACCMODE == wrong {
+        return fail(libc::EBADF);
+    }
     if rustix::pipe::fcntl_getpipe_size(pipe).is_err() {
         return fail(libc::EINVAL);
     }

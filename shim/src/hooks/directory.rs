@@ -50,7 +50,15 @@ hook! {
     fn chroot(path: CPath) -> c_int, real(theirs) {
         match paths::walk(AT_FDCWD, path, Last::Follow)? {
             Walked::Kernel(path) => checked(theirs(CPath::of(&path))),
-            Walked::Flac(..) => super::refuse("chroot into FLAC", libc::ENOSYS),
+            Walked::Flac(fs, Resolved::Found { ino, kind, .. }) => {
+                if kind != libc::S_IFDIR {
+                    return fail(libc::ENOTDIR);
+                }
+                let who = creds::now().creds();
+                fs.access(ino, libc::X_OK, &who)?;
+                if who.uid != 0 { fail(libc::EPERM) } else { super::refuse("chroot into FLAC", libc::ENOSYS) }
+            }
+            Walked::Flac(..) => fail(libc::ENOENT),
         }
     }
 }

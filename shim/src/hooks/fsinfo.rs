@@ -68,6 +68,8 @@ fn limit(name: c_int, is_file: bool) -> Answer<c_long> {
 hook! {
     /// `pathconf(3)`.
     fn pathconf(path: CPath, name: c_int) -> c_long, real(theirs) {
+        // What is asked is looked at before the path.
+        limit(name, false)?;
         match named(AT_FDCWD, path, 0)? {
             Named::Kernel(path) => Ok(theirs(CPath::of(&path), name)),
             Named::Flac(fs, ino, _) => limit(name, fs.attr(ino)?.is_file()),

@@ -18,6 +18,7 @@ cases![
     directories_carry_attributes,
     setting_changes_ctime_alone,
     errors,
+    what_is_no_set_of_capabilities_is_refused,
 ];
 
 /// A file that can carry attributes, or the reason to skip.
@@ -170,5 +171,28 @@ fn errors(d: &Dir) -> Outcome {
         fails!(ENODATA, sys::getxattr(&path, "user.a", 10));
     })
     .succeeds();
+    Ok(())
+}
+
+fn what_is_no_set_of_capabilities_is_refused(d: &Dir) -> Outcome {
+    if !sys::is_root() {
+        return skip("not root");
+    }
+    const NAME: &str = "security.capability";
+    let path = d.file("f", b"");
+    let set = |revision: u8, length: usize| {
+        let mut value = vec![0_u8; length];
+        if let Some(last) = value.get_mut(3) {
+            *last = revision;
+        }
+        sys::setxattr(&path, NAME, &value, 0)
+    };
+    for (revision, length) in [(0, 1), (1, 12), (2, 12), (3, 20), (2, 24), (9, 20), (2, 21)] {
+        fails!(EINVAL, set(revision, length));
+    }
+    fails!(ENODATA, sys::getxattr(&path, NAME, 100));
+    set(2, 20)?;
+    assert_eq!(sys::getxattr(&path, NAME, 100)?.1.len(), 20);
+    set(3, 24)?;
     Ok(())
 }

@@ -198,3 +198,18 @@ pub fn make_file(path: impl AsRef<OsStr>) -> Sys<()> {
     let fd = open(path, libc::O_WRONLY | libc::O_CREAT, 0o644)?;
     super::write(&fd, b"abc").map(drop)
 }
+
+/// `open` of a path at an address that nothing vouches for.
+pub fn open_at_address(path: usize) -> Sys<Fd> {
+    call!(libc::open(std::ptr::with_exposed_provenance(path), libc::O_RDONLY)).map(Fd::own)
+}
+
+/// The system call `getcwd`, into memory that nothing vouches for.
+pub fn getcwd_by_number(to: usize, room: usize) -> Sys<i64> {
+    call!(libc::syscall(libc::SYS_getcwd, to, room))
+}
+
+pub fn chroot(path: impl AsRef<OsStr>) -> Sys<()> {
+    let path = c_path(path);
+    call!(libc::chroot(path.as_ptr())).map(drop)
+}

@@ -74,6 +74,12 @@ fn may_change(view: &impl View, space: Space, inode: &Inode, who: &Creds<'_>) ->
     }
 }
 
+/// Whether the kernel would take the value for the capabilities of a file: of the second revision, or of the third.
+fn is_capabilities(value: &[u8]) -> bool {
+    let flags = value.first_chunk().map(|flags| u32::from_le_bytes(*flags) >> 24);
+    matches!((flags, value.len()), (Some(2), 20) | (Some(3), 24))
+}
+
 impl Fs {
     /// An extended attribute's value, as `who` may see it.
     ///
@@ -103,7 +109,7 @@ impl Fs {
     /// # Errors
     /// As of [`Fs::xattr`]; `EEXIST`, `ENODATA` by `flags`; `EPERM` for `user.*` on what is neither file nor directory, on somebody else's sticky
     /// directory, for `trusted.*` and `security.*` by somebody else than root, and for an access control list by somebody else than the owner; `EACCES`; `E2BIG` beyond
-    /// 64 KiB; `EINVAL` for what is no access control list.
+    /// 64 KiB; `EINVAL` for what is no access control list, or no set of capabilities.
     pub fn set_xattr(&self, ino: Ino, name: &[u8], value: &[u8], flags: i32, who: &Creds<'_>) -> Result<()> {
         if flags & !(libc::XATTR_CREATE | libc::XATTR_REPLACE) != 0 {
             return fail(libc::EINVAL);
@@ -114,6 +120,9 @@ impl Fs {
         }
         if space == Space::List {
             return self.set_list(ino, name, Acl::decode(value)?, who);
+        }
+        if name == b"security.capability" && !value.is_empty() && !is_capabilities(value) {
+            return fail(libc::EINVAL);
         }
         let (mut op, mut inode) = self.begin_xattr(ino, space, who)?;
         check_served(space, name)?;

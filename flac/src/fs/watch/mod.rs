@@ -211,15 +211,15 @@ impl Fs {
 
     #[cold]
     fn touch_shadows(&self, ino: Ino) {
-        if self.shared().knows(ino) {
-            touch(&self.shadow().of(ino), UTIME_NOW);
-        }
-        // The shadow that a directory has as an entry of its parent is another one than that which is watched for its own entries.
+        // The shadow that a directory has as an entry of its parent is another one than that which is watched for its own entries. The parent's watchers are told first.
         let found = self.meta.view(|view| Ok(place(view, ino)?.map(|(parent, name)| (parent, name.to_vec()))));
         if let Ok(Some((parent, name))) = found
             && self.shared().knows(parent)
         {
             touch(&self.shadow().entry(parent, &name), UTIME_NOW);
+        }
+        if self.shared().knows(ino) {
+            touch(&self.shadow().of(ino), UTIME_NOW);
         }
     }
 }

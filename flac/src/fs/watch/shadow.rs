@@ -196,7 +196,11 @@ impl Shadow {
 
     fn remove_own(&self, part: &str, ino: Ino) {
         for k in [0, 1] {
-            let _ = remove_tree(&self.own(part, ino, k));
+            let own = self.own(part, ino, k);
+            // To look for what is in it would be told to who watches it.
+            if rustix::fs::rmdir(&own).is_err() {
+                let _ = remove_tree(&own);
+            }
         }
     }
 
