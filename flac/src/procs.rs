@@ -93,6 +93,11 @@ impl Procs {
         own(&self.control.procs()[child as usize], self.namespace.load(Relaxed));
     }
 
+    /// Whether the caller is the process in this process's slot.
+    pub fn is_this_process(&self) -> bool {
+        self.slot().pid.load(Relaxed) == my_pid()
+    }
+
     /// Gives this process's slot back; holds and ledger are empty by now.
     pub fn leave(&self) {
         self.slot().state.store(FREE, Release);

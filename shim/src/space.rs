@@ -4,7 +4,7 @@
 //! was opening starts at CLOSED again.
 #![expect(unsafe_code, reason = "one Fs, published once by pointer")]
 
-use crate::boundary::{Answer, Escape};
+use crate::boundary::{Answer, Escape, Inside};
 use crate::real::Symbol;
 use crate::{config, fds, log, stats};
 use flac::Fs;
@@ -53,6 +53,8 @@ fn tell_of_threads() {
 #[cold]
 #[inline(never)]
 fn open() -> Answer<&'static Fs> {
+    // Some who come here are not inside; what joining calls of libc must not meet our hooks.
+    let _guard = Inside::enter();
     loop {
         match STATE.compare_exchange(CLOSED, OPENING, Ordering::Acquire, Ordering::Acquire) {
             Ok(_) => break,
@@ -136,6 +138,10 @@ pub fn exec_token() -> Option<(i32, u32)> {
 
 /// The process ends: statistics, holds, process slot. Later calls on FLAC paths fail with EIO.
 pub fn end() {
+    // A child that shares our memory ends alone.
+    if opened().is_some_and(|fs| !fs.is_this_process()) {
+        return;
+    }
     stats::report();
     if STATE.compare_exchange(OPEN, ENDED, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
         FAILURE.store(libc::EIO, Ordering::Relaxed);

@@ -135,7 +135,7 @@ unsafe extern "C" fn begin_here<R, F: FnOnce() -> R>(task: *mut c_void) {
 /// `top` is the end of memory for a stack, aligned to 16 bytes; `f` may be called with `arg`, and does not unwind.
 #[cfg(target_arch = "x86_64")]
 #[unsafe(naked)]
-unsafe extern "C" fn call_on(top: *mut c_void, f: unsafe extern "C" fn(*mut c_void), arg: *mut c_void) {
+pub unsafe extern "C" fn call_on(top: *mut c_void, f: unsafe extern "C" fn(*mut c_void), arg: *mut c_void) {
     std::arch::naked_asm!(
         ".cfi_startproc",
         "push rbp",
@@ -159,7 +159,7 @@ unsafe extern "C" fn call_on(top: *mut c_void, f: unsafe extern "C" fn(*mut c_vo
 /// # Safety
 /// As above.
 #[cfg(not(target_arch = "x86_64"))]
-unsafe extern "C" fn call_on(_: *mut c_void, f: unsafe extern "C" fn(*mut c_void), arg: *mut c_void) {
+pub unsafe extern "C" fn call_on(_: *mut c_void, f: unsafe extern "C" fn(*mut c_void), arg: *mut c_void) {
     // SAFETY: as the caller says.
     unsafe { f(arg) }
 }

@@ -73,6 +73,11 @@ impl Fs {
         self.procs.me()
     }
 
+    /// Whether the calling process is the one that joined the pool, not a child that shares its memory (`CLONE_VM`).
+    pub fn is_this_process(&self) -> bool {
+        self.procs.is_this_process()
+    }
+
     /// This process ends: releases its holds, ledger and slot. Nothing may be called afterwards.
     pub fn exit(&self) {
         use crate::sync::Liveness;

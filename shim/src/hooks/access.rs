@@ -194,11 +194,17 @@ fn changed(result: c_int) -> c_int {
     result
 }
 
+/// As [`changed`], of this thread.
+fn changed_apart(result: c_int) -> c_int {
+    creds::changed_apart();
+    result
+}
+
 macro_rules! identity {
-    ($($name:ident($($arg:ident: $ty:ty),*);)+) => {$(
+    ($after:ident: $($name:ident($($arg:ident: $ty:ty),*);)+) => {$(
         hook! {
             /// Changes who this process is; FLAC asks again.
-            fn $name($($arg: $ty),*) -> c_int, map(changed) {
+            fn $name($($arg: $ty),*) -> c_int, map($after) {
                 changing();
                 Err(Escape::NotOurs)
             }
@@ -207,6 +213,7 @@ macro_rules! identity {
 }
 
 identity! {
+    changed:
     setuid(uid: uid_t);
     setgid(gid: gid_t);
     seteuid(uid: uid_t);
@@ -215,10 +222,14 @@ identity! {
     setregid(real: gid_t, effective: gid_t);
     setresuid(real: uid_t, effective: uid_t, saved: uid_t);
     setresgid(real: gid_t, effective: gid_t, saved: gid_t);
-    setfsuid(uid: uid_t);
-    setfsgid(gid: gid_t);
     setgroups(n: size_t, groups: crate::abi::In<gid_t>);
     initgroups(user: CPath, group: gid_t);
+}
+
+identity! {
+    changed_apart:
+    setfsuid(uid: uid_t);
+    setfsgid(gid: gid_t);
 }
 
 /// Libc's call that changes limits has returned.

@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "a function of words")]
 
 use super::process::exec::{self, Strings};
-use super::process::{fork, leave};
+use super::process::{clone, fork, leave};
 use super::{
     access, close, copy, directory, dirs, durability, entries, fsinfo, io, map, names, open, openat2, position, resize, socket, stat,
     times, watch, xattr,
@@ -264,8 +264,10 @@ fn by_path(n: c_long, w: &Words) -> Option<c_long> {
             leave::end();
             None
         }
-        // As `fork` does it; any other clone is a thread, or a process that adopts descriptors when it uses them.
+        // As `fork` does it.
         libc::SYS_clone if w[0] == libc::SIGCHLD as usize && w[1] == 0 => call!(w, fork::_Fork,),
+        libc::SYS_clone => clone::by_number(w),
+        libc::SYS_clone3 => clone::third_by_number(w),
         _ => by_old_number(n, w),
     }
 }
@@ -274,7 +276,7 @@ fn by_path(n: c_long, w: &Words) -> Option<c_long> {
 #[cfg(target_arch = "x86_64")]
 fn by_old_number(n: c_long, w: &Words) -> Option<c_long> {
     match n {
-        libc::SYS_fork => call!(w, fork::_Fork,),
+        libc::SYS_fork | libc::SYS_vfork => call!(w, fork::_Fork,),
         libc::SYS_open => call!(w, open::open, _ _ _),
         libc::SYS_creat => call!(w, open::creat, _ _),
         libc::SYS_dup2 => Some((libc::dup2 as unsafe extern "C" fn(_, _) -> _).call(w)),
@@ -306,9 +308,17 @@ fn by_old_number(_: c_long, _: &Words) -> Option<c_long> {
 
 /// The system call returns the length, the function the buffer.
 fn getcwd(w: &Words) -> c_long {
-    let to = OutBytes::of(w[0]);
-    if to.is_null() {
-        crate::boundary::set_errno(libc::EFAULT);
+    let (to, room) = (OutBytes::of(w[0]), w[1]);
+    // The function makes room where there is none.
+    if to.is_null() || room == 0 {
+        let mut path = [0u8; libc::PATH_MAX as usize];
+        // SAFETY: so much room.
+        let got = unsafe { directory::getcwd(OutBytes::at(path.as_mut_ptr().cast()), path.len()) };
+        if got != OutBytes::FAILED {
+            // SAFETY: just filled with a C string.
+            let fits = unsafe { libc::strlen(path.as_ptr().cast()) } < room;
+            crate::boundary::set_errno(if fits { libc::EFAULT } else { libc::ERANGE });
+        }
         return -1;
     }
     // SAFETY: the program vouches for its buffer.
@@ -352,7 +362,7 @@ pub unsafe extern "C-unwind" fn syscall(n: c_long, a: usize, b: usize, c: usize,
             super::access::changing();
             // SAFETY: the program's arguments.
             let result = unsafe { crate::real::system_call(n, words) };
-            creds::changed();
+            creds::changed_apart();
             return result;
         }
     }

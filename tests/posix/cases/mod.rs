@@ -58,8 +58,10 @@ topics! {
     names
     sockets
     inotify
+    inotify_order
     signals
     threads
+    clones
     buffers
     buffers_after
 }

@@ -12,6 +12,11 @@ cases![
     of_no_bytes_nothing_more_is_asked,
     vectors_are_checked_before_any_is_used,
     what_nobody_waits_for_is_refused_by_flag,
+    a_path_without_an_end_is_enametoolong,
+    getcwd_by_number_looks_at_the_room_first,
+    what_pathconf_is_asked_comes_before_the_path,
+    splice_goes_through_the_right_end_of_a_pipe,
+    chroot_is_refused_for_what_is_no_directory_of_ours,
 ];
 
 /// Where no program has memory.
@@ -104,5 +109,65 @@ fn what_nobody_waits_for_is_refused_by_flag(d: &Dir) -> Outcome {
     fails!(EOPNOTSUPP, sys::preadv2(&fd, &mut [&mut [0; 1]], 0, libc::RWF_NOWAIT));
     fails!(EOPNOTSUPP, sys::pwritev2(&fd, &[b"x"], 0, libc::RWF_NOWAIT));
     assert_eq!(content(d.at("f")), b"bytes");
+    Ok(())
+}
+
+fn a_path_without_an_end_is_enametoolong(d: &Dir) -> Outcome {
+    let page = sys::page();
+    let room = sys::anonymous(2 * page, libc::MAP_PRIVATE)?;
+    room.protect(page, page, libc::PROT_NONE)?;
+    sys::chdir(d.path())?;
+    for byte in [b'a', b'/'] {
+        room.put(0, &vec![byte; page]);
+        for length in [4096, 4095, 1] {
+            let at = room.address() + page - length;
+            match length {
+                4096 => fails!(ENAMETOOLONG, sys::open_at_address(at)),
+                _ => fails!(EFAULT, sys::open_at_address(at)),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn getcwd_by_number_looks_at_the_room_first(d: &Dir) -> Outcome {
+    sys::chdir(d.path())?;
+    let mut room = [0_u8; 4096];
+    let at = room.as_mut_ptr().expose_provenance();
+    fails!(ERANGE, sys::getcwd_by_number(at, 0));
+    fails!(ERANGE, sys::getcwd_by_number(0, 0));
+    fails!(ERANGE, sys::getcwd_by_number(0, 1));
+    fails!(ERANGE, sys::getcwd_by_number(at, 1));
+    fails!(EFAULT, sys::getcwd_by_number(0, 4096));
+    assert!(sys::getcwd_by_number(at, 4096)? > 1);
+    Ok(())
+}
+
+fn what_pathconf_is_asked_comes_before_the_path(d: &Dir) -> Outcome {
+    d.file("f", b"");
+    fails!(EINVAL, sys::pathconf(d.at("f/x"), -1));
+    fails!(ENOTDIR, sys::pathconf(d.at("f/x"), libc::_PC_NAME_MAX));
+    Ok(())
+}
+
+fn splice_goes_through_the_right_end_of_a_pipe(d: &Dir) -> Outcome {
+    let (fd, (out, into)) = (d.open("f", b"bytes"), sys::pipe(0)?);
+    fails!(EBADF, sys::splice(&fd, &mut None, &out, &mut None, 1));
+    fails!(EBADF, sys::splice(&into, &mut None, &fd, &mut None, 1));
+    assert_eq!(sys::splice(&fd, &mut None, &into, &mut None, 5)?, 5);
+    Ok(())
+}
+
+fn chroot_is_refused_for_what_is_no_directory_of_ours(d: &Dir) -> Outcome {
+    d.file("f", b"");
+    fails!(ENOTDIR, sys::chroot(d.at("f")));
+    fails!(ENOENT, sys::chroot(d.at("no")));
+    if sys::is_root() {
+        sys::chmod(d.path(), 0o755)?;
+        sys::mkdir(d.at("closed"), 0o700)?;
+        sys::become_user(65_534)?;
+        fails!(EACCES, sys::chroot(d.at("closed")));
+        fails!(EPERM, sys::chroot(d.path()));
+    }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Thin wrappers of libc calls: paths and buffers in, `Result<_, Errno>` out. The only folder of this test with
 //! unsafe code. Every function is the call of its name; what it does is what its manual page says.
 
+mod clone;
 mod dir;
 mod errno;
 mod fcntl;
@@ -15,6 +16,7 @@ mod socket;
 mod stdio;
 mod stream;
 
+pub use clone::*;
 pub use dir::*;
 pub use errno::*;
 pub use fcntl::*;

@@ -41,6 +41,11 @@ pub fn fork(body: impl FnOnce()) -> Child {
 }
 
 impl Child {
+    /// One that was made in another way.
+    pub fn of(pid: i32) -> Child {
+        Child { pid }
+    }
+
     /// Waits for the end.
     pub fn wait(self) -> Ended {
         let pid = self.pid;

@@ -113,7 +113,7 @@ impl Fs {
     }
 
     fn wanted(&self, id: OpenId, owner: Owner, (start, end): (u64, u64), write: bool, flock: bool) -> Lock {
-        Lock { ino: self.open_ino(id), start, end, owner, write, flock, pid: my_pid() }
+        Lock { ino: self.open_ino(id), start, end, owner, write, flock, pid: self.procs.slot().pid.load(Relaxed) }
     }
 
     fn lock_range(&self, id: OpenId, owner: Owner, ask: Ask, lock: &mut libc::flock) -> Result<()> {
@@ -310,10 +310,6 @@ fn describe(found: Option<Lock>, lock: &mut libc::flock) {
 fn sleep(word: &crate::sync::AtomicU32, seen: u32) -> rustix::io::Result<()> {
     let timeout = futex::Timespec { tv_sec: 0, tv_nsec: PATIENCE.as_nanos() as _ };
     futex::wait(word, futex::Flags::empty(), seen, Some(&timeout))
-}
-
-fn my_pid() -> u32 {
-    rustix::process::getpid().as_raw_nonzero().get() as u32
 }
 
 fn fail<T>(errno: i32) -> Result<T> {

@@ -61,7 +61,7 @@ fn close_raw(fd: c_int) {
 }
 
 /// Does what `fork` does around libc's `fork`.
-fn forking(theirs: impl FnOnce() -> c_int) -> c_int {
+pub fn forking(theirs: impl FnOnce() -> c_int) -> c_int {
     let token = match before() {
         Ok(token) => token,
         Err(e) => {
@@ -134,11 +134,16 @@ extern "C" fn vfork_target() -> *const c_void {
 
 /// `vfork` by `fork`.
 extern "C" fn by_fork() -> c_int {
+    // SAFETY: our hook.
+    awaiting(|| unsafe { libc::fork() })
+}
+
+/// Makes a child by `make`, and waits until it has called exec or is gone.
+pub fn awaiting(make: impl FnOnce() -> c_int) -> c_int {
     let mut ends = [-1; 2];
     // SAFETY: room for two. Without the pipe the parent does not wait, which no program can rely on seeing.
     let waits = unsafe { system_call(libc::SYS_pipe2, [ends.as_mut_ptr() as usize, libc::O_CLOEXEC as usize, 0, 0, 0, 0]) } == 0;
-    // SAFETY: our hook.
-    let pid = unsafe { libc::fork() };
+    let pid = make();
     if !waits {
         return pid;
     }

@@ -1,5 +1,6 @@
 //! Processes: fork, exec, spawn, and their end. Descriptors are the kernel's business; what goes along here is the process's holds.
 
+pub mod clone;
 pub mod environment;
 pub mod exec;
 pub mod fork;
