@@ -188,7 +188,8 @@ pub fn place(dirfd: c_int, path: &[u8], last: Last) -> Answer<Place<'_>> {
         }
     }
     let walks = match config::covered() {
-        Covered::Nothing => false,
+        // What is to be made of this name might be made in the very place where FLAC appears.
+        Covered::Nothing => ends_as_root(path),
         Covered::Empty { .. } => !boundary::is_kernel_first(),
         Covered::Files => true,
     };
@@ -204,6 +205,14 @@ pub fn place(dirfd: c_int, path: &[u8], last: Last) -> Answer<Place<'_>> {
     }
     boundary::asked_kernel();
     Ok(Place::Theirs)
+}
+
+/// Whether the path's last name is that of the root in its own directory.
+fn ends_as_root(path: &[u8]) -> bool {
+    let end = path.iter().rposition(|b| *b != b'/').map_or(0, |last| last + 1);
+    let (root, name) = (config::root(), parent_of_root().len() + 1);
+    let Some(before) = path[..end].strip_suffix(&root[name..]) else { return false };
+    matches!(before.last(), None | Some(b'/'))
 }
 
 /// What follows `root` in `path` (both absolute); `None` if `path` does not begin with it, component by component, doubled slashes and
