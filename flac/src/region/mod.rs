@@ -5,20 +5,22 @@
 //! any process may change any word at any time.
 
 pub mod copy;
+mod dram;
 mod layout;
 mod map;
 mod node;
 mod place;
 
+pub use dram::{Dram, read_frames, write_frames};
 pub use layout::{
     Control, Counters, Geometry, HoldWord, INLINE, InodeSlot, LEDGER, LedgerEntry, MAX_HOLDS, OpenSlot, PROCS, ProcSlot, TimeCell,
 };
-pub use map::{Dram, map_anonymous, map_file, map_fixed, protect, read_frames, reserve, unmap_range, write_frames};
+pub use map::{map_anonymous, map_file, map_fixed, protect, reserve, unmap_range};
 pub use node::{Marks, Node};
 pub use place::{HUGE_DIR, Place, RunDir, RunLock, SHM_DIR, find_huge, out_of_the_way};
 
 #[cfg(test)]
-pub(crate) use map::tests::POPULATING;
+pub(crate) use dram::tests::POPULATING;
 
 use crate::config::Config;
 use crate::cpu;
