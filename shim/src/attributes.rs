@@ -101,6 +101,14 @@ pub fn statx(fs: &Fs, attr: &Attr) -> Statx {
     s.stx_rdev_minor = libc::minor(attr.rdev);
     s.stx_dev_major = 0;
     s.stx_dev_minor = minor(fs);
+    // What could be true of an inode of tmpfs, and is of one here when it says so.
+    const MOUNT_ROOT: u64 = libc::STATX_ATTR_MOUNT_ROOT as u64;
+    s.stx_attributes_mask = MOUNT_ROOT | libc::STATX_ATTR_AUTOMOUNT as u64 | libc::STATX_ATTR_DAX as u64;
+    if attr.ino == flac::units::Ino::ROOT {
+        s.stx_attributes = MOUNT_ROOT;
+    }
+    s.stx_mask |= libc::STATX_MNT_ID;
+    s.stx_mnt_id = crate::mounts::number(fs).into();
     s
 }
 

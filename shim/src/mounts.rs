@@ -82,12 +82,17 @@ fn read(path: &[u8]) -> rustix::io::Result<Vec<u8>> {
     }
 }
 
+/// The number of FLAC's mount. The kernel counts its own from 1 and uses them again, so it never gets there.
+pub fn number(fs: &Fs) -> u32 {
+    1 << 30 | attributes::minor(fs)
+}
+
 /// The line of FLAC's root. In `mountinfo` it has a number that no other mount has, and lies in the one that covers it.
 fn line(form: Form, table: &[u8], fs: &Fs, root: &[u8], pool: &[u8]) -> Vec<u8> {
     let mut line = Vec::new();
     let (root, pool) = (escaped(root), escaped(pool));
     if form == Form::Info {
-        let (own, parent) = numbers(table, &root);
+        let (own, parent) = (number(fs), parent_of(table, &root));
         let _ = write!(line, "{own} {parent} 0:{} / ", attributes::minor(fs));
         line.extend([&root[..], b" rw,relatime - flac ", &pool, b" rw\n"].concat());
     } else {
@@ -96,21 +101,20 @@ fn line(form: Form, table: &[u8], fs: &Fs, root: &[u8], pool: &[u8]) -> Vec<u8> 
     line
 }
 
-/// A free number, and that of the mount that a path (as the table writes it) lies in.
-fn numbers(table: &[u8], path: &[u8]) -> (u32, u32) {
-    let (mut highest, mut parent) = (0, (0, 0));
+/// The number of the mount that a path (as the table writes it) lies in.
+fn parent_of(table: &[u8], path: &[u8]) -> u32 {
+    let mut parent = (0, 0);
     for line in table.split(|b| *b == b'\n') {
         let mut fields = line.split(|b| *b == b' ');
         let number = |field: Option<&[u8]>| std::str::from_utf8(field?).ok()?.parse::<u32>().ok();
         let Some(own) = number(fields.next()) else { continue };
         let Some(at) = fields.nth(3) else { continue };
-        highest = highest.max(own);
         let covers = at == b"/" || path.strip_prefix(at).is_some_and(|rest| rest.first().is_none_or(|b| *b == b'/'));
         if covers && at.len() >= parent.0 {
             parent = (at.len(), own);
         }
     }
-    (highest + 1, parent.1)
+    parent.1
 }
 
 /// What separates fields and lines, in octal.
@@ -142,8 +146,8 @@ mod tests {
     fn the_mount_that_covers_the_root_is_its_parent() {
         let table =
             b"21 1 254:0 / / rw - ext4 /dev/vda rw\n40 21 0:27 / /dev/shm rw - tmpfs tmpfs rw\n30 40 0:30 / /dev/shmem rw - tmpfs x rw\n";
-        assert_eq!(numbers(table, b"/dev/shm/a/b"), (41, 40));
-        assert_eq!(numbers(table, b"/flac"), (41, 21));
+        assert_eq!(parent_of(table, b"/dev/shm/a/b"), 40);
+        assert_eq!(parent_of(table, b"/flac"), 21);
         assert_eq!(escaped(b"/a b\\c"), b"/a\\040b\\134c");
     }
 }

@@ -153,6 +153,9 @@ mod request {
     pub const FIGETBSZ: c_ulong = 2;
     pub const FIBMAP: c_ulong = 1;
     pub const FIOQSIZE: c_ulong = 0x5460;
+    pub const FS_IOC_FSGETXATTR: c_ulong = 0x801c_581f;
+    pub const FS_IOC_FSSETXATTR: c_ulong = 0x401c_5820;
+    pub const FS_IOC_GETFSUUID: c_ulong = 0x8011_1500;
     pub const FS_IOC_RESVSP: c_ulong = 0x4030_5828;
     pub const FS_IOC_UNRESVSP: c_ulong = 0x4030_5829;
     pub const FS_IOC_RESVSP64: c_ulong = 0x4030_582a;
@@ -209,7 +212,24 @@ hook! {
                 check_has_flags(fs, id)?;
                 Out::<c_int>::at(arg).put(0).map(|()| 0)
             }
-            request::FS_IOC_SETFLAGS => set_flags(fs, id, arg),
+            request::FS_IOC_SETFLAGS => set_flags(fs, id, In::<c_int>::at(arg).needed().map(|flags| flags != 0)),
+            request::FS_IOC_FSGETXATTR => {
+                check_has_flags(fs, id)?;
+                Out::<MoreFlags>::at(arg).put([0; 7]).map(|()| 0)
+            }
+            request::FS_IOC_FSSETXATTR => {
+                // What is only told, and room for more, are not looked at.
+                let more = In::<MoreFlags>::at(arg).needed();
+                set_flags(fs, id, more.map(|[flags, extent, _, project, copied, ..]| flags | extent | project | copied != 0))
+            }
+            request::FS_IOC_GETFSUUID => {
+                let mut answer = [0u8; 17];
+                answer[0] = 16;
+                for (byte, digits) in answer[1..].iter_mut().zip(fs.uuid_hex().as_bytes().chunks(2)) {
+                    *byte = std::str::from_utf8(digits).ok().and_then(|digits| u8::from_str_radix(digits, 16).ok()).unwrap_or(0);
+                }
+                Out::<[u8; 17]>::at(arg).put(answer).map(|()| 0)
+            }
             libc::FIOCLEX | libc::FIONCLEX => Err(Escape::NotOurs),
             other => match allocation(other) {
                 Some(mode) if check_regular(fs, id).is_ok() => allocate_range(fs, id, fd, mode, arg),
@@ -228,14 +248,16 @@ fn check_has_flags(fs: &Fs, id: OpenId) -> Answer<flac::fs::attr::Attr> {
     if attr.is_file() || attr.is_dir() { Ok(attr) } else { fail(libc::ENOTTY) }
 }
 
+/// `struct fsxattr`: flags, a wish for the size of extents, their number, a project, another wish, and room.
+type MoreFlags = [u32; 7];
+
 /// None of the flags can be set.
-fn set_flags(fs: &Fs, id: OpenId, arg: *mut c_void) -> Answer<c_int> {
+fn set_flags(fs: &Fs, id: OpenId, any: Answer<bool>) -> Answer<c_int> {
     let attr = check_has_flags(fs, id)?;
-    let flags = In::<c_int>::at(arg).needed()?;
-    match flags {
+    match any? {
         _ if !attr.owned_by(&creds::now().creds()) => fail(libc::EPERM),
-        0 => Ok(0),
-        _ => fail(libc::EOPNOTSUPP),
+        false => Ok(0),
+        true => fail(libc::EOPNOTSUPP),
     }
 }
 

@@ -7,7 +7,7 @@
 //! * [`file`]: the part of `FILE`'s layout that we use, and the check that this libc has it.
 //! * [`cookie`]: makes dispatching streams, and turns one of libc's into one (`freopen` must return the same pointer).
 //! * [`standard`]: stdin, stdout and stderr, replaced at start-up. [`last`]: the moment after the last flush. [`mode`]: mode strings.
-//! * [`reopen`]: `freopen`. [`transfer`]: large `fread`s without the stream's buffer. [`wide`]: wide characters. [`command`]: `popen`.
+//! * [`reopen`]: `freopen`. [`transfer`]: large `fread`s without the stream's buffer. [`wide`]: wide characters; [`scan`]: their `scanf`. [`command`]: `popen`.
 //!
 //! Nothing here runs under [`boundary::Inside`](crate::boundary::Inside) while libc works on a stream: its functions would find the thread inside,
 //! and go to the kernel.
@@ -18,6 +18,7 @@ pub mod file;
 pub mod last;
 pub mod mode;
 pub mod reopen;
+pub mod scan;
 pub mod standard;
 pub mod transfer;
 pub mod wide;

@@ -27,7 +27,8 @@ pub fn is_ours(stream: Stream) -> bool {
     !stream.is_null() && cookie::is_dispatching(stream) && fds::is_flac(stream.fileno())
 }
 
-fn locked<R>(stream: Stream, f: impl FnOnce() -> R) -> R {
+/// Runs `f` with the stream locked.
+pub fn locked<R>(stream: Stream, f: impl FnOnce() -> R) -> R {
     // SAFETY: a live stream.
     unsafe { flockfile(stream) };
     let result = f();

@@ -12,6 +12,8 @@ cases![
     a_file_without_a_name_says_how_it_was_made,
     descriptors_of_paths_are_ebadf_to_everything,
     the_space_of_a_file_can_be_asked_for,
+    more_flags_can_be_asked_for_and_left_as_they_are,
+    a_file_system_has_an_identity,
 ];
 
 const F_GET_RW_HINT: i32 = 1035;
@@ -109,5 +111,40 @@ fn the_space_of_a_file_can_be_asked_for(d: &Dir) -> Outcome {
     };
     assert_eq!(space, sys::fstat(&fd)?.st_blocks as u64 * 512);
     fails!(ENOTTY, sys::ioctl_at(&sys::open(d.path(), O_RDONLY, 0)?, 1, &mut 0_u64));
+    Ok(())
+}
+
+fn more_flags_can_be_asked_for_and_left_as_they_are(d: &Dir) -> Outcome {
+    const FS_IOC_FSGETXATTR: u64 = 0x801c_581f;
+    const FS_IOC_FSSETXATTR: u64 = 0x401c_5820;
+    let (fd, dir) = (d.open("f", b""), sys::open(d.path(), O_RDONLY, 0)?);
+    for fd in [&fd, &dir] {
+        let mut flags = [77_u32; 7];
+        match sys::ioctl_at(fd, FS_IOC_FSGETXATTR, &mut flags) {
+            Err(sys::ENOTTY) => return skip("not on this file system"),
+            answer => answer?,
+        };
+        assert_eq!(flags, [0; 7]);
+        sys::ioctl_at(fd, FS_IOC_FSSETXATTR, &mut flags)?;
+        let mut project = [0, 0, 0, 5, 0, 0, 0];
+        fails!(EOPNOTSUPP, sys::ioctl_at(fd, FS_IOC_FSSETXATTR, &mut project));
+    }
+    fails!(EBADF, sys::ioctl_at(&sys::open(d.at("f"), O_PATH, 0)?, FS_IOC_FSGETXATTR, &mut [0_u32; 7]));
+    Ok(())
+}
+
+fn a_file_system_has_an_identity(d: &Dir) -> Outcome {
+    const FS_IOC_GETFSUUID: u64 = 0x8011_1500;
+    let (fd, dir) = (d.open("f", b""), sys::open(d.path(), O_RDONLY, 0)?);
+    let ask = |fd: &sys::Fd| {
+        let mut answer = [0_u8; 17];
+        sys::ioctl_at(fd, FS_IOC_GETFSUUID, &mut answer).map(|_| answer)
+    };
+    let answer = match ask(&fd) {
+        Err(sys::ENOTTY) => return skip("a kernel before 6.9"),
+        answer => answer?,
+    };
+    assert_eq!((answer[0], answer), (16, ask(&dir)?));
+    assert_ne!(answer[1..], [0; 16]);
     Ok(())
 }

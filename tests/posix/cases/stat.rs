@@ -1,6 +1,6 @@
 //! What the stat family says.
 
-use crate::case::{Dir, Outcome, cases, fails, skip};
+use crate::case::{Dir, Outcome, cases, content, fails, skip};
 use crate::sys::{self, Stat};
 use libc::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, S_IFMT};
 
@@ -21,6 +21,7 @@ cases![
     standard_descriptors_say_what_they_are,
     size_is_seen_by_others_without_fsync,
     statx_refuses_both_ways_of_synchronising,
+    statx_tells_the_mount,
 ];
 
 fn each_type_has_its_type_bits(d: &Dir) -> Outcome {
@@ -260,5 +261,22 @@ fn statx_refuses_both_ways_of_synchronising(d: &Dir) -> Outcome {
     let both = libc::AT_STATX_FORCE_SYNC | libc::AT_STATX_DONT_SYNC;
     fails!(EINVAL, sys::statx(libc::AT_FDCWD, d.at("f"), both, libc::STATX_BASIC_STATS));
     sys::statx(libc::AT_FDCWD, d.at("f"), libc::AT_STATX_DONT_SYNC, libc::STATX_BASIC_STATS)?;
+    Ok(())
+}
+
+fn statx_tells_the_mount(d: &Dir) -> Outcome {
+    d.file("f", b"");
+    let (file, root) = (sys::statx(AT_FDCWD, d.at("f"), 0, libc::STATX_MNT_ID)?, sys::statx(AT_FDCWD, d.root(), 0, libc::STATX_MNT_ID)?);
+    if file.stx_mask & libc::STATX_MNT_ID == 0 {
+        return skip("a kernel before 5.8");
+    }
+    assert_eq!(file.stx_mnt_id, root.stx_mnt_id);
+    let is_root = libc::STATX_ATTR_MOUNT_ROOT as u64;
+    assert_eq!((file.stx_attributes_mask & is_root, root.stx_attributes_mask & is_root), (is_root, is_root));
+    assert_eq!((file.stx_attributes & is_root, root.stx_attributes & is_root), (0, is_root));
+    let table = String::from_utf8(content("/proc/self/mountinfo")).expect("text");
+    let device = format!("{}:{}", file.stx_dev_major, file.stx_dev_minor);
+    let numbers: Vec<&str> = table.lines().filter(|line| line.split(' ').nth(2) == Some(&device)).filter_map(|line| line.split(' ').next()).collect();
+    assert!(numbers.contains(&file.stx_mnt_id.to_string().as_str()), "{numbers:?} {}", file.stx_mnt_id);
     Ok(())
 }

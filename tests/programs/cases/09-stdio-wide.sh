@@ -82,11 +82,68 @@ static void orientation(void)
     fclose(f);
 }
 
+// What is scanned, where the stream stands afterwards, and how long what is scanned may be.
+static void scanning(void)
+{
+    FILE *f = fopen("s", "w");
+
+    fputs("12 n\xc3\xa4me 3.5\nx=7,y\n 99", f);
+    for (int i = 0; i < 3000; i++)
+        fputs("  \xe2\x82\xac", f);
+    fputs("\n  42 end", f);
+    fclose(f);
+    f = fopen("s", "r");
+    int n = 0, m = 0, got;
+    wchar_t w[20] = { 0 };
+    char s[20] = { 0 };
+    double d = 0;
+
+    got = fwscanf(f, L"%d %ls %lf", &n, w, &d);
+    printf("%d: %d %ls %g, %ld", got, n, w, d, ftell(f));
+    printf(" %x\n", fgetwc(f));
+    got = fwscanf(f, L"x=%d,%d", &n, &m);
+    printf("%d: %d %d, %x", got, n, m, fgetwc(f));
+    printf(" %x\n", fgetwc(f));
+    got = fwscanf(f, L"%2d%n%s", &n, &m, s);
+    printf("%d: %d %d %s %ld\n", got, n, m, s, ftell(f));
+    for (got = 0; fwscanf(f, L" %1l[\u20ac]", w) == 1; got++);
+    printf("%d %ls\n", got, w);
+    rewind(f);
+    wchar_t *all = NULL;
+
+    got = fwscanf(f, L"%*[^\u20ac]%ml[ \u20ac]", &all);
+    printf("%d: %zu, %ld\n", got, all ? wcslen(all) : 0, ftell(f));
+    free(all);
+    got = fwscanf(f, L"%d", &n);
+    printf("%d: %d eof %d", got, n, feof(f) != 0);
+    got = fwscanf(f, L"%d", &n);
+    printf(" %d eof %d", got, feof(f) != 0);
+    got = fwscanf(f, L"%19s", s);
+    printf(" %d: %s eof %d err %d", got, s, feof(f) != 0, ferror(f) != 0);
+    got = fwscanf(f, L"%d", &n);
+    printf(" %d %d\n", got, feof(f) != 0);
+    fclose(f);
+    f = fopen("s", "r");
+    fgetc(f);
+    printf("of bytes %d\n", fwscanf(f, L"%d", &n));
+    fclose(f);
+    f = fopen("s", "w+");
+    fputws(L"55 66", f);
+    rewind(f);
+    got = fwscanf(f, L"%d%d", &n, &m);
+    printf("%d: %d %d eof %d\n", got, n, m, feof(f) != 0);
+    fclose(f);
+    freopen("s", "r", stdin);
+    got = wscanf(L"%d", &n);
+    printf("%d: %d, %x\n", got, n, getwchar());
+}
+
 int main(void)
 {
     setvbuf(stdout, NULL, _IOLBF, 0);
     wide();
     orientation();
+    scanning();
     return 0;
 }
 END

@@ -9,6 +9,7 @@ use crate::variadic::VaList;
 use crate::{fds, files};
 use libc::{AT_FDCWD, c_char, c_int, c_void, size_t};
 
+mod scan;
 mod wide;
 
 /// Opens a path of FLAC's as a stream; `NotOurs` for the kernel's.
