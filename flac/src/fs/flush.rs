@@ -18,9 +18,9 @@ use std::ops::Range;
 /// Frames for which space is set aside before writers ask for it.
 const AHEAD: u64 = 4096;
 /// Pages written to the pool in one go: 1 MiB.
-const BATCH: usize = 256;
+const BATCH: usize = if cfg!(test) { 4 } else { 256 };
 /// So many pages are worth a thread, which costs some 50 us: 4 MiB.
-const MANY: usize = if cfg!(test) { 16 } else { 4 * BATCH };
+const MANY: usize = if cfg!(test) { 9 } else { 1024 };
 
 impl Fs {
     /// Makes the inode's data and attributes durable.

@@ -46,6 +46,7 @@ const PROMISE: u64 = 64 << 20;
 
 /// The frames file grows by no more for the sake of a few frames: 8 MiB at once take 10 ms.
 const SMALL: u64 = 2 << 20;
+const FEW: usize = 64;
 
 impl Pool {
     /// Opens the pool in `dir`.
@@ -213,7 +214,7 @@ impl Pool {
         // The lock spares double work only. Growth appends, so two that grow at once can't wipe each other's frames; and each
         // publishes only what its own fdatasync has made durable.
         self.marks.lock().map_err(Error::io(what))?;
-        let step = if wanted * PAGE < SMALL as usize { SMALL } else { u64::MAX }.min(self.superblock.grow_bytes);
+        let step = if wanted <= FEW { SMALL } else { u64::MAX }.min(self.superblock.grow_bytes);
         let grown = self.grow(need, step).map_err(Error::io(what));
         self.marks.unlock();
         self.grown.fetch_max(grown?, Ordering::AcqRel);
