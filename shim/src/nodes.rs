@@ -73,7 +73,10 @@ pub fn open(fs: &Fs, ino: Ino, kind: u32, flags: c_int) -> Answer<c_int> {
         libc::S_IFIFO => rustix::fs::mknodat(CWD, &stub, FileType::Fifo, Mode::from_raw_mode(0o666), 0),
         _ => {
             let rdev = fs.attr(ino).map_err(|_| Errno::IO)?.rdev;
-            rustix::fs::mknodat(CWD, &stub, FileType::from_raw_mode(kind), Mode::from_raw_mode(0o600), rdev).map_err(|_| Errno::ACCESS)
+            rustix::fs::mknodat(CWD, &stub, FileType::from_raw_mode(kind), Mode::from_raw_mode(0o600), rdev).map_err(|e| match e {
+                Errno::EXIST | Errno::NOENT => e,
+                _ => Errno::ACCESS,
+            })
         }
     };
     match make() {

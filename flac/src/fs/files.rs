@@ -10,6 +10,9 @@ use crate::region::{LedgerEntry, MAX_HOLDS, OpenSlot};
 use crate::sync::Ordering::*;
 use crate::units::{Ino, PAGE, PageNo};
 
+/// Among an open file's flags: it was made by being opened. A bit that no flag of the kernel's has, and that nobody else is shown.
+pub(super) const CREATED: i32 = i32::MIN;
+
 /// An open-file slot, shared between processes: the POSIX "open file description". The generation in it tells a reused slot from the one that was meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpenId(u64);
@@ -249,7 +252,12 @@ impl Fs {
     /// The flags of an open file, as `F_GETFL` has them.
     #[inline]
     pub fn open_flags(&self, id: OpenId) -> i32 {
-        self.open_slot(id).flags.load(Acquire) as i32
+        self.open_slot(id).flags.load(Acquire) as i32 & !CREATED
+    }
+
+    /// Whether this opening made the file (`F_CREATED_QUERY`).
+    pub fn has_created(&self, id: OpenId) -> bool {
+        self.open_slot(id).flags.load(Acquire) as i32 & CREATED != 0
     }
 
     /// Changes the changeable flags (`O_APPEND`, `O_NONBLOCK`, `O_NOATIME`, `O_DIRECT`), as `F_SETFL` does.

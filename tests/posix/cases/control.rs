@@ -14,6 +14,7 @@ cases![
     the_space_of_a_file_can_be_asked_for,
     more_flags_can_be_asked_for_and_left_as_they_are,
     a_file_system_has_an_identity,
+    whether_an_opening_made_the_file_can_be_asked,
 ];
 
 const F_GET_RW_HINT: i32 = 1035;
@@ -146,5 +147,20 @@ fn a_file_system_has_an_identity(d: &Dir) -> Outcome {
     };
     assert_eq!((answer[0], answer), (16, ask(&dir)?));
     assert_ne!(answer[1..], [0; 16]);
+    Ok(())
+}
+
+fn whether_an_opening_made_the_file_can_be_asked(d: &Dir) -> Outcome {
+    const F_CREATED_QUERY: i32 = 1028;
+    let made = sys::open(d.at("f"), libc::O_CREAT | O_RDWR, 0o644)?;
+    let first = match sys::fcntl(&made, F_CREATED_QUERY, 0) {
+        Err(sys::EINVAL) => return skip("a kernel before 6.12"),
+        answer => answer?,
+    };
+    let found = sys::open(d.at("f"), libc::O_CREAT | O_RDWR, 0o644)?;
+    let path = sys::open(d.at("f"), O_PATH, 0)?;
+    let ask = |fd: &sys::Fd| sys::fcntl(fd, F_CREATED_QUERY, 0);
+    assert_eq!((first, ask(&sys::dup(&made)?)?, ask(&found)?, ask(&path)?), (1, 1, 0, 0));
+    assert_eq!(sys::fcntl(&made, libc::F_GETFL, 0)?, sys::fcntl(&found, libc::F_GETFL, 0)?);
     Ok(())
 }

@@ -17,6 +17,7 @@ cases![
     program_stored_inside_runs,
     script_stored_inside_runs,
     exec_errors,
+    execveat_errors,
     unlinked_file_passes_over_exec,
 ];
 
@@ -187,5 +188,18 @@ fn unlinked_file_passes_over_exec(d: &Dir) -> Outcome {
     assert_eq!(sys::pread(&fd, &mut bytes, 0)?, 10);
     fails!(ENOENT, sys::stat(d.at("f")));
     write_all(&fd, b"!");
+    Ok(())
+}
+
+fn execveat_errors(d: &Dir) -> Outcome {
+    d.file("script", b"#!/bin/true\n");
+    sys::chmod(d.at("script"), 0o755)?;
+    sys::symlink("script", d.at("link"))?;
+    let attempt = |name: &str, flags| sys::execveat(d.at(name), flags);
+    assert_eq!(attempt("script", -1), sys::EINVAL);
+    assert_eq!(attempt("link", libc::AT_SYMLINK_NOFOLLOW), sys::ELOOP);
+    assert_eq!(attempt("no", libc::AT_SYMLINK_NOFOLLOW), sys::ENOENT);
+    sys::fork_with(|| attempt("script", libc::AT_SYMLINK_NOFOLLOW).0).succeeds();
+    sys::fork_with(|| attempt("link", 0).0).succeeds();
     Ok(())
 }

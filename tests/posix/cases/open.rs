@@ -28,6 +28,7 @@ cases![
     mode_three_opens_but_neither_reads_nor_writes,
     two_opens_have_offsets_of_their_own,
     o_path_takes_no_flags_and_no_locks,
+    a_device_is_opened_as_often_as_wanted,
 ];
 
 fn creat_makes_an_empty_file(d: &Dir) -> Outcome {
@@ -245,5 +246,21 @@ fn o_path_takes_no_flags_and_no_locks(d: &Dir) -> Outcome {
     fails!(EBADF, sys::getdirentries(&dir, &mut [0; 100]));
     assert_eq!(sys::fcntl(&fd, libc::F_GETFL, 0)? & O_PATH, O_PATH);
     sys::dup(&fd)?;
+    Ok(())
+}
+
+fn a_device_is_opened_as_often_as_wanted(d: &Dir) -> Outcome {
+    if !sys::is_root() || sys::mknod(d.at("null"), libc::S_IFCHR | 0o600, libc::makedev(1, 3)).is_err() {
+        return skip("devices are not ours to make");
+    }
+    let first = match sys::open(d.at("null"), libc::O_RDONLY, 0) {
+        Err(sys::EACCES) => return skip("no devices may be opened here"),
+        first => first?,
+    };
+    assert_eq!(sys::read(&first, &mut [0; 9])?, 0);
+    for flags in [libc::O_WRONLY, libc::O_RDWR, libc::O_RDONLY] {
+        sys::open(d.at("null"), flags, 0)?;
+    }
+    sys::fork(|| drop(sys::open(d.at("null"), libc::O_WRONLY, 0).expect("in a child, too"))).succeeds();
     Ok(())
 }

@@ -162,6 +162,11 @@ pub fn getcwd(room: usize) -> Sys<OsString> {
     Ok(OsString::from_vec(text.to_bytes().to_vec()))
 }
 
+pub fn mknod(path: impl AsRef<OsStr>, mode: u32, device: u64) -> Sys<()> {
+    let path = c_path(path);
+    call!(libc::mknod(path.as_ptr(), mode, device)).map(drop)
+}
+
 pub fn mkfifo(path: impl AsRef<OsStr>, mode: u32) -> Sys<()> {
     let path = c_path(path);
     call!(libc::mkfifo(path.as_ptr(), mode)).map(drop)

@@ -114,6 +114,15 @@ pub fn exec(program: &CStr, arguments: &[CString]) -> Errno {
     Errno::last()
 }
 
+/// `execveat` of a path without arguments. Returns only where that failed.
+pub fn execveat(path: impl AsRef<std::ffi::OsStr>, flags: i32) -> Errno {
+    let path = c_path(path);
+    let arguments = [path.as_ptr(), std::ptr::null()];
+    // SAFETY: a path, a null-terminated array of C strings, and one of none.
+    unsafe { libc::syscall(libc::SYS_execveat, libc::AT_FDCWD, path.as_ptr(), arguments.as_ptr(), arguments[1..].as_ptr(), flags) };
+    Errno::last()
+}
+
 /// Ends the process without flushing streams.
 pub fn exit_now(code: i32) -> ! {
     // SAFETY: no pointers.

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::acl;
 use crate::fs::attr::{Attr, Creds, Time};
+use crate::fs::files::CREATED;
 use crate::fs::open::OpenId;
 use crate::fs::record::{self, Dirent, Inode, LINKABLE, NameKey, View};
 use crate::fs::watch::Told;
@@ -119,7 +120,7 @@ impl Fs {
             return Err(e);
         }
         let slot = slot.map_or_else(|| self.hold_inode(inode.attr.ino), Ok)?;
-        self.open_held(slot, flags, hold)
+        self.open_held(slot, flags | CREATED, hold)
     }
 
     fn insert(&self, parent: Ino, name: &Name, mode: u32, kind: &Kind<'_>, who: &Creds<'_>) -> Result<Ino> {

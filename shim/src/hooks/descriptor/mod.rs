@@ -106,8 +106,9 @@ const F_SETOWN_EX: c_int = 15;
 const F_GETOWN_EX: c_int = 16;
 const DN_MULTISHOT: c_ulong = 0x8000_0000;
 
-/// `F_DUPFD_QUERY`, which libc does not know.
+/// `F_DUPFD_QUERY` and `F_CREATED_QUERY`, which libc does not know.
 const F_DUPFD_QUERY: c_int = 1027;
+const F_CREATED_QUERY: c_int = 1028;
 
 /// `O_LARGEFILE` as the kernel has it; to 64-bit programs libc's is 0.
 pub const LARGE_FILE: c_int = if cfg!(target_arch = "aarch64") { 0o400_000 } else { 0o100_000 };
@@ -118,7 +119,10 @@ fn is_dir(fs: &Fs, id: OpenId) -> Answer<bool> {
 
 fn control(fd: c_int, command: c_int, argument: c_ulong, theirs: impl FnOnce() -> c_int) -> Answer<c_int> {
     let (fs, id) = fds::open_file(fd)?;
-    let of_any = matches!(command, libc::F_DUPFD | libc::F_DUPFD_CLOEXEC | libc::F_GETFD | libc::F_SETFD | libc::F_GETFL | F_DUPFD_QUERY);
+    let of_any = matches!(
+        command,
+        libc::F_DUPFD | libc::F_DUPFD_CLOEXEC | libc::F_GETFD | libc::F_SETFD | libc::F_GETFL | F_DUPFD_QUERY | F_CREATED_QUERY
+    );
     if !of_any && fs.open_flags(id) & libc::O_PATH != 0 {
         return fail(libc::EBADF);
     }
@@ -129,6 +133,7 @@ fn control(fd: c_int, command: c_int, argument: c_ulong, theirs: impl FnOnce() -
             // The kernel adds this to what 64-bit programs open.
             Ok(if flags & libc::O_PATH == 0 { flags | LARGE_FILE } else { flags })
         }
+        F_CREATED_QUERY => Ok(c_int::from(fs.has_created(id))),
         // Descriptors of different open files may be duplicates of one stub.
         F_DUPFD_QUERY => {
             let other = argument as c_int;

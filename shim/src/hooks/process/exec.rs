@@ -122,6 +122,7 @@ pub fn run(dirfd: c_int, path: CPath, flags: c_int, call: &Call<'_>) -> Escape {
         }
         Err(e) => e,
         Ok(Walked::Kernel(path)) => kernel_or_script(AT_FDCWD, &path, 0, call),
+        Ok(Walked::Flac(_, Resolved::Found { kind: libc::S_IFLNK, .. })) => Escape::Fail(libc::ELOOP),
         Ok(Walked::Flac(fs, Resolved::Found { parent, ino, .. })) => {
             let bytes = path.bytes().unwrap_or_default();
             let call = Call { exe: Some((parent.get(), ino.get())), ..*call };
@@ -230,6 +231,9 @@ hook! {
 hook! {
     /// `execveat(2)`.
     fn execveat(dirfd: c_int, path: CPath, argv: Strings, envp: Strings, flags: c_int) -> c_int {
+        if flags & !(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) != 0 {
+            return Err(Escape::NotOurs);
+        }
         if path.bytes()?.is_empty() && flags & AT_EMPTY_PATH != 0 {
             return by_descriptor(dirfd, &Call::new(argv, envp));
         }
