@@ -100,6 +100,7 @@ impl Pool {
     ///
     /// What the second write of the device costs is more than what carrying costs up to here: the log's and the page cache's memory, filling the log, and writing all of it once more at the
     /// checkpoint. Means of 3,000 overwrites with fsync on ext4, best of three rounds, microseconds carried (not): 8 KiB 116 (126), 16 KiB 134 (201), 32 KiB 182 (176), 64 KiB 172 (161).
+    /// Appends of 64 KiB with fsync against ext4's own, medians of three interleaved runs: 0.81, 0.88 and 0.68 of its speed carried, 0.95, 0.99 and 1.12 not.
     pub fn inline_pages(&self) -> usize {
         // Nor may such a record be large for the log.
         if self.medium() == Medium::Block { 8.min(self.log_bytes() as usize / 8 / PAGE) } else { 0 }
