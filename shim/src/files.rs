@@ -125,6 +125,11 @@ fn open_unnamed(fs: &'static Fs, dir: Ino, kind: u32, flags: c_int, mode: mode_t
     fds::open(fs, flags, |hold| fs.open_file(ino, flags, hold))
 }
 
+/// Opens an inode that was found without a path.
+pub fn open_inode(fs: &'static Fs, ino: Ino, kind: u32, flags: c_int) -> Answer<c_int> {
+    open_found(fs, ino, kind, false, flags & !(O_CREAT | O_EXCL))
+}
+
 fn open_found(fs: &'static Fs, ino: Ino, kind: u32, slash: bool, flags: c_int) -> Answer<c_int> {
     let is_dir = kind == libc::S_IFDIR;
     if kind == libc::S_IFLNK && flags & (O_PATH | O_DIRECTORY) == 0 {

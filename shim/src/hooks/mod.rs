@@ -10,6 +10,7 @@ pub mod dirs;
 pub mod durability;
 pub mod entries;
 pub mod fsinfo;
+pub mod handles;
 pub mod heap;
 pub mod io;
 pub mod map;

@@ -4,8 +4,8 @@
 use super::process::exec::{self, Strings};
 use super::process::{clone, fork, leave};
 use super::{
-    access, close, copy, directory, dirs, durability, entries, fsinfo, io, map, names, open, openat2, position, resize, socket, stat,
-    times, watch, xattr,
+    access, close, copy, directory, dirs, durability, entries, fsinfo, handles, io, map, names, open, openat2, position, resize, socket,
+    stat, times, watch, xattr,
 };
 use crate::abi::{CPath, In, Out, OutBytes};
 use crate::boundary::{self, CReturn, Mapped};
@@ -257,7 +257,8 @@ fn by_path(n: c_long, w: &Words) -> Option<c_long> {
         libc::SYS_lremovexattr => call!(w, xattr::lremovexattr, _ _),
         libc::SYS_fremovexattr => call!(w, xattr::fremovexattr, _ _),
         libc::SYS_inotify_add_watch => call!(w, watch::inotify_add_watch, _ _ _),
-        libc::SYS_name_to_handle_at => call!(w, watch::name_to_handle_at, _ _ _ _ _),
+        libc::SYS_name_to_handle_at => call!(w, handles::name_to_handle_at, _ _ _ _ _),
+        libc::SYS_open_by_handle_at => call!(w, handles::open_by_handle_at, _ _ _),
         libc::SYS_execve => call!(w, exec::execve, _ _ _),
         libc::SYS_execveat => call!(w, exec::execveat, _ _ _ _ _),
         libc::SYS_exit_group => {

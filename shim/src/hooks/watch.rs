@@ -6,7 +6,7 @@ use crate::boundary::{Answer, Escape, checked};
 use crate::paths::{self, Walked};
 use crate::{creds, fds};
 use flac::fs::names::{Last, Resolved};
-use libc::{AT_FDCWD, c_int, c_uint, c_void};
+use libc::{AT_FDCWD, c_int, c_uint};
 use std::ffi::CString;
 
 /// Refuses if the path is FLAC's.
@@ -41,25 +41,5 @@ hook! {
     /// `fanotify_mark(2)`: the kernel asks for the files themselves, which only FLAC has.
     fn fanotify_mark(fd: c_int, flags: c_uint, mask: u64, dirfd: c_int, path: CPath) -> c_int, real(theirs) {
         refused("fanotify_mark on a FLAC path", libc::ENOSYS, dirfd, path, |path| theirs(fd, flags, mask, AT_FDCWD, path))
-    }
-}
-
-hook! {
-    /// `name_to_handle_at(2)`: FLAC has no handles, as many file systems.
-    fn name_to_handle_at(dirfd: c_int, path: CPath, handle: *mut c_void, mount: *mut c_int, flags: c_int) -> c_int, real(theirs) {
-        if path.is_null_or_empty() && flags & libc::AT_EMPTY_PATH != 0 && crate::fds::is_flac(dirfd) {
-            return Err(Escape::Fail(libc::EOPNOTSUPP));
-        }
-        match paths::walk(dirfd, path, Last::Keep)? {
-            Walked::Kernel(path) => checked(theirs(AT_FDCWD, CPath::of(&path), handle, mount, flags)),
-            Walked::Flac(..) => Err(Escape::Fail(libc::EOPNOTSUPP)),
-        }
-    }
-}
-
-hook! {
-    /// `open_by_handle_at(2)`: a FLAC descriptor is no mount of handles.
-    fn open_by_handle_at(mount: c_int, handle: *mut c_void, flags: c_int) -> c_int, when(crate::fds::maybe(mount)) {
-        if crate::fds::is_flac(mount) { Err(Escape::Fail(libc::ESTALE)) } else { Err(Escape::NotOurs) }
     }
 }

@@ -23,6 +23,7 @@ topics! {
     vectors
     refusals
     control
+    handles
     seek
     append
     offsets
