@@ -75,8 +75,10 @@ fn write_parts(libc: &dyn Fn(c_int, InBytes, usize) -> ssize_t, fd: c_int, from:
     let errno = boundary::errno();
     let mut done = 0;
     while done < n {
-        pipe.let_reader_finish();
-        let part = (n - done).min(pipe.holds);
+        let rest = n - done;
+        let part = rest.min(pipe.holds);
+        // Parts make it faster only where the reader is done with one when the next one comes.
+        let part = if pipe.reader_finishes(part) { part } else { rest };
         match libc(fd, from.skip(done), part) {
             put if put < 0 && done == 0 => return put,
             put if put < 0 => {
@@ -109,21 +111,26 @@ impl Pipe {
         (holds >= LEAST).then_some(Pipe { fd, holds })
     }
 
-    /// Waits a moment for whoever reads to take what is in it.
-    fn let_reader_finish(&self) {
-        let is_empty = || rustix::io::ioctl_fionread(self.fd).is_ok_and(|bytes| bytes < LEAST as u64);
-        if !HOPE.is_there() || is_empty() {
-            return;
+    /// Waits a moment for whoever reads to make room for most of `part`; whether there is.
+    fn reader_finishes(&self, part: usize) -> bool {
+        if !HOPE.is_there() {
+            return false;
+        }
+        let has_room = || rustix::io::ioctl_fionread(self.fd).is_ok_and(|bytes| bytes as usize + part < self.holds + LEAST);
+        if has_room() {
+            return true;
         }
         let end = Instant::now() + PATIENCE;
-        HOPE.was(loop {
-            if is_empty() {
+        let finished = loop {
+            if has_room() {
                 break true;
             }
             if Instant::now() >= end {
                 break false;
             }
             std::hint::spin_loop();
-        });
+        };
+        HOPE.was(finished);
+        finished
     }
 }
