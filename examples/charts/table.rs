@@ -61,8 +61,9 @@ pub fn replace(readme: &str, results: &Results) -> Result<String, String> {
 fn losing(results: &Results) -> String {
     let lost = |row: &Entry| {
         let ratio = |system| row.ratio(system).filter(|ratio| *ratio < 0.95).map(|ratio| format!("{} of {}", digits(ratio), system.name()));
-        let to: Vec<String> = [System::Tmpfs, System::Huge].into_iter().filter_map(ratio).collect();
-        let frames = if row.frames == "plain" { ", plain frames" } else { "" };
+        // On 4 KiB frames a tmpfs with huge pages is no rival.
+        let (rivals, frames) = if row.frames == "plain" { (1, ", plain frames") } else { (2, "") };
+        let to: Vec<String> = [System::Tmpfs, System::Huge].into_iter().take(rivals).filter_map(ratio).collect();
         (!to.is_empty()).then(|| format!("{}{frames} ({})", row.row, to.join(", ")))
     };
     let rows: Vec<String> = results.rows.iter().filter_map(lost).collect();
