@@ -33,14 +33,6 @@ impl End {
     }
 }
 
-/// Whether the open file may be used so; `EBADF`.
-pub fn check(fs: &Fs, id: OpenId, wants_write: bool) -> Answer<()> {
-    let flags = fs.open_flags(id);
-    let mode = flags & libc::O_ACCMODE;
-    let denied = if wants_write { mode == libc::O_RDONLY } else { mode == libc::O_WRONLY };
-    if denied || flags & libc::O_PATH != 0 { fail(libc::EBADF) } else { Ok(()) }
-}
-
 /// Whether the inode is a regular file; `EISDIR`, else `EINVAL`.
 pub fn check_regular(fs: &Fs, id: OpenId) -> Answer<()> {
     match fs.attr(fs.open_ino(id))?.mode & libc::S_IFMT {
@@ -56,7 +48,7 @@ pub fn check_range_end(end: End, wants_write: bool) -> Answer<()> {
     match end {
         End::Flac(fs, id) => {
             check_regular(fs, id)?;
-            check(fs, id, wants_write)?;
+            transfer::check(fs, id, wants_write)?;
             if wants_write && fs.open_flags(id) & libc::O_APPEND != 0 { fail(libc::EBADF) } else { Ok(()) }
         }
         End::Kernel(fd) => match FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode) {

@@ -6,7 +6,7 @@
 //! it is soon no longer asked.
 //!
 //! The reader sees no difference: each part is as large as the pipe. A part that is not the first and is interrupted, would block or finds no reader ends the write with what was written, as
-//! in the kernel; only a handler with `SA_RESTART` that comes while it waits lets it wait on, where the kernel would return short. Nothing is held while libc's function runs, whose own points
+//! in the kernel; only a handler with `SA_RESTART` that comes while a later part waits lets it wait on, where the kernel would return short. Nothing is held while libc's function runs, whose own points
 //! of cancellation stay.
 
 use crate::abi::InBytes;
@@ -77,8 +77,14 @@ fn write_parts(libc: &dyn Fn(c_int, InBytes, usize) -> ssize_t, fd: c_int, from:
     while done < n {
         let rest = n - done;
         let part = rest.min(pipe.holds);
-        // Parts make it faster only where the reader is done with one when the next one comes.
-        let part = if pipe.reader_finishes(part) { part } else { rest };
+        // Parts make it faster only where the reader is done with one when the next one comes. A signal that comes meanwhile is put off, and ends a write that has begun.
+        let (part, interrupted) = {
+            let _guard = boundary::Inside::enter();
+            (if pipe.reader_finishes(part) { part } else { rest }, crate::signals::is_waiting())
+        };
+        if interrupted && done > 0 {
+            break;
+        }
         match libc(fd, from.skip(done), part) {
             put if put < 0 && done == 0 => return put,
             put if put < 0 => {

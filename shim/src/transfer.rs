@@ -26,24 +26,12 @@ pub fn leads_nowhere(vectors: &[IoVec]) -> bool {
     vectors.iter().any(|v| v.iov_base.addr().checked_add(v.iov_len).is_none_or(|end| end > NOWHERE))
 }
 
-/// `EBADF` if the file is not open for reading.
-pub fn check_reads(fs: &Fs, id: OpenId) -> Answer<()> {
+/// Whether the open file may be read, or written; `EBADF`.
+pub fn check(fs: &Fs, id: OpenId, wants_write: bool) -> Answer<()> {
     let flags = fs.open_flags(id);
-    if flags & libc::O_PATH != 0 || matches!(flags & libc::O_ACCMODE, libc::O_WRONLY | libc::O_ACCMODE) {
-        fail(libc::EBADF)
-    } else {
-        Ok(())
-    }
-}
-
-/// `EBADF` if the file is not open for writing.
-pub fn check_writes(fs: &Fs, id: OpenId) -> Answer<()> {
-    let flags = fs.open_flags(id);
-    if flags & libc::O_PATH != 0 || matches!(flags & libc::O_ACCMODE, libc::O_RDONLY | libc::O_ACCMODE) {
-        fail(libc::EBADF)
-    } else {
-        Ok(())
-    }
+    let wrong = if wants_write { libc::O_RDONLY } else { libc::O_WRONLY };
+    let mode = flags & libc::O_ACCMODE;
+    if flags & libc::O_PATH != 0 || mode == wrong || mode == libc::O_ACCMODE { fail(libc::EBADF) } else { Ok(()) }
 }
 
 /// Reads at `at`, or at the open file's offset.
@@ -52,7 +40,7 @@ pub fn read(fs: &Fs, id: OpenId, to: &[IoVec], at: Option<u64>) -> Answer<usize>
         return fail(libc::EBADF);
     }
     if leads_nowhere(to) {
-        check_reads(fs, id)?;
+        check(fs, id, false)?;
         return fail(libc::EFAULT);
     }
     if !UNATTACHABLE.is_empty() && to.iter().any(|v| UNATTACHABLE.meets(v.iov_base.addr(), v.iov_len)) {
@@ -102,7 +90,7 @@ pub fn write(fs: &Fs, id: OpenId, from: &[IoVec], at: Option<u64>) -> Answer<usi
 /// As [`write`], at the file's end if `append` says so, whatever the file's flags.
 pub fn write_placed(fs: &Fs, id: OpenId, from: &[IoVec], at: Option<u64>, append: bool) -> Answer<usize> {
     let flags = fs.open_flags(id);
-    check_writes(fs, id)?;
+    check(fs, id, true)?;
     if leads_nowhere(from) {
         return fail(libc::EFAULT);
     }

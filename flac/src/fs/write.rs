@@ -118,11 +118,16 @@ impl Fs {
         }
         self.clock.used(frame, 1);
         // SAFETY: the target lies in the frame, which only this inode's lock holder writes; the source is the program's.
-        if unsafe { copy::copy(self.region.dram.at(frame).add(within), from, len) } > 0 {
+        let left = unsafe { copy::copy(self.region.dram.at(frame).add(within), from, len) };
+        let end = start + len as u64;
+        if left > 0 {
+            // Behind the file's end there are zeros and nothing else, also if less can be read at the second attempt.
+            let beyond = self.inodes.slot(slot).size.load(Relaxed).clamp(start, end);
+            // SAFETY: the same part of the frame, from where the file ends.
+            unsafe { self.region.dram.at(frame).add(within + (beyond - start) as usize).write_bytes(0, (end - beyond) as usize) };
             return None;
         }
         Stats::add(&self.stats.copied_in, len);
-        let end = start + len as u64;
         self.has_written(slot, end);
         Some(end)
     }

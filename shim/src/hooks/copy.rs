@@ -2,7 +2,8 @@
 
 use crate::abi::{In, Out, count, fail};
 use crate::boundary::{Answer, Escape, may_cancel};
-use crate::copying::{self, End, Position, check, check_regular};
+use crate::copying::{self, End, Position, check_regular};
+use crate::transfer::check;
 use crate::{creds, fds, space};
 use flac::Fs;
 use flac::fs::open::OpenId;

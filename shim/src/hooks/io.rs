@@ -59,7 +59,7 @@ hook! {
 /// Reads into the vectors, in the kernel's order of refusals: the descriptor, the vectors, what the flags ask, then the file. Of no bytes nothing more is asked.
 fn read_vectors(fd: c_int, to: In<iovec>, n: c_int, at: Option<u64>, flags: c_int) -> Answer<ssize_t> {
     let (fs, id) = fds::open_file(fd)?;
-    transfer::check_reads(fs, id)?;
+    transfer::check(fs, id, false)?;
     let to = Vectors::take(to, n)?;
     if to.is_nothing() {
         return Ok(0);
@@ -71,7 +71,7 @@ fn read_vectors(fd: c_int, to: In<iovec>, n: c_int, at: Option<u64>, flags: c_in
 /// As [`read_vectors`].
 fn write_vectors(fd: c_int, from: In<iovec>, n: c_int, at: Option<u64>, flags: c_int) -> Answer<ssize_t> {
     let (fs, id) = fds::open_file(fd)?;
-    transfer::check_writes(fs, id)?;
+    transfer::check(fs, id, true)?;
     let from = Vectors::take(from, n)?;
     if from.is_nothing() {
         return Ok(0);

@@ -277,7 +277,9 @@ fn by_path(n: c_long, w: &Words) -> Option<c_long> {
 #[cfg(target_arch = "x86_64")]
 fn by_old_number(n: c_long, w: &Words) -> Option<c_long> {
     match n {
-        libc::SYS_fork | libc::SYS_vfork => call!(w, fork::_Fork,),
+        libc::SYS_fork => call!(w, fork::_Fork,),
+        // SAFETY: no arguments.
+        libc::SYS_vfork => Some(fork::awaiting(|| unsafe { fork::_Fork() }).into()),
         libc::SYS_open => call!(w, open::open, _ _ _),
         libc::SYS_creat => call!(w, open::creat, _ _),
         libc::SYS_dup2 => Some((libc::dup2 as unsafe extern "C" fn(_, _) -> _).call(w)),
