@@ -117,6 +117,39 @@ impl Procs {
             || pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
     }
 
+    /// Whether the process in `slot` runs the copy of a program that has this inode number of the kernel's. Who may not look goes by what its slot says.
+    pub fn runs_copy(&self, slot: u32, copy: u64) -> bool {
+        let Some(pid) = self.visible_pid(slot) else { return true };
+        match rustix::fs::stat(format!("/proc/{pid}/exe")) {
+            Ok(file) => file.st_ino == copy,
+            Err(rustix::io::Errno::NOENT | rustix::io::Errno::SRCH)
+                if rustix::fs::access("/proc/self/exe", rustix::fs::Access::EXISTS).is_ok() =>
+            {
+                false
+            }
+            Err(_) => self.alive(slot),
+        }
+    }
+
+    /// Whether the process in `slot` has a file of the directory `run` open at the number `hold`, where its holds are such numbers; as above.
+    pub fn has_descriptor(&self, slot: u32, hold: usize, run: &[u8]) -> bool {
+        let Some(pid) = self.visible_pid(slot) else { return true };
+        if self.control.procs()[slot as usize].by_descriptor.load(Relaxed) == 0 {
+            return self.alive(slot);
+        }
+        match rustix::fs::readlink(format!("/proc/{pid}/fd/{hold}"), Vec::new()) {
+            Ok(target) => target.to_bytes().starts_with(run),
+            Err(rustix::io::Errno::NOENT | rustix::io::Errno::SRCH) => false,
+            Err(_) => self.alive(slot),
+        }
+    }
+
+    /// The number of the process in `slot`, unless it belongs to another namespace.
+    fn visible_pid(&self, slot: u32) -> Option<u32> {
+        let p = &self.control.procs()[slot as usize];
+        (p.pid_ns.load(Relaxed) == self.namespace.load(Relaxed)).then(|| p.pid.load(Relaxed))
+    }
+
     /// Claims the slot of a dead process so that nobody else cleans it up; [`Procs::reaped`] frees it.
     pub fn claim_dead(&self, slot: u32) -> bool {
         !self.alive(slot) && self.control.procs()[slot as usize].state.compare_exchange(USED, BUSY, AcqRel, Relaxed).is_ok()
@@ -135,6 +168,7 @@ impl Procs {
         let me = self.me();
         for (i, slot) in self.control.procs().iter().enumerate() {
             if i as u32 != me && slot.state.load(Acquire) != FREE {
+                slot.program.store(0, Relaxed);
                 slot.state.store(FREE, Release);
             }
         }
@@ -221,6 +255,7 @@ fn take_slot(control: &Control, namespace: u64) -> Result<u32> {
             slot.generation.fetch_add(1, AcqRel);
             slot.holds_end.store(0, Relaxed);
             slot.ledger_end.store(0, Relaxed);
+            slot.by_descriptor.store(0, Relaxed);
             own(slot, namespace);
             slot.state.store(USED, Release);
             return Ok(i as u32);

@@ -78,6 +78,7 @@ fn open() -> Answer<&'static Fs> {
         Ok(fs) => {
             let fs: &'static Fs = Box::leak(fs);
             FS.store(std::ptr::from_ref(fs).cast_mut(), Ordering::Relaxed);
+            fs.hold_by_descriptor();
             fds::reconcile(fs);
             crate::signals::take_over();
             // A thread that has slept for a while looks outside whether another has cancelled it.

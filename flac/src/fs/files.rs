@@ -3,11 +3,12 @@
 
 use super::Fs;
 use super::record::Inode;
+use super::running::is_writer;
 use crate::attach::{Ledger, View};
 use crate::error::{Error, Result};
 use crate::inode::{SlotNo, flag};
 use crate::region::{LedgerEntry, MAX_HOLDS, OpenSlot};
-use crate::sync::Ordering::*;
+use crate::sync::{Ordering::*, fence};
 use crate::units::{Ino, PAGE, PageNo};
 
 /// Among an open file's flags: it was made by being opened. A bit that no flag of the kernel's has, and that nobody else is shown.
@@ -98,10 +99,30 @@ impl Fs {
             return Err(Error::Os(libc::EMFILE));
         }
         let inode = self.hold_inode(ino)?;
-        if flags & libc::O_TRUNC != 0 && flags & libc::O_PATH == 0 {
-            self.resize(inode, 0, true).inspect_err(|_| self.unhold_inode(inode))?;
+        let id = self.open_held(inode, flags, hold)?;
+        if flags & libc::O_PATH != 0 {
+            return Ok(id);
         }
-        self.open_held(inode, flags, hold)
+        let empties = flags & libc::O_TRUNC != 0;
+        let mut done = Ok(());
+        if empties || is_writer(flags) {
+            // Whoever executes it meanwhile sees that it is open, or we that it runs.
+            fence(SeqCst);
+            done = self.not_running(ino);
+        }
+        if empties {
+            done = done.and_then(|()| self.resize(inode, 0, true));
+        }
+        done.inspect_err(|_| self.undo_open(hold))?;
+        Ok(id)
+    }
+
+    /// Gives up what was opened for nothing: no descriptor has been closed by it, so no lock goes.
+    fn undo_open(&self, hold: usize) {
+        let word = self.procs.holds()[hold].swap(0, AcqRel);
+        if word != 0 {
+            self.put_open(open_slot_of(word), |_, _| ());
+        }
     }
 
     /// An open file of the inode in slot `inode`, whose hold it takes over, held at `hold`.
@@ -212,14 +233,19 @@ impl Fs {
 
     /// One reference of the open-file slot `index` less, given up by process slot `process`.
     pub(super) fn drop_open(&self, index: usize, process: u32) {
+        self.put_open(index, |inode, last| self.locks_on_close(inode, index, process, last));
+    }
+
+    /// One reference less. `closing` is told that it goes, and before the last one goes.
+    fn put_open(&self, index: usize, closing: impl Fn(SlotNo, bool)) {
         let open = &self.region.control.opens()[index];
         let inode = open.inode.load(Acquire);
-        self.locks_on_close(inode, index, process, false);
+        closing(inode, false);
         // The last one closes before the slot can be taken again.
         loop {
             let refs = open.refs.load(Acquire);
             if refs == 1 {
-                self.locks_on_close(inode, index, process, true);
+                closing(inode, true);
                 open.flags.store(0, Relaxed);
                 if open.refs.compare_exchange(1, 0, AcqRel, Relaxed).is_ok() {
                     self.region.control.counters().open_hint.fetch_min(index as u32, Relaxed);

@@ -31,6 +31,7 @@ mod read;
 mod rebuild;
 pub mod record;
 mod resize;
+pub mod running;
 mod share;
 pub(crate) mod snapshot;
 mod sparse;

@@ -24,6 +24,8 @@ impl Fs {
             theirs.store(word, Release);
         }
         to.holds_end.store(end as u32, Release);
+        to.by_descriptor.store(from.by_descriptor.load(Relaxed), Relaxed);
+        self.note_program(child, self.program());
         self.ledger.copy_to(child, |view| self.pin_view(view));
         Ok(child)
     }
@@ -120,6 +122,7 @@ impl Fs {
 
     /// Drops everything that the process in `slot` holds.
     fn empty_slot(&self, slot: u32) {
+        self.note_program(slot, None);
         let control = self.region.control;
         let end = control.procs()[slot as usize].holds_end.load(Acquire) as usize;
         for hold in &control.holds(slot)[..end] {

@@ -13,6 +13,7 @@ impl Fs {
     /// Recounts. The run directory is locked and no other process is in the table.
     pub(super) fn rebuild(&self) -> Result<()> {
         self.procs.free_others();
+        self.recount_programs();
         self.recount_opens();
         self.take_back_all();
         self.recount_frames();

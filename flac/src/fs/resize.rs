@@ -13,7 +13,7 @@ impl Fs {
     /// Sets the size (of a regular file; the caller has checked permission).
     pub fn truncate(&self, ino: Ino, size: u64) -> Result<()> {
         let slot = self.hold_inode(ino)?;
-        let result = self.resize(slot, size, false);
+        let result = self.not_running(ino).and_then(|()| self.resize(slot, size, false));
         self.unhold_inode(slot);
         result
     }

@@ -28,10 +28,12 @@ const OPENS: usize = 1 << 16;
 const INODES: usize = 1 << 20;
 /// Page-table nodes.
 pub(super) const NODES: usize = 1 << 19;
+/// Classes of programs, see `fs::running`.
+pub const RUNNING: usize = 64;
 /// Pages whose entries lie in the inode slot itself.
 pub const INLINE: usize = 8;
 
-const MAGIC: u64 = u64::from_le_bytes(*b"FLACctl\x0e");
+const MAGIC: u64 = u64::from_le_bytes(*b"FLACctl\x0f");
 
 /// Sizes chosen when the region is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +110,8 @@ pub struct Counters {
     pub copies_in: [Rivals; 2],
     /// What moving bytes costs, once somebody has measured it.
     pub costs: Costs,
+    /// How many processes run programs of each class; after a death too many at worst.
+    pub running: [AtomicU32; RUNNING],
 }
 
 /// One freed run of pool frames: reusable once the log is durable up to `seq`.
@@ -142,7 +146,13 @@ pub struct ProcSlot {
     pub pid_ns: AtomicU64,
     /// How often the slot was taken: tells its users apart in the locks they left behind.
     pub generation: AtomicU32,
-    _pad: [AtomicU32; 7],
+    /// 1: its holds are numbers of descriptors.
+    pub by_descriptor: AtomicU32,
+    /// The inode of the program that it runs; 0: one of the kernel's.
+    pub program: AtomicU64,
+    /// The inode, of the kernel's, of the copy that it runs.
+    pub copy: AtomicU64,
+    _pad: [AtomicU32; 2],
 }
 
 /// One attached range of a process.

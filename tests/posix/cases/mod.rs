@@ -44,6 +44,7 @@ topics! {
     walks
     descriptors
     exec
+    running
     posix_locks
     ofd_locks
     flock

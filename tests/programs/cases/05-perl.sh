@@ -33,3 +33,7 @@ perl -e 'use IO::File; my $f = IO::File->new("iof", "w+"); $f->print("x" x 5); $
 perl -MDB_File -e 1 2>/dev/null; perl -MSDBM_File -MFcntl -e 'tie my %h, "SDBM_File", "sd", O_RDWR | O_CREAT, 0644; $h{$_} = $_ * 2 for 1 .. 100; untie %h; tie %h, "SDBM_File", "sd", O_RDONLY, 0644; print scalar(keys %h), " $h{50}\n"'
 perl -MStorable -e 'store({a => [1 .. 10]}, "st"); print retrieve("st")->{a}[9], "\n"'
 rm -f sd.* st
+# A script in FLAC is run by its interpreter, which is who it is to itself.
+printf '#!/usr/bin/perl\nprint "$^X\\n", readlink("/proc/self/exe"), "\\n"' >interpreter
+chmod +x interpreter
+./interpreter

@@ -9,8 +9,9 @@ use crate::boundary::{Answer, CReturn, Escape};
 use crate::paths::{self, Walked};
 use crate::real::system_call;
 use crate::variadic::VaList;
-use crate::{boundary, fds};
+use crate::{boundary, fds, space};
 use flac::fs::names::{Last, Resolved};
+use flac::fs::running::Program;
 use libc::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, c_char, c_int};
 use std::ffi::{CStr, CString};
 
@@ -85,8 +86,21 @@ impl Call<'_> {
     }
 }
 
-/// The kernel's exec of a path, or of the descriptor `fd` if the path is empty. Returns the errno.
-pub fn kernel(fd: c_int, path: &CStr, flags: c_int, call: &Call<'_>, libraries: Option<&Ready>) -> Escape {
+/// The kernel's exec of a path, or of the descriptor `fd` if the path is empty, which is a copy of `program`. Returns the errno.
+pub fn kernel(fd: c_int, path: &CStr, flags: c_int, call: &Call<'_>, libraries: Option<&Ready>, program: Option<Program>) -> Escape {
+    let ours = space::opened().filter(|fs| fs.is_this_process());
+    let before = match ours.map(|fs| fs.execute(program)).transpose() {
+        Ok(before) => before.flatten(),
+        Err(e) => return e.into(),
+    };
+    let failed = by_kernel(fd, path, flags, call, libraries);
+    if let Some(fs) = ours {
+        fs.go_on(before);
+    }
+    failed
+}
+
+fn by_kernel(fd: c_int, path: &CStr, flags: c_int, call: &Call<'_>, libraries: Option<&Ready>) -> Escape {
     // What fails here is known all the same to an image of ours, by its process slot.
     let _ = fds::identify_for_exec();
     fds::leave_for_exec(true);
@@ -132,15 +146,16 @@ pub fn run(dirfd: c_int, path: CPath, flags: c_int, call: &Call<'_>) -> Escape {
     }
 }
 
-/// A program of the kernel's. It says ENOENT for a script whose interpreter is in FLAC, too.
+/// A program of the kernel's, perhaps the interpreter of a script of ours. It says ENOENT for a script whose interpreter is in FLAC, too.
 fn kernel_or_script(dirfd: c_int, path: &CStr, flags: c_int, call: &Call<'_>) -> Escape {
+    let call = &Call { exe: None, ..*call };
     let more = call.library_path();
     let preloaded = call.preload();
     let concerned = !more.is_empty() && needed::directories(&more, b"").iter().any(|dir| libraries::leads_into_flac(dir))
         || preload::entries(&preloaded).any(libraries::leads_into_flac);
     let needed = concerned.then(|| image::needed_by_kernel_file(path)).flatten();
     let ready = needed.and_then(|n| libraries::ready(path.to_bytes(), &n, &more, &preloaded));
-    let failed = kernel(dirfd, path, flags, call, ready.as_ref());
+    let failed = kernel(dirfd, path, flags, call, ready.as_ref(), None);
     drop(ready);
     if failed == Escape::Fail(libc::ENOENT)
         && dirfd == AT_FDCWD
@@ -262,7 +277,7 @@ fn by_descriptor(fd: c_int, call: &Call<'_>) -> Answer<c_int> {
             }
             image::run(fs, ino, name.as_bytes(), &Call { exe: Some((0, ino.get())), ..*call })
         }
-        Err(Escape::NotOurs) => Err(kernel(fd, c"", AT_EMPTY_PATH, call, None)),
+        Err(Escape::NotOurs) => Err(kernel(fd, c"", AT_EMPTY_PATH, call, None, None)),
         Err(e) => Err(e),
     }
 }

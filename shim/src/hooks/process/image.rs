@@ -10,6 +10,7 @@ use crate::boundary::{Answer, Escape};
 use crate::{creds, fds};
 use flac::Fs;
 use flac::fs::io::IoVec;
+use flac::fs::running::Program;
 use flac::units::Ino;
 use libc::{AT_EMPTY_PATH, AT_FDCWD, c_char, c_int};
 use rustix::fs::MemfdFlags;
@@ -26,6 +27,7 @@ pub fn run(fs: &'static Fs, ino: Ino, path: &[u8], call: &Call<'_>) -> Answer<c_
         return fail(libc::EACCES);
     }
     fs.access(ino, libc::X_OK, &creds::now().creds())?;
+    fs.not_written(ino)?;
     let file = File::open(fs, ino)?;
     let mut head = [0; HEAD];
     let n = file.read(&mut head, 0)?;
@@ -41,7 +43,8 @@ pub fn run(fs: &'static Fs, ino: Ino, path: &[u8], call: &Call<'_>) -> Answer<c_
     let libraries =
         needed::of(|to, at| file.read(to, at).ok()).and_then(|n| libraries::ready(path, &n, &call.library_path(), &call.preload()));
     drop(file);
-    Err(exec::kernel(copy.as_raw_fd(), c"", AT_EMPTY_PATH, call, libraries.as_ref()))
+    let program = Program { ino, copy: rustix::fs::fstat(&copy)?.st_ino };
+    Err(exec::kernel(copy.as_raw_fd(), c"", AT_EMPTY_PATH, call, libraries.as_ref(), Some(program)))
 }
 
 /// Whether `ino` begins as scripts do.
