@@ -145,6 +145,7 @@ impl Fs {
         if !snapshot.carried && !snapshot.unstable && data.len() >= MANY {
             return self.pool.write_beside(|writer| self.write_many(&mut data, together, writer));
         }
+        let (many, mut fresh) = (!snapshot.carried && data.len() >= BATCH, false);
         let mut at = 0;
         while at < data.len() {
             let want = (data.len() - at).min(BATCH) as u32;
@@ -159,14 +160,18 @@ impl Fs {
                 page.to = Some(Extent { frame: first.plus(i as u32), crc: checksum::of(self.frame_bytes(page)) });
             }
             let bytes: Vec<&[u8]> = batch.iter().map(|p| self.frame_bytes(p)).collect();
-            if snapshot.carried { self.pool.write_home(first, &bytes) } else { self.pool.write(first, &bytes) }?;
+            match (snapshot.carried, many) {
+                (true, _) => self.pool.write_home(first, &bytes)?,
+                (false, true) => fresh |= self.pool.write_fresh(first, &bytes)?,
+                (false, false) => self.pool.write(first, &bytes)?,
+            }
             Stats::add(&self.stats.flushed, bytes.len() * PAGE);
             if !snapshot.carried {
                 batch.iter_mut().for_each(|page| page.copy = None);
             }
             at += count as usize;
         }
-        Ok(())
+        if fresh { self.pool.settle() } else { Ok(()) }
     }
 
     /// As [`Fs::write_pages`], for many pages that do not change: while some are written, the next are checksummed.

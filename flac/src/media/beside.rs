@@ -59,6 +59,8 @@ struct Shared<'p> {
 pub(crate) struct Writer<'p> {
     pool: &'p Pool,
     thread: Option<Thread<'p>>,
+    /// Where the file will end for certain when all is written that was given to the thread; 0: it was given nothing that makes it longer.
+    end: u64,
 }
 
 struct Thread<'p> {
@@ -80,9 +82,11 @@ impl Pool {
             (Medium::Dax | Medium::DaxEmulated, _, Some(map)) if self.model.is_none() => Some(Target::Memory(map)),
             _ => None,
         };
-        let mut writer = Writer { pool: self, thread: target.and_then(Thread::start) };
+        let mut writer = Writer { pool: self, thread: target.and_then(Thread::start), end: 0 };
         // The writer is borrowed only: it is dropped here, and the thread's end waited for.
-        work(&mut writer).and_then(|()| writer.end())
+        work(&mut writer).and_then(|()| writer.end())?;
+        self.reached(writer.end);
+        if writer.end > 0 { self.settle() } else { Ok(()) }
     }
 }
 
@@ -96,8 +100,12 @@ impl<'p> Writer<'p> {
         let Some(thread) = self.thread.as_mut().filter(|_| aligned) else {
             return self.pool.write(first, pages);
         };
-        let (start, end) = self.pool.begin_write(first, pages)?;
         let slices = joined(pages);
+        let (start, end) = self.pool.span(first, pages.len());
+        if matches!(thread.shared.target, Target::Disk(_)) && !self.pool.has_grown(end) {
+            return self.add(first, start, end, slices);
+        }
+        self.pool.begin_write(first, pages)?;
         if let Target::Memory(_) = thread.shared.target {
             self.pool.check_there(end)?;
         }
@@ -113,6 +121,23 @@ impl<'p> Writer<'p> {
                 Ok(())
             }
         }
+    }
+
+    /// As [`Writer::write`], for frames that the file may not have got to yet: in order, by the thread alone, so that none is written behind a hole.
+    fn add(&mut self, first: PoolFrame, start: u64, end: u64, slices: Vec<IoSlice<'p>>) -> Result<()> {
+        if start > self.end {
+            self.end()?;
+            self.pool.reach(start)?;
+        }
+        self.end = self.end.max(end);
+        tap::taking(&self.pool.dir.join("frames"), 0).map_err(Error::io(WRITING))?;
+        #[cfg(test)]
+        super::tests::writing();
+        let Some(thread) = &mut self.thread else { return Again(first, slices).write(self.pool) };
+        while !thread.has_room() {
+            thread.next_done().flatten().map_or(Ok(()), |again| again.write(self.pool))?;
+        }
+        thread.give(first, start, slices).map_or(Ok(()), |again| again.write(self.pool))
     }
 
     /// Waits until all is written.
@@ -234,6 +259,7 @@ fn wait(word: &AtomicU32, enough: impl Fn(u32) -> bool) -> u32 {
 extern "C" fn begin(shared: *mut c_void) -> c_int {
     // SAFETY: what `start` passed, which lives longer than this thread.
     let shared = unsafe { &*shared.cast_const().cast::<Shared<'_>>() };
+    let mut failed = false;
     for number in 0.. {
         if wait(&shared.given, |given| given & !OVER > number || given & OVER != 0) & !OVER <= number {
             break;
@@ -241,12 +267,15 @@ extern "C" fn begin(shared: *mut c_void) -> c_int {
         // SAFETY: the job was given and is not done.
         let job = unsafe { &mut *shared.jobs[number as usize % QUEUE].get() };
         job.written = match shared.target {
+            // What comes behind it may have to come later.
+            Target::Disk(_) if failed => false,
             Target::Disk(file) => file.write_simply(&job.slices, job.at),
             Target::Memory(map) => {
                 store(map, job.at as usize, &job.slices);
                 true
             }
         };
+        failed |= !job.written;
         shared.done.store(number + 1, Ordering::Release);
         let _ = futex::wake(&shared.done, futex::Flags::PRIVATE, 1);
     }

@@ -85,6 +85,21 @@ impl File {
         self.with(|fd| Ok(rustix::fs::fstat(fd)?.st_size as u64))
     }
 
+    /// The first part of [`from`, `end`) that was never written, if there is one.
+    pub(crate) fn next_hole(&self, from: u64, end: u64) -> rustix::io::Result<Option<std::ops::Range<u64>>> {
+        use rustix::fs::{SeekFrom, seek};
+        if from >= end {
+            return Ok(None);
+        }
+        let start = self.with(|fd| seek(fd, SeekFrom::Hole(from)))?;
+        match self.with(|fd| seek(fd, SeekFrom::Data(start))) {
+            _ if start >= end => Ok(None),
+            Ok(data) => Ok(Some(start..data.min(end))),
+            Err(Errno::NXIO) => Ok(Some(start..end)),
+            Err(e) => Err(e),
+        }
+    }
+
     /// Sets space aside for [`offset`, `offset + len`) without changing the file's size.
     pub(crate) fn set_aside(&self, offset: u64, len: u64) -> rustix::io::Result<()> {
         tap::taking(&self.path, len)?;

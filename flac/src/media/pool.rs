@@ -244,21 +244,101 @@ impl Pool {
         }
     }
 
+    /// Lets the file reach byte `start`, so that a write there leaves no hole: what [`Pool::settle`] makes durable has no gap. Nothing is durable yet.
+    ///
+    /// # Errors
+    /// `Io` with `ENOSPC` when the underlying file system is full.
+    pub(super) fn reach(&self, start: u64) -> Result<()> {
+        let what = "growing the pool";
+        if start > self.seen.load(Ordering::Relaxed) {
+            let len = self.cached.len().map_err(Error::io(what))?;
+            if len < start {
+                self.lengthen(start).map_err(Error::io(what))?;
+            }
+            self.seen.fetch_max(start.max(len), Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// The bytes before `end` were written.
+    pub(super) fn reached(&self, end: u64) {
+        self.seen.fetch_max(end, Ordering::Relaxed);
+    }
+
+    /// Whether writes before byte `end` change nothing of what the file system knows of the file.
+    pub(super) fn has_grown(&self, end: u64) -> bool {
+        self.superblock.grow_bytes == 0 || end <= self.grown.load(Ordering::Acquire)
+    }
+
+    /// Makes durable what was written behind the end of the file, or where others did so, and that the file is so long.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub(crate) fn settle(&self) -> Result<()> {
+        let what = "growing the pool";
+        self.marks.lock().map_err(Error::io(what))?;
+        let grown = self.publish().map_err(Error::io(what));
+        self.marks.unlock();
+        self.grown.fetch_max(grown?, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// For whoever opens the pool first, before anything is written: what was never written of the file is written now. A power cut may leave such parts behind the mark, a sparse copy anywhere; but all
+    /// before the mark counts as written once, so that a write past the page cache changes nothing that only the file system knows, and nobody would make durable.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub(crate) fn fill_holes(&self) -> Result<()> {
+        let io = || Error::io("growing the pool");
+        let (marked, len) = (read_grown(&self.marks).map_err(io())?, self.cached.len().map_err(io())?);
+        if self.map.is_some() || self.superblock.grow_bytes == 0 {
+            return Ok(());
+        }
+        if len > marked {
+            // For whoever asks for holes, what is in the page cache only is none.
+            self.cached.sync_data().map_err(io())?;
+            let _ = self.cached.with(|fd| rustix::fs::fadvise(fd, 0, None, rustix::fs::Advice::DontNeed));
+        }
+        let (mut at, mut zeros) = (0, PageBuffer::new(0));
+        while let Some(hole) = self.cached.next_hole(at, len).map_err(io())? {
+            if zeros.as_slice().is_empty() {
+                zeros = PageBuffer::new(1 << 20);
+            }
+            at = hole.start;
+            while at < hole.end {
+                let piece = (hole.end - at).min(zeros.as_slice().len() as u64);
+                self.cached.write_at(&zeros.as_slice()[..piece as usize], at).map_err(io())?;
+                at += piece;
+            }
+        }
+        if at > 0 || len > marked { self.settle() } else { Ok(()) }
+    }
+
     /// Lets the file reach `need` bytes, and the next multiple of `step`, durably. How long it is then.
     fn grow(&self, need: u64, step: u64) -> rustix::io::Result<u64> {
         let marked = read_grown(&self.marks)?;
         if marked >= need {
             return Ok(marked);
         }
-        let target = need.next_multiple_of(step).min(self.capacity());
+        self.lengthen(need.next_multiple_of(step).min(self.capacity()))?;
+        self.publish()
+    }
+
+    /// Lets the file reach `target` bytes.
+    fn lengthen(&self, target: u64) -> rustix::io::Result<()> {
         // Past the page cache, where the file system lets a file grow like this: all that a flush then has to write are the data that records carried.
         let direct = self.direct.as_ref().is_some_and(|direct| append_zeros(direct, target).is_ok());
-        if !direct {
-            with_room(|| self.append_cached_zeros(target))?;
-        }
+        if direct { Ok(()) } else { with_room(|| self.append_cached_zeros(target)) }
+    }
+
+    /// Makes the file durable as it is, and notes how long that is.
+    fn publish(&self) -> rustix::io::Result<u64> {
+        // No byte before the end is one that was never written: who writes behind it first lets the file reach his place.
         let len = self.cached.len()?;
         self.cached.sync_data()?;
-        self.marks.write_at(&layout::encode_grown(len), layout::GROWN_AT)?;
+        if len > read_grown(&self.marks)? {
+            self.marks.write_at(&layout::encode_grown(len), layout::GROWN_AT)?;
+        }
         Ok(len)
     }
 
@@ -277,15 +357,18 @@ impl Pool {
 
 /// Lets `file` reach `target` bytes.
 fn append_zeros(file: &File, target: u64) -> rustix::io::Result<()> {
-    let zeros = PageBuffer::new(1 << 20);
+    const MOST: u64 = 1 << 20;
+    let mut zeros = PageBuffer::new(0);
     loop {
         let len = file.len()?;
         if len >= target {
             return Ok(());
         }
-        let zeros = zeros.as_slice();
-        let n = (zeros.len() as u64 - len % zeros.len() as u64).min(target - len) as usize;
-        match file.append(&zeros[..n]) {
+        let n = (MOST - len % MOST).min(target - len) as usize;
+        if zeros.as_slice().len() < n {
+            zeros = PageBuffer::new((target - len).min(MOST) as usize);
+        }
+        match file.append(&zeros.as_slice()[..n]) {
             Ok(0) => return Err(Errno::NOSPC),
             Ok(_) | Err(Errno::INTR) => {}
             Err(e) => return Err(e),

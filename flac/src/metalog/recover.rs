@@ -333,6 +333,7 @@ pub(crate) fn rebuild(pool: &Pool, mut fresh: impl FnMut() -> Result<Kv>) -> Res
             newest_problem.get_or_insert(why);
             continue;
         }
+        pool.fill_holes()?;
         history.restore_data(pool)?;
         history.apply(&kv)?;
         return Ok((kv, history.end()));

@@ -1,9 +1,9 @@
 //! What happens to a file while it is flushed.
 
 use super::*;
-use crate::fs::survival::{make_file, make_pool, open, place, place_with_pool};
+use crate::fs::survival::{geometry_on, make_file, make_pool, open, place, place_with_pool};
 use crate::media::create::Geometry;
-use crate::media::sim::tape::{Lower, Tape};
+use crate::media::sim::tape::{Event, Lower, Tape, sorted_names as names};
 use crate::media::tests::WRITING;
 use crate::table::Entry;
 use std::sync::{Arc, Condvar, Mutex};
@@ -162,4 +162,41 @@ fn flushes_of_different_files_write_at_the_same_time_and_nobody_waits_for_them()
     fs.sync_all().expect("a flush");
     assert_eq!(fs.check(true).expect("a check"), Vec::<String>::new());
     files.iter().for_each(|(_, hold)| fs.release(*hold));
+}
+
+/// All of it was written twice, first as zeros.
+#[test]
+fn regression_a_large_flush_writes_what_is_new_in_the_pool_once() {
+    let dir = place();
+    let pool = dir.path().join("pool");
+    make_pool(&pool, &Geometry { size: 16 << 20, grow_bytes: 64 << 10, ..geometry_on(Lower::Ext4) }, Lower::Ext4);
+    let numbers = names(&pool);
+    let number = |name: &str| numbers.iter().position(|n| n == name).expect("a file of the pool");
+    let tape = Tape::start(&pool, Lower::Ext4);
+    let fs = open(&pool).expect("the pool opens");
+    let ino = make_file(&fs, b"file");
+    let id = fs.open_file(ino, libc::O_RDWR, 1).expect("it opens");
+    if rustix::fs::open(pool.join("frames"), rustix::fs::OFlags::DIRECT, rustix::fs::Mode::empty()).is_err() {
+        println!("skipped: nothing can be written past the page cache here");
+        return;
+    }
+    let _before = tape.take();
+    let mut written = 0;
+    for pages in [40, 10, 100] {
+        fs.write_bytes(id, &vec![1; pages * PAGE], written as u64).expect("a write");
+        fs.sync(ino).expect("a sync");
+        written += pages * PAGE;
+        let events = tape.take();
+        let of = |at: &usize| matches!(&events[*at], Event::Wrote { file, .. } if *file == number("frames"));
+        let bytes = |at: usize| if let Event::Wrote { bytes, .. } = &events[at] { bytes.len() } else { 0 };
+        assert_eq!((0..events.len()).filter(of).map(bytes).sum::<usize>(), pages * PAGE);
+        // How long the file is was durable before the log said what is in it.
+        let settled = |e: &Event| matches!(e, Event::Flushed { file, to: u64::MAX, .. } if *file == number("frames"));
+        let logged = |e: &Event| matches!(e, Event::Wrote { file, direct: true, .. } if [number("log.0"), number("log.1")].contains(file));
+        assert!(events.iter().position(settled).expect("settled") < events.iter().position(logged).expect("logged"));
+    }
+    let mut back = vec![0; written];
+    assert_eq!(fs.read_bytes(id, &mut back, 0), Ok(written));
+    assert!(back.iter().all(|byte| *byte == 1));
+    assert_eq!(fs.check(true).expect("a check"), Vec::<String>::new());
 }
