@@ -1,6 +1,6 @@
 //! The extents of an inode in a metadata change: where in the pool its pages lie.
 
-use super::record::{EXTENT_PAGES, Extent, decode_extents, encode_extents, extent_key, extent_prefix, extent_start};
+use super::record::{EXTENT_PAGES, Extent, Extents, decode_extents, encode_extents, extent_key, extent_prefix, extent_start};
 use super::snapshot::Page;
 use crate::error::Result;
 use crate::metalog::MetaTxn;
@@ -46,24 +46,16 @@ pub(crate) fn put_extents(txn: &mut MetaTxn<'_>, ino: Ino, pages: &[Page], freed
 /// As [`put_extents`], for pages of one chunk.
 fn put_chunk(txn: &mut MetaTxn<'_>, ino: Ino, pages: &[Page], freed: &mut Runs) -> Result<()> {
     let key = extent_key(ino, pages[0].no);
-    let mut extents = [None; EXTENT_PAGES];
-    if let Some(value) = txn.get(&key)? {
-        for (to, from) in extents.iter_mut().zip(decode_extents(value)?) {
-            *to = from;
-        }
-    }
+    let mut extents = Extents::of(txn.get(&key)?)?;
     for page in pages {
-        let old = std::mem::replace(&mut extents[(page.no.get() % EXTENT_PAGES as u64) as usize], page.to);
-        if let Some(old) = old {
+        if let Some(old) = extents.replace((page.no.get() % EXTENT_PAGES as u64) as usize, page.to) {
             add_run(freed, old.frame);
         }
     }
-    let value = encode_extents(&extents);
-    if value.is_empty() {
-        txn.delete(&key)?;
-        return Ok(());
+    match extents.record() {
+        [] => txn.delete(&key).map(drop),
+        record => txn.put(&key, record),
     }
-    txn.put(&key, &value)
 }
 
 fn add_run(runs: &mut Runs, frame: PoolFrame) {

@@ -299,10 +299,7 @@ pub fn decode_extents(value: &[u8]) -> Result<impl ExactSizeIterator<Item = Opti
     if !value.len().is_multiple_of(ENTRY) || value.len() > EXTENT_PAGES * ENTRY {
         return Err(bad("an extent record"));
     }
-    Ok(value.chunks_exact(ENTRY).map(|entry| {
-        let frame = u32_at(entry, 0).checked_sub(1)?;
-        Some(Extent { frame: PoolFrame::new(frame), crc: u32_at(entry, 4) })
-    }))
+    Ok(value.chunks_exact(ENTRY).map(entry_at))
 }
 
 /// The extent record of at most [`EXTENT_PAGES`] pages; empty if all are holes: such a record is deleted, not written.
@@ -316,6 +313,42 @@ pub fn encode_extents(pages: &[Option<Extent>]) -> Vec<u8> {
         value.extend_from_slice(&crc.to_le_bytes());
     }
     value
+}
+
+/// An extent record being changed: the bytes of the record, not taken apart.
+pub struct Extents {
+    bytes: [u8; EXTENT_PAGES * ENTRY],
+}
+
+impl Extents {
+    /// From the record; without one all pages are holes.
+    pub fn of(record: Option<&[u8]>) -> Result<Self> {
+        let (mut bytes, record) = ([0; EXTENT_PAGES * ENTRY], record.unwrap_or_default());
+        decode_extents(record).map(drop)?;
+        bytes[..record.len()].copy_from_slice(record);
+        Ok(Self { bytes })
+    }
+
+    /// Sets a page; what it was. Panics unless `at` is below [`EXTENT_PAGES`].
+    pub fn replace(&mut self, at: usize, to: Option<Extent>) -> Option<Extent> {
+        let entry = &mut self.bytes[at * ENTRY..][..ENTRY];
+        let old = entry_at(entry);
+        let (frame, crc) = to.map_or((0, 0), |e| (e.frame.get() + 1, e.crc));
+        entry[..4].copy_from_slice(&frame.to_le_bytes());
+        entry[4..].copy_from_slice(&crc.to_le_bytes());
+        old
+    }
+
+    /// The record; empty if all are holes: such a record is deleted, not written.
+    pub fn record(&self) -> &[u8] {
+        let used = self.bytes.chunks_exact(ENTRY).rposition(|entry| entry[..4] != [0; 4]).map_or(0, |last| last + 1);
+        &self.bytes[..used * ENTRY]
+    }
+}
+
+fn entry_at(entry: &[u8]) -> Option<Extent> {
+    let frame = u32_at(entry, 0).checked_sub(1)?;
+    Some(Extent { frame: PoolFrame::new(frame), crc: u32_at(entry, 4) })
 }
 
 /// The part of a dirent or xattr key behind the inode number.
@@ -384,6 +417,13 @@ mod tests {
         assert_eq!(value.len(), 4 * ENTRY);
         assert_eq!(decode_extents(&value).unwrap().collect::<Vec<_>>(), pages[..4]);
         assert!(encode_extents(&[None; 64]).is_empty());
+        let mut changed = Extents::of(Some(&value)).unwrap();
+        assert_eq!(changed.replace(3, extent(9)), extent(u32::MAX - 1));
+        assert_eq!((changed.replace(1, None), changed.replace(63, None)), (extent(0), None));
+        assert_eq!(changed.record(), encode_extents(&[None, None, None, extent(9)]));
+        assert_eq!(changed.replace(3, None), extent(9));
+        assert!(changed.record().is_empty() && Extents::of(None).unwrap().record().is_empty());
+        assert!(Extents::of(Some(&value[1..])).is_err());
         assert!(decode_extents(&value[1..]).is_err());
     }
 
