@@ -260,6 +260,17 @@ impl Pool {
         Ok(())
     }
 
+    /// As [`Pool::reach`], through the page cache and some pages further: that a file became longer costs a write through it more than the zeros do.
+    pub(super) fn reach_cached(&self, end: u64) -> Result<()> {
+        const FURTHER: u64 = 64 << 10;
+        if end > self.seen.load(Ordering::Relaxed) {
+            let target = end.next_multiple_of(FURTHER).min(self.capacity());
+            append_zeros(&self.cached, target).map_err(Error::io("growing the pool"))?;
+            self.reached(target);
+        }
+        Ok(())
+    }
+
     /// The bytes before `end` were written.
     pub(super) fn reached(&self, end: u64) {
         self.seen.fetch_max(end, Ordering::Relaxed);
