@@ -8,6 +8,7 @@
 //! Hot hooks decide by `when` before they come here whether the call is about FLAC.
 #![expect(unsafe_code, reason = "errno")]
 
+use crate::stack::Work;
 use crate::thread;
 use libc::{c_int, c_void};
 use std::cell::Cell;
@@ -309,7 +310,7 @@ fn second_try<R: CReturn>(body: &impl Fn() -> Answer<R>, before: i32) -> Option<
 
 #[inline]
 fn run<R>(body: &impl Fn() -> Answer<R>) -> Answer<R> {
-    if thread::flags().tight.get() != 0 { crate::stack::with_room_if_tight(&|| run_here(body)) } else { run_here(body) }
+    if thread::flags().tight.get() != 0 { crate::stack::with_room_if_tight(&Work::of(&|| run_here(body))) } else { run_here(body) }
 }
 
 fn run_here<R>(body: &impl Fn() -> Answer<R>) -> Answer<R> {

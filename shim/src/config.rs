@@ -49,6 +49,7 @@ impl Exec {
 }
 
 /// What the environment says.
+#[repr(C)]
 pub struct Settings {
     root: Text,
     pool: Text,
@@ -131,6 +132,7 @@ impl Settings {
 struct Once(UnsafeCell<Settings>);
 // SAFETY: written only by the thread that moved STATE from UNREAD to READING, read only in later states.
 unsafe impl Sync for Once {}
+#[unsafe(link_section = ".sbss.large")]
 static SETTINGS: Once = Once(UnsafeCell::new(Settings::new()));
 
 const UNREAD: u8 = 0;

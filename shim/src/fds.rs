@@ -28,6 +28,8 @@ const FLAC: u8 = 2;
 /// A stub that is a duplicate of the template. The numbers from [`FLAC`] on are FLAC's.
 const DUPLICATE: u8 = 3;
 
+#[expect(unsafe_code, reason = "a section by name")]
+#[unsafe(link_section = ".sbss.large")]
 static KINDS: [AtomicU8; LIMIT] = [const { AtomicU8::new(UNKNOWN) }; LIMIT];
 
 fn kind(fd: c_int) -> Option<&'static AtomicU8> {

@@ -35,8 +35,8 @@ struct Heap {
 // SAFETY: `heap` is reached with `owner` held only.
 unsafe impl Sync for Heap {}
 
-/// Memory that is there from the start, and costs nothing until it is used.
-#[repr(align(4096))]
+/// Memory that is there from the start, and costs nothing until it is used. Not aligned to pages: else all our variables were, and began on a page that nothing else has touched.
+#[repr(align(16))]
 struct Given<const SIZE: usize>(UnsafeCell<[u8; SIZE]>);
 
 /// The parts of [`RESERVE_USED`].
@@ -46,9 +46,11 @@ const BYTES_USED: u64 = ONE_BLOCK - 1;
 // SAFETY: bytes are touched only by whom they were given to.
 unsafe impl<const SIZE: usize> Sync for Given<SIZE> {}
 
+#[unsafe(link_section = ".sbss.large")]
 static RESERVED: Given<RESERVE> = Given(UnsafeCell::new([0; RESERVE]));
 /// Blocks of the reserve that are in use (upper half), and bytes taken.
 static RESERVE_USED: AtomicU64 = AtomicU64::new(0);
+#[unsafe(link_section = ".sbss.large")]
 static FIRST_PAGES: Given<FIRST> = Given(UnsafeCell::new([0; FIRST]));
 static FIRST_TAKEN: AtomicBool = AtomicBool::new(false);
 /// Whether a `fork` under way took the heap for itself.

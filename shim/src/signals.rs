@@ -31,6 +31,7 @@ struct Table {
 // in two threads at once with a meaning; either wins).
 unsafe impl Sync for Table {}
 
+#[unsafe(link_section = ".sbss.large")]
 static TABLE: Table = Table {
     copies: [const { [const { UnsafeCell::new(MaybeUninit::uninit()) }; 2] }; SIGNALS],
     current: [const { AtomicU8::new(0) }; SIGNALS],

@@ -99,7 +99,8 @@ pub struct Ledger {
 impl Ledger {
     /// The (empty) ledger of this process.
     pub fn new(control: Control, procs: Arc<Procs>) -> Self {
-        let own = Own { index: Vec::with_capacity(LEDGER), free: Vec::with_capacity(LEDGER) };
+        // Room is made for the first view: most processes attach nothing.
+        let own = Own { index: Vec::new(), free: Vec::new() };
         Ledger { control, procs, own: Spin::new(own) }
     }
 

@@ -13,6 +13,8 @@ use crate::units::FrameNo;
 /// As many notes as there are pages in 64 MiB: with fewer than are written to during one flush, all are of frames that are not free yet.
 const NOTES: u32 = 1 << 14;
 /// Memory that a process has only when it uses it, which few do.
+#[expect(unsafe_code, reason = "a section by name")]
+#[unsafe(link_section = ".sbss.large")]
 static MEMORY: [AtomicU32; NOTES as usize] = [const { AtomicU32::new(0) }; NOTES as usize];
 /// A note: the frame + 1 (28 bits), and how often it was found in use.
 const FRAME: u32 = (1 << 28) - 1;

@@ -361,6 +361,9 @@ impl Control {
     /// tier, too, and for `beside` bytes.
     pub fn open(run: &RunDir, pool: &Pool, dram: Option<u64>, beside: usize) -> Result<Control> {
         let file = run.open_file("control")?;
+        if let Some(control) = Self::whole(&file, pool)? {
+            return Ok(control);
+        }
         let head = map::shared(&file, PAGE)?;
         // SAFETY: the mapping is a page, page-aligned, and stays; `Counters` fits and is all atomics.
         let counters: &'static Counters = unsafe { &*head.base.cast() };
@@ -376,6 +379,27 @@ impl Control {
         control.counters().ready.store(1, Ordering::Release);
         map::unmap(head);
         Ok(control)
+    }
+
+    /// What others have laid out already, in one mapping; `None` where it has to be looked at in steps.
+    fn whole(file: &rustix::fd::OwnedFd, pool: &Pool) -> Result<Option<Control>> {
+        let size = map::size(file)?;
+        if size <= PAGE || map::is_address_space_limited() {
+            return Ok(None);
+        }
+        let whole = map::shared(file, size)?;
+        // SAFETY: the mapping is more than a page, page-aligned, and stays; `Counters` fits and is all atomics.
+        let counters: &'static Counters = unsafe { &*whole.base.cast() };
+        let known = if counters.ready.load(Ordering::Acquire) == 1 { Self::known(counters, pool).map(Some) } else { Ok(None) };
+        match known {
+            Ok(Some(geometry)) if Offsets::new(geometry).end == size => {
+                Ok(Some(Control { geometry, base: whole.base, at: Offsets::new(geometry) }))
+            }
+            known => {
+                map::unmap(whole);
+                known.map(|_| None)
+            }
+        }
     }
 
     fn known(c: &Counters, pool: &Pool) -> Result<Geometry> {

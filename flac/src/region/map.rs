@@ -13,10 +13,19 @@ pub(super) struct Mapping {
     len: usize,
 }
 
+/// Bytes in `file`.
+pub(super) fn size(file: &OwnedFd) -> Result<usize> {
+    Ok(rustix::fs::fstat(file).map_err(Error::io("look at the control segment"))?.st_size as usize)
+}
+
+/// Whether this process has a limit on its address space.
+pub(super) fn is_address_space_limited() -> bool {
+    rustix::process::getrlimit(rustix::process::Resource::As).current.is_some()
+}
+
 /// Maps the first `len` bytes of `file`, growing the file to that size.
 pub(super) fn shared(file: &OwnedFd, len: usize) -> Result<Mapping> {
-    let size = rustix::fs::fstat(file).map_err(Error::io("look at the control segment"))?.st_size as usize;
-    if size < len {
+    if size(file)? < len {
         rustix::fs::ftruncate(file, len as u64).map_err(Error::io("grow a shared-memory file"))?;
     }
     let prot = ProtFlags::READ | ProtFlags::WRITE;
@@ -32,7 +41,7 @@ pub(super) fn shared(file: &OwnedFd, len: usize) -> Result<Mapping> {
 /// # Errors
 /// `Io` with `ENOMEM`.
 pub(super) fn ensure_address_space(bytes: usize) -> Result<()> {
-    if rustix::process::getrlimit(rustix::process::Resource::As).current.is_none() {
+    if !is_address_space_limited() {
         return Ok(());
     }
     let what = "the limit on address space (ulimit -v) leaves no room for the cache and the index, which are mapped whole";

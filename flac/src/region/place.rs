@@ -5,7 +5,7 @@ use crate::media::Pool;
 use crate::media::fd::open_lasting;
 use crate::units::{BLOCK, BLOCK_FRAMES, PAGE};
 use rustix::fd::OwnedFd;
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::fs::{FlockOperation, Mode, OFlags, Stat};
 use std::path::{Path, PathBuf};
 
 /// Where `flac setup` mounts its huge-page tmpfs.
@@ -194,11 +194,14 @@ impl RunDir {
 }
 
 fn open_shared(path: &Path, mode: u32) -> Result<OwnedFd> {
-    let fd =
-        open_lasting(path, OFlags::RDWR | OFlags::CREATE, Mode::from_raw_mode(mode)).map_err(Error::io("open a shared-memory file"))?;
+    let wanted = Mode::from_raw_mode(mode);
+    let fd = open_lasting(path, OFlags::RDWR | OFlags::CREATE, wanted).map_err(Error::io("open a shared-memory file"))?;
+    let stat = look_at(&fd)?;
     // The umask of whoever comes first must not lock the others out; not ours to change if another user made it.
-    let _ = rustix::fs::fchmod(&fd, Mode::from_raw_mode(mode));
-    high_fd(fd)
+    if Mode::from_raw_mode(stat.st_mode) != wanted {
+        let _ = rustix::fs::fchmod(&fd, wanted);
+    }
+    Ok(high(fd, &stat))
 }
 
 /// Looks for a writable tmpfs with huge pages: `/run/flac` first, then any other.
@@ -231,11 +234,16 @@ fn shared_mode(pool: &Path) -> Result<u32> {
 
 /// Moves a descriptor of ours out of the way of the program's, if the limit on open files allows.
 fn high_fd(fd: OwnedFd) -> Result<OwnedFd> {
-    let stat = rustix::fs::fstat(&fd).map_err(Error::io("look at a file of ours"))?;
-    match crate::media::fd::duplicate_high(&fd, (stat.st_dev, stat.st_ino)) {
-        Some(high) => Ok(crate::media::fd::own(high)),
-        None => Ok(fd),
-    }
+    let stat = look_at(&fd)?;
+    Ok(high(fd, &stat))
+}
+
+fn look_at(fd: &OwnedFd) -> Result<Stat> {
+    rustix::fs::fstat(fd).map_err(Error::io("look at a file of ours"))
+}
+
+fn high(fd: OwnedFd, stat: &Stat) -> OwnedFd {
+    crate::media::fd::duplicate_high(&fd, (stat.st_dev, stat.st_ino)).map_or(fd, crate::media::fd::own)
 }
 
 /// As [`high_fd`], but closed where the limit allows no such number.

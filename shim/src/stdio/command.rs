@@ -19,6 +19,7 @@ struct Command {
     pid: AtomicI32,
 }
 
+#[unsafe(link_section = ".sbss.large")]
 static COMMANDS: [Command; MOST] = [const { Command { stream: AtomicUsize::new(0), pid: AtomicI32::new(0) } }; MOST];
 
 fn find(stream: Stream) -> Option<&'static Command> {

@@ -20,6 +20,7 @@ static OURS: [AtomicPtr<File>; 3] = [const { AtomicPtr::new(std::ptr::null_mut()
 struct Buffers([UnsafeCell<[u8; BUFFER]>; 2]);
 // SAFETY: each belongs to one stream, which libc locks.
 unsafe impl Sync for Buffers {}
+#[unsafe(link_section = ".sbss.large")]
 static BUFFERS: Buffers = Buffers([const { UnsafeCell::new([0; BUFFER]) }; 2]);
 
 /// Replaces the three streams. Does nothing, and says so, if this libc is not laid out as we know it.
