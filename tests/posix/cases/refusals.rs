@@ -37,7 +37,8 @@ fn memory_that_no_program_has_is_efault_whatever_there_is_to_move(d: &Dir) -> Ou
 
 fn lengths_that_leave_all_memory_are_efault(d: &Dir) -> Outcome {
     let fd = d.open("f", b"bytes");
-    let mut room = [0_u8; 8];
+    // Not on the stack, which may lie less than 2 GiB below the end of all memory.
+    let mut room = Box::new([0_u8; 8]);
     let at = room.as_mut_ptr().expose_provenance();
     for length in [isize::MAX as usize, isize::MAX as usize + 1, usize::MAX] {
         fails!(EFAULT, sys::read_to(&fd, at, length));
