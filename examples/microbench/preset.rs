@@ -54,10 +54,13 @@ fn targets() -> Plan {
     ];
     rows.extend([64, 4 * KIB, 64 * KIB, 2 * MIB].map(|size| (Row::new(Io::Append, size), tmpfs(0.95))));
     rows.extend([4 * KIB, 2 * MIB].map(|size| (Row { touch: Touch::Page, ..Row::new(Io::Rw, size) }, tmpfs(0.95))));
+    rows.push((Row::new(Io::Store, 64 * KIB), tmpfs(0.95)));
     rows.extend(beside_others());
     let durable = |row, times| (Row { fsync: true, ..row }, vec![Target { times, system: System::Disk }]);
     rows.push(durable(Row::new(Io::Append, 4 * KIB), 10.0));
     rows.extend([Row::new(Io::Append, 64 * KIB), Row::new(Io::Overwrite, 4 * KIB)].map(|row| durable(row, 1.0)));
+    let store = |pattern| Row { pattern, ..Row::new(Io::Store, 4 * KIB) };
+    rows.extend([Pattern::Sequential, Pattern::Random].map(|pattern| durable(store(pattern), 1.0)));
     rows.push(durable(Row { processes: 2, ..Row::new(Io::Append, 4 * KIB) }, 1.0));
     rows.extend([Io::Create, Io::Stat, Io::Unlink].map(|io| (Row::new(io, 1), tmpfs(2.0))));
     let others = [Io::Open, Io::Rename, Io::Readdir, Io::StatTree, Io::RemoveTree];

@@ -12,6 +12,8 @@ pub enum Io {
     Overwrite,
     /// Write a buffer that a read filled and nobody changed over what is there.
     Pristine,
+    /// Copy over what is there, in a shared mapping of the file.
+    Store,
     /// Write at the end, with O_APPEND.
     Append,
     /// Read, then write the same place.
@@ -138,7 +140,7 @@ impl Row {
 
     /// Whether it is one operation on bytes of a file, in the worker itself.
     pub fn is_transfer(&self) -> bool {
-        matches!(self.io, Io::Read | Io::Overwrite | Io::Pristine | Io::Append | Io::Rw)
+        matches!(self.io, Io::Read | Io::Overwrite | Io::Pristine | Io::Store | Io::Append | Io::Rw)
     }
 
     /// Whether bytes are moved, so that a rate makes sense.

@@ -61,7 +61,7 @@ fn serve(task: &Task) -> Result<(), String> {
 fn work(task: &Task) -> Result<Box<dyn Work>, String> {
     Ok(match task.row.io {
         _ if task.limit.is_some() => Box::new(limit::Moves::new(task)?),
-        Io::Read | Io::Overwrite | Io::Pristine | Io::Append | Io::Rw => Box::new(transfer::Transfers::new(task)?),
+        Io::Read | Io::Overwrite | Io::Pristine | Io::Store | Io::Append | Io::Rw => Box::new(transfer::Transfers::new(task)?),
         Io::Open | Io::Stat | Io::Create | Io::Unlink | Io::Rename => Box::new(metadata::Names::new(task)?),
         Io::Readdir | Io::StatTree | Io::RemoveTree => Box::new(tree::Tree::new(task)?),
         Io::Cp | Io::True => Box::new(programs::Programs::new(task)?),

@@ -1,3 +1,4 @@
+#![expect(unsafe_code, reason = "a file that is mapped")]
 //! Reads and writes.
 
 use super::Work;
@@ -5,6 +6,7 @@ use super::buffer::{Memory, change, look};
 use super::data;
 use crate::options::Task;
 use crate::row::{Io, Pattern, Row, Source};
+use memmap2::MmapMut;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
@@ -16,6 +18,8 @@ struct Lane {
     row: Row,
     path: PathBuf,
     file: File,
+    /// The file, where it is stored to.
+    mapping: Option<MmapMut>,
     /// Bytes of the file.
     length: u64,
     /// Where the next operation goes.
@@ -77,9 +81,13 @@ impl Lane {
             .create(true)
             .open(&path)
             .map_err(text)?;
-        let mut lane =
-            Lane { memory: Memory::new(row.buffer, row.size, task.small), row, path, file, length, next: 0, state: 88_172_645_463_325_252 };
+        let memory = Memory::new(row.buffer, row.size, task.small);
+        let mut lane = Lane { memory, row, path, file, mapping: None, length, next: 0, state: 88_172_645_463_325_252 };
         lane.write_content().map_err(text)?;
+        if lane.row.io == Io::Store {
+            // SAFETY: nobody cuts the file off.
+            lane.mapping = Some(unsafe { MmapMut::map_mut(&lane.file) }.map_err(text)?);
+        }
         if lane.row.io == Io::Pristine {
             lane.borrow(&task.dir.join(format!("source-{number}"))).map_err(text)?;
         }
@@ -218,6 +226,15 @@ impl Lane {
     }
 
     fn write(&mut self) -> std::io::Result<()> {
+        if self.mapping.is_some() {
+            let place = match self.row.pattern {
+                Pattern::Random => self.anywhere(),
+                Pattern::Sequential => self.next,
+            };
+            self.store(place);
+            self.next += self.row.size as u64;
+            return Ok(());
+        }
         match self.row.pattern {
             Pattern::Random if self.row.io != Io::Append => {
                 let place = self.anywhere();
@@ -228,6 +245,12 @@ impl Lane {
                 self.next += self.row.size as u64;
                 Ok(())
             }
+        }
+    }
+
+    fn store(&mut self, place: u64) {
+        if let Some(mapping) = &mut self.mapping {
+            mapping[place as usize..][..self.row.size].copy_from_slice(self.memory.now());
         }
     }
 
@@ -271,6 +294,9 @@ impl Lane {
         let at = if self.row.io == Io::Append {
             self.file.write_all(self.memory.now())?;
             other.metadata()?.len() - self.row.size as u64
+        } else if self.mapping.is_some() {
+            self.store(place);
+            place
         } else {
             self.file.seek(SeekFrom::Start(place))?;
             self.file.write_all(self.memory.now())?;

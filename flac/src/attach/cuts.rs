@@ -1,5 +1,6 @@
 //! Shared mappings whose frames another process takes the memory away from. What a process cuts off a file, it punches out of the tier; no process can change
 //! another's mappings, but the kernel then takes the pages out of all of them, and here it is told what the next touch is to be: SIGBUS, not a fresh page of zeros.
+//! The same descriptor has the kernel keep account of which pages are written to.
 #![expect(unsafe_code, reason = "userfaultfd's ioctls")]
 
 use super::memory::{Ask, iowr};
@@ -9,6 +10,7 @@ use crate::media::fd::beyond_the_limit;
 use crate::sync::Spin;
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::mm::UserfaultfdFlags;
+use std::ops::Range;
 
 /// Of linux/userfaultfd.h: `uffdio_api`.
 #[repr(C)]
@@ -27,12 +29,29 @@ struct Register {
     ioctls: u64,
 }
 
+/// `uffdio_writeprotect`.
+#[repr(C)]
+struct WriteProtect {
+    start: u64,
+    len: u64,
+    mode: u64,
+}
+
 const UFFD_API: u64 = 0xAA;
 const UFFDIO_API: u32 = iowr(0xAA, 0x3F, size_of::<Api>());
 const UFFDIO_REGISTER: u32 = iowr(0xAA, 0x00, size_of::<Register>());
+const UFFDIO_WRITEPROTECT: u32 = iowr(0xAA, 0x06, size_of::<WriteProtect>());
 const MISSING: u64 = 1;
+const WP: u64 = 2;
+/// `UFFDIO_WRITEPROTECT_MODE_WP`.
+const WRITE_PROTECT: u64 = 1;
 const FEATURE_MISSING_SHMEM: u64 = 1 << 5;
 const FEATURE_SIGBUS: u64 = 1 << 7;
+const FEATURE_WP_SHMEM: u64 = 1 << 12;
+const FEATURE_WP_UNPOPULATED: u64 = 1 << 13;
+const FEATURE_WP_ASYNC: u64 = 1 << 15;
+const FEATURES: u64 = FEATURE_SIGBUS | FEATURE_MISSING_SHMEM;
+const FEATURES_OF_PROTECTION: u64 = FEATURE_WP_SHMEM | FEATURE_WP_UNPOPULATED | FEATURE_WP_ASYNC;
 
 /// Which of this process's mappings are told of. Where the kernel has no such thing, or forbids it (containers do), nothing is: touches then give zeros.
 pub struct Cuts(Spin<State>);
@@ -63,6 +82,23 @@ impl Cuts {
         });
     }
 
+    /// Protects `part` against writing until somebody writes there: the kernel then ends the protection of that page, and nobody notices but who asks ([`Memory::protected`](super::Memory::protected)).
+    /// `part` lies in `view`, one shared mapping that is watched. Where the kernel can't do this, nothing is protected.
+    pub fn protect(&self, view: Range<usize>, part: Range<usize>) {
+        self.0.with(|state| {
+            let State::Open(fd) = state else { return };
+            let (start, len) = (part.start as u64, part.len() as u64);
+            let protect = || ask::<_, UFFDIO_WRITEPROTECT>(fd.as_fd(), WriteProtect { start, len, mode: WRITE_PROTECT });
+            if protect().is_none() {
+                // Only now: where this may be done, pages come one by one and not sixteen at a fault.
+                let range = Register { start: view.start as u64, len: view.len() as u64, mode: MISSING | WP, ioctls: 0 };
+                if ask::<_, UFFDIO_REGISTER>(fd.as_fd(), range).is_some() {
+                    let _ = protect();
+                }
+            }
+        });
+    }
+
     /// Whether the kernel has been asked: no descriptor will be opened.
     pub fn is_asked(&self) -> bool {
         self.0.with(|state| !matches!(state, State::Unasked))
@@ -82,7 +118,8 @@ fn open() -> Option<OwnFd> {
     // SAFETY: what faults is told of are ranges that `watch` is given.
     let make = || unsafe { rustix::mm::userfaultfd(flags) };
     let fd = make().or_else(|e| if e.is_full() { beyond_the_limit(make) } else { Err(e) }).ok()?;
-    ask::<_, UFFDIO_API>(fd.as_fd(), Api { api: UFFD_API, features: FEATURE_SIGBUS | FEATURE_MISSING_SHMEM, ioctls: 0 })?;
+    let has = |features| ask::<_, UFFDIO_API>(fd.as_fd(), Api { api: UFFD_API, features, ioctls: 0 });
+    has(FEATURES | FEATURES_OF_PROTECTION).or_else(|| has(FEATURES))?;
     OwnFd::moved_high(fd).ok()
 }
 

@@ -6,6 +6,7 @@ use crate::sync::{AtomicI64, Ordering::*};
 use crate::units::PAGE;
 use rustix::fs::{Mode, OFlags};
 use std::ffi::c_void;
+use std::ops::Range;
 use std::os::fd::IntoRawFd;
 
 /// What is mapped around an address.
@@ -94,9 +95,12 @@ pub(super) const fn iowr(kind: u8, number: u32, size: usize) -> u32 {
 }
 const PROCMAP_QUERY: u32 = iowr(b'f', 17, size_of::<ProcmapQuery>());
 const PAGEMAP_SCAN: u32 = iowr(b'f', 16, size_of::<ScanArg>());
+const IS_WRITTEN: u64 = 1 << 1;
 const IS_FILE: u64 = 1 << 2;
 const IS_PRESENT: u64 = 1 << 3;
 const IS_SWAPPED: u64 = 1 << 4;
+/// `PM_SCAN_CHECK_WPASYNC`.
+const ONLY_PROTECTABLE: u64 = 1 << 1;
 
 /// An ioctl whose argument is a struct that the kernel reads and writes; the result is the call's.
 pub(super) struct Ask<T, const OP: u32>(pub(super) T);
@@ -215,6 +219,35 @@ impl Memory {
             at = arg.walk_end;
         }
         Some(total)
+    }
+
+    /// The pages of [addr, end) that [`Cuts::protect`](super::Cuts::protect) has protected and nobody has written to since, in order. None of them where the kernel (before 6.7) can't say.
+    pub fn protected(&self, addr: usize, end: usize) -> Vec<Range<usize>> {
+        let (mut at, end, mut all) = (addr as u64, end as u64, Vec::new());
+        while at < end {
+            let mut regions = [[0u64; 3]; 64];
+            let arg = ScanArg {
+                size: size_of::<ScanArg>() as u64,
+                flags: ONLY_PROTECTABLE,
+                start: at,
+                end,
+                vec: regions.as_mut_ptr() as u64,
+                vec_len: regions.len() as u64,
+                category_inverted: IS_WRITTEN,
+                category_mask: IS_WRITTEN,
+                category_anyof_mask: IS_PRESENT | IS_SWAPPED,
+                return_mask: IS_PRESENT,
+                ..Default::default()
+            };
+            // It fails where a part of the range can't be protected.
+            let Some((count, arg)) = self.ask::<_, PAGEMAP_SCAN>(&self.pagemap, "/proc/self/pagemap", arg) else { return Vec::new() };
+            all.extend(regions[..count as usize].iter().map(|[from, to, _]| *from as usize..*to as usize));
+            if arg.walk_end <= at {
+                break;
+            }
+            at = arg.walk_end;
+        }
+        all
     }
 
     /// The first range of pages in [addr, end) that are the process's own: written, or swapped out. `None` if there is none; (addr, end) if the kernel

@@ -126,7 +126,8 @@ impl Ledger {
         self.own.with(|Own { index, free }| {
             let end = self.procs.slot().ledger_end.load(Relaxed);
             let fresh = (end < LEDGER as u32).then_some(end);
-            let Some(number) = free.pop().or(fresh) else { return false };
+            let is_room = index.capacity() != 0 || (index.try_reserve_exact(LEDGER).is_ok() && free.try_reserve_exact(LEDGER).is_ok());
+            let Some(number) = free.pop().or(fresh).filter(|_| is_room) else { return false };
             let at = index.partition_point(|n| entries[*n as usize].addr.load(Relaxed) < view.addr as u64);
             index.insert(at, number);
             let entry = &entries[number as usize];
@@ -150,6 +151,27 @@ impl Ledger {
             let at = index.partition_point(|n| View::read(&entries[*n as usize]).is_none_or(|v| v.end() <= from));
             let view = View::read(&entries[*index.get(at)? as usize])?;
             (view.addr < to).then_some(view)
+        })
+    }
+
+    /// The shared mappings of the file with this number (its inode slot + 1).
+    pub fn of_inode(&self, inode: u32) -> Vec<View> {
+        if self.is_empty() {
+            return Vec::new();
+        }
+        let entries = self.entries();
+        self.own.with(|Own { index, .. }| {
+            index.iter().filter_map(|n| View::read(&entries[*n as usize])).filter(|view| view.inode == inode).collect()
+        })
+    }
+
+    /// Runs `f` while the view stays in the ledger, so that its range is not anybody else's meanwhile; `None` if it has gone.
+    pub fn while_there<R>(&self, view: &View, f: impl FnOnce() -> R) -> Option<R> {
+        let entries = self.entries();
+        self.own.with(|Own { index, .. }| {
+            let at = index.partition_point(|n| entries[*n as usize].addr.load(Relaxed) < view.addr as u64);
+            let is_there = index.get(at).is_some_and(|n| View::read(&entries[*n as usize]) == Some(*view));
+            is_there.then(f)
         })
     }
 

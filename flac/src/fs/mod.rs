@@ -37,6 +37,7 @@ pub(crate) mod snapshot;
 mod sparse;
 pub mod stats;
 mod stock;
+mod stores;
 #[cfg(test)]
 pub(crate) mod survival;
 mod views;

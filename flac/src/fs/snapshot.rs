@@ -58,14 +58,14 @@ impl Fs {
     }
 
     /// Under the inode's lock: notes the dirty pages as being flushed and counts a reference on each frame. Costs what is dirty, and where the file is mapped and can be written
-    /// there, what `mapped` has: any of these pages may have changed. `None`: nothing to do.
+    /// there, what of `mapped` was stored to, as far as that is known ([`Fs::take_stored`]). `None`: nothing to do.
     pub(super) fn take_snapshot(&self, slot: SlotNo, mapped: Range<PageNo>) -> Option<Snapshot> {
         let s = self.inodes.slot(slot);
+        let may_be_stored = s.shared_maps.load(Acquire) != 0 && s.flags.load(Acquire) & flag::WRITABLE_MAP != 0;
+        let stored = if may_be_stored { self.take_stored(slot, &mapped) } else { Vec::new() };
         let write = self.inodes.lock(slot);
         let unstable = s.shared_maps.load(Acquire) != 0;
-        if unstable && s.flags.load(Acquire) & flag::WRITABLE_MAP != 0 {
-            self.mark_dirty(slot, mapped.start, mapped.end);
-        }
+        stored.into_iter().for_each(|pages| self.mark_dirty(slot, pages.start, pages.end));
         if s.flags.fetch_and(!(flag::DIRTY | flag::TIMES), AcqRel) & (flag::DIRTY | flag::TIMES) == 0 {
             return None;
         }

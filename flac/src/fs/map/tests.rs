@@ -62,6 +62,95 @@ fn fsync_writes_all_that_a_mapping_may_have_changed() {
     assert_eq!((found[3 * PAGE], found[40 * PAGE]), (9, 9));
 }
 
+/// Kernels that tell (6.7 and later) are where this is run.
+fn tells() -> bool {
+    let pages = [0u8; 3 * PAGE];
+    let memory = crate::attach::Memory::default();
+    memory.touched(pages.as_ptr().addr().next_multiple_of(PAGE), PAGE).is_some()
+}
+
+#[test]
+fn later_ones_write_what_was_stored_to_since() {
+    let found = mapped(RW, |fs, ino, at, flushed| {
+        let sync = |pages| {
+            fs.sync(ino).expect("a flush");
+            let written = flushed();
+            assert_eq!(written, if tells() { pages } else { PAGES });
+        };
+        fs.sync(ino).expect("a flush");
+        flushed();
+        sync(0);
+        store(at, 3);
+        store(at, 40);
+        sync(2);
+        sync(0);
+        // Read, advised away, and by a call: only the last is a change.
+        // SAFETY: our own mapping, whose pages are the file's.
+        unsafe {
+            assert_eq!((at as *const u8).add(17 * PAGE).read(), 1);
+            assert_eq!(libc::madvise((at + 3 * PAGE) as *mut _, PAGE, libc::MADV_DONTNEED), 0);
+        }
+        let id = fs.open_file(ino, libc::O_RDWR, 2).expect("it opens");
+        fs.write_bytes(id, &[9; 10], 5 * PAGE as u64).expect("a write");
+        sync(1);
+        // What was stored to and advised away afterwards.
+        store(at, 50);
+        // SAFETY: as above.
+        unsafe { assert_eq!(libc::madvise((at + 50 * PAGE) as *mut _, PAGE, libc::MADV_DONTNEED), 0) };
+        sync(1);
+        for page in 0..PAGES {
+            store(at, page);
+        }
+        sync(PAGES);
+        sync(0);
+    });
+    assert!((0..PAGES).all(|page| found[page * PAGE] == 9));
+}
+
+#[test]
+fn a_second_mapping_of_this_process_is_asked_too() {
+    let found = mapped(RW, |fs, ino, at, flushed| {
+        fs.sync(ino).expect("a flush");
+        // SAFETY: a new mapping, anywhere.
+        let second = unsafe { fs.map(ino, 0, 2 * PAGE, RW, libc::MAP_SHARED, PAGE as u64) }.expect("a mapping");
+        store(second, 1);
+        flushed();
+        fs.sync(ino).expect("a flush");
+        assert_eq!(flushed(), if tells() { 2 } else { PAGES });
+        store(second, 0);
+        store(at, 60);
+        fs.sync(ino).expect("a flush");
+        assert_eq!(flushed(), if tells() { 2 } else { PAGES });
+    });
+    assert_eq!((found[PAGE], found[2 * PAGE], found[60 * PAGE]), (9, 9, 9));
+}
+
+/// Its page tables are not ours to look at.
+#[test]
+fn beside_another_process_every_page_may_have_changed() {
+    let found = mapped(RW, |fs, ino, at, flushed| {
+        fs.sync(ino).expect("a flush");
+        let other = open(fs.pool.dir()).expect("the pool opens");
+        // SAFETY: a new mapping, anywhere.
+        let theirs = unsafe { other.map(ino, 0, PAGES * PAGE, RW, libc::MAP_SHARED, 0) }.expect("a mapping");
+        flushed();
+        for round in 0..3 {
+            store(theirs, 20 + round);
+            fs.sync(ino).expect("a flush");
+            assert_eq!(flushed(), PAGES);
+        }
+        store(theirs, 30);
+        other.unmapped(theirs, PAGES * PAGE);
+        fs.sync(ino).expect("a flush");
+        assert_eq!(flushed(), PAGES);
+        store(at, 31);
+        fs.sync(ino).expect("a flush");
+        assert_eq!(flushed(), if tells() { 1 } else { PAGES });
+        other.leave();
+    });
+    assert!([20, 21, 22, 30, 31].iter().all(|page| found[page * PAGE] == 9));
+}
+
 /// LMDB and others map their file to read it and write it by `pwrite`.
 #[test]
 fn what_is_only_read_through_a_mapping_is_not_written_again() {

@@ -51,7 +51,7 @@ pub fn open(pool: &Path) -> Result<Live> {
 
 impl Live {
     /// Leaves the region to those who come later.
-    fn leave(mut self) {
+    pub fn leave(mut self) {
         self.0.take().inspect(Fs::exit);
     }
 }
