@@ -104,9 +104,14 @@ impl LogMap {
             };
             match file.with(|fd| rustix::fs::fallocate(fd, FallocateFlags::KEEP_SIZE, have, upto - have)) {
                 // Without fallocate there is nothing to be had in advance.
-                Ok(()) | Err(Errno::OPNOTSUPP) => Ok(upto),
-                Err(e) => Err(e),
+                Ok(()) | Err(Errno::OPNOTSUPP) => {}
+                Err(e) => return Err(e),
             }
+            // A process that writes so much will write more: mapped at once, it takes a third of what a fault for each page does.
+            if have > 0 {
+                let _ = self.map.populate(have as usize, (upto - have) as usize);
+            }
+            Ok(upto)
         };
         let backed = with_room(|| take(bytes.next_multiple_of(STEP).min(self.len())).or_else(|_| take(bytes)));
         let what = "taking memory for the log (is the file system of the run directory full?)";
