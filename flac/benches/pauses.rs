@@ -3,7 +3,8 @@
 //! Bound: a checkpoint is written in steps of at most 3 ms by those who change something, as many as the log needs to have room. Beginning one costs a few
 //! flushes of the disk, and so does making it durable; a flush is 0.1 to 1 ms on an idle disk. So the longest pause should be well below 10 ms.
 //!
-//! The control is the disk alone: a page past the page cache and a flush. What is longer there is not the checkpoint's.
+//! The control is the disk alone: a page past the page cache and a flush, on a file that is not the pool's. What is longer there is not the checkpoint's. Another thread does the same all the while, once a
+//! millisecond: of the pauses above 10 ms are counted those that were, for the most part, not one of its own. (What it waits for may be writes of ours that the disk has before it, too.)
 //!
 //! Three cases: no checkpoint; the checkpoints that the writer's own records make necessary; and one that another thread writes at once, as fast as it can.
 //!
@@ -27,36 +28,71 @@ const SPAN: u64 = 4 << 20;
 #[repr(align(4096))]
 struct Page([u8; 4096]);
 
-/// Does `work` until told to stop; how long each took.
-fn pauses(what: &str, mut work: impl FnMut(u64), until: impl Fn(u64) -> bool) {
-    let mut times = Vec::new();
-    let begun = Instant::now();
-    while !until(times.len() as u64) {
+type Span = (Instant, Instant);
+
+/// Writes a page and flushes the device once a millisecond; what took longer than 4 ms.
+fn meanwhile(dir: &Path, over: &AtomicBool) -> Vec<Span> {
+    let file = own(dir, "meanwhile");
+    let page = Page([1; 4096]);
+    let mut long = Vec::new();
+    for i in (0u64..).take_while(|_| !over.load(Ordering::Relaxed)) {
         let begun = Instant::now();
-        work(times.len() as u64);
-        times.push(begun.elapsed());
+        file.write_all_at(&page.0, i * 4096 % SPAN).and_then(|()| file.sync_data()).expect("a write");
+        if begun.elapsed() > Duration::from_millis(4) {
+            long.push((begun, Instant::now()));
+        }
+        std::thread::sleep(Duration::from_millis(1));
     }
+    long
+}
+
+/// Whether the disk had none of its own for at least half of a pause.
+fn is_ours(&(from, to): &Span, disk: &[Span]) -> bool {
+    let common: Duration = disk.iter().map(|(a, b)| (*b).min(to).saturating_duration_since((*a).max(from))).sum();
+    common < (to - from) / 2
+}
+
+/// Does `work` until told to stop; how long each took.
+fn pauses(what: &str, dir: &Path, mut work: impl FnMut(u64), until: impl Fn(u64) -> bool) {
+    let (mut times, mut long, stop) = (Vec::new(), Vec::new(), AtomicBool::new(false));
+    let begun = Instant::now();
+    let disk = std::thread::scope(|scope| {
+        let disk = scope.spawn(|| meanwhile(dir, &stop));
+        while !until(times.len() as u64) {
+            let begun = Instant::now();
+            work(times.len() as u64);
+            times.push(begun.elapsed());
+            if begun.elapsed() > Duration::from_millis(10) {
+                long.push((begun, Instant::now()));
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+        disk.join().expect("no panic")
+    });
     let all = begun.elapsed();
     times.sort();
     let at = |share: f64| times.get((times.len() as f64 * share) as usize).or(times.last()).map_or(0.0, |t| t.as_secs_f64() * 1e3);
-    let over = times.iter().filter(|t| **t > Duration::from_millis(10)).count();
     println!(
-        "{what:<34} {:>7} in {:>5.2} s, ms: median {:.3}, 99 % {:.3}, 99.9 % {:.3}, longest {:>6.2}; {over} above 10",
+        "{what:<34} {:>7} in {:>5.2} s, ms: median {:.3}, 99 % {:.3}, 99.9 % {:.3}, longest {:>6.2}; {} above 10, {} of them not the disk's; the disk meanwhile: {} above 4, longest {:.1}",
         times.len(),
         all.as_secs_f64(),
         at(0.5),
         at(0.99),
         at(0.999),
-        at(1.0)
+        at(1.0),
+        long.len(),
+        long.iter().filter(|pause| is_ours(pause, &disk)).count(),
+        disk.len(),
+        disk.iter().map(|(a, b)| (*b - *a).as_secs_f64() * 1e3).fold(0.0, f64::max)
     );
 }
 
 /// The three cases. `few`: so many calls need no checkpoint; `many`: so many need several.
-fn cases(fs: &Fs, what: &str, few: u64, many: u64, mut work: impl FnMut(u64) + Copy) {
+fn cases(fs: &Fs, dir: &Path, what: &str, few: u64, many: u64, mut work: impl FnMut(u64) + Copy) {
     fs.checkpoint().expect("a checkpoint");
-    pauses(&format!("{what}, no checkpoint"), work, |count| count == few);
+    pauses(&format!("{what}, no checkpoint"), dir, work, |count| count == few);
     let before = fs.checkpoints();
-    pauses(&format!("{what}, its own checkpoints"), work, |count| count == many);
+    pauses(&format!("{what}, its own checkpoints"), dir, work, |count| count == many);
     println!("{:<34} {} begun", "", fs.checkpoints() - before);
     fs.checkpoint().expect("a checkpoint");
     let done = AtomicBool::new(false);
@@ -67,20 +103,24 @@ fn cases(fs: &Fs, what: &str, few: u64, many: u64, mut work: impl FnMut(u64) + C
             println!("a checkpoint in one go: {:.2} s", begun.elapsed().as_secs_f64());
             done.store(true, Ordering::Release);
         });
-        pauses(&format!("{what}, during it"), &mut work, |_| done.load(Ordering::Acquire));
+        pauses(&format!("{what}, during it"), dir, &mut work, |_| done.load(Ordering::Acquire));
     });
+}
+
+/// A file of the disk's, not the pool's, past the page cache.
+fn own(dir: &Path, name: &str) -> std::fs::File {
+    let path = dir.join(name);
+    if !path.exists() {
+        std::fs::write(&path, vec![1; SPAN as usize]).and_then(|()| std::fs::File::open(&path)?.sync_all()).expect("a file");
+    }
+    std::fs::File::options().write(true).custom_flags(libc::O_DIRECT).open(&path).expect("it opens")
 }
 
 /// What the disk takes by itself.
 fn alone(dir: &Path, count: u64) {
-    let path = dir.join("alone");
-    if !path.exists() {
-        std::fs::write(&path, vec![1; SPAN as usize]).and_then(|()| std::fs::File::open(&path)?.sync_all()).expect("a file");
-    }
-    let file = std::fs::File::options().write(true).custom_flags(libc::O_DIRECT).open(&path).expect("it opens");
-    let page = Page([1; 4096]);
+    let (file, page) = (own(dir, "alone"), Page([1; 4096]));
     let write = |i| file.write_all_at(&page.0, i * 4096 % SPAN).and_then(|()| file.sync_data()).expect("a write");
-    pauses("the disk alone", write, |done| done == count);
+    pauses("the disk alone", dir, write, |done| done == count);
 }
 
 fn main() {
@@ -97,7 +137,7 @@ fn main() {
         let name = Name::new(format!("made{}", names.replace(names.get() + 1)).as_bytes()).expect("a name");
         fs.create(Ino::ROOT, &name, libc::S_IFREG | 0o644, 0, &WHO).expect("a file");
     };
-    cases(&fs, "create", 20_000 / scale, 200_000 / scale, create);
+    cases(&fs, disk.path(), "create", 20_000 / scale, 200_000 / scale, create);
     let ino = fs.create(Ino::ROOT, &Name::new(b"appended").expect("a name"), libc::S_IFREG | 0o644, 0, &WHO).expect("a file");
     let id = fs.open_file(ino, libc::O_RDWR, 1).expect("it opens");
     let append = |i| {
@@ -105,7 +145,7 @@ fn main() {
         fs.sync(ino).expect("a sync");
     };
     alone(disk.path(), 4000 / scale);
-    cases(&fs, "append + fsync", 1500 / scale, 20_000 / scale, append);
+    cases(&fs, disk.path(), "append + fsync", 1500 / scale, 20_000 / scale, append);
     alone(disk.path(), 4000 / scale);
     fs.exit();
     drop(fs);

@@ -1,4 +1,4 @@
-//! A pool of so many files of three pages each, in directories of 1000, made without writing their data.
+//! A pool of so many files of three pages each, in directories of 1000, made without writing their data; the first opening writes zeros for them.
 
 use flac::fs::admin::Volatile;
 use flac::fs::attr::Attr;
