@@ -2,9 +2,12 @@
 
 use super::*;
 use crate::fs::survival::{make_file, open, place_with_pool};
+use crate::media::sim::Random;
 use crate::media::sim::tape::{Lower, Tape};
 
 const PAGES: usize = 64;
+/// What is at the beginning of each page.
+const ONES: u64 = u64::from_ne_bytes([1; 8]);
 
 /// A file of 64 pages of ones, in the pool, and mapped with `prot`; `work` gets the file and the address, and a function that says how many pages were flushed since it was last asked.
 /// What is in the pool then, when nothing else was flushed.
@@ -202,4 +205,94 @@ fn a_mapping_for_reading_does_not_hide_one_for_writing() {
         assert_eq!(flushed(), 0);
     });
     assert_eq!(found[8 * PAGE], 9);
+}
+
+/// Stores, writes, syncs, advice, protection and mappings that come and go, of two processes: what was synced is in the pool, or something later is. Each page holds a number that only grows.
+#[test]
+fn whatever_is_done_to_mappings_what_was_synced_is_in_the_pool() {
+    let first = std::env::var("FLAC_SEED").map_or(1, |text| text.parse().expect("FLAC_SEED is a number"));
+    for seed in first..first + 12 {
+        let state = std::cell::RefCell::new((Random(seed), [ONES; PAGES], [ONES; PAGES]));
+        let found = mapped(RW, |fs, ino, at, _| {
+            let (random, now, durable) = &mut *state.borrow_mut();
+            let other = open(fs.pool.dir()).expect("the pool opens");
+            let id = fs.open_file(ino, libc::O_RDWR, 2).expect("it opens");
+            // Address, first page, pages; of the other process at the end.
+            let mut maps = vec![(at, 0, PAGES)];
+            let mut theirs = None;
+            // SAFETY: new mappings, anywhere.
+            let map =
+                |fs: &Fs, page: usize, pages: usize| unsafe { fs.map(ino, 0, pages * PAGE, RW, libc::MAP_SHARED, (page * PAGE) as u64) };
+            for step in ONES + 1..ONES + 200 {
+                let (which, page) = (random.below(maps.len()), random.below(PAGES));
+                let (addr, from, pages) = maps[which];
+                let inside = random.below(pages);
+                let len = 1 + random.below(pages - inside);
+                match random.below(16) {
+                    0..5 => {
+                        // SAFETY: inside the writable mapping.
+                        unsafe { ((addr + inside * PAGE) as *mut u64).write(step) };
+                        now[from + inside] = step;
+                    }
+                    5 => {
+                        fs.write_bytes(id, &step.to_ne_bytes(), (page * PAGE) as u64).expect("a write");
+                        now[page] = step;
+                    }
+                    6 | 7 => {
+                        fs.sync(ino).expect("a flush");
+                        *durable = *now;
+                    }
+                    8 | 9 => {
+                        assert_eq!(fs.sync_mapped(addr + inside * PAGE, len * PAGE), Ok(true));
+                        durable[from + inside..][..len].copy_from_slice(&now[from + inside..][..len]);
+                    }
+                    10 => {
+                        let advice = *random.pick(&[libc::MADV_DONTNEED, libc::MADV_COLD, libc::MADV_PAGEOUT, libc::MADV_WILLNEED]);
+                        // SAFETY: a shared mapping, whose content is the file's.
+                        unsafe { libc::madvise((addr + inside * PAGE) as *mut _, len * PAGE, advice) };
+                    }
+                    11 => {
+                        // SAFETY: our own mapping.
+                        unsafe { protect(addr + inside * PAGE, len * PAGE, libc::PROT_READ) }.expect("it may");
+                        fs.becomes_writable(addr + inside * PAGE, len * PAGE);
+                        // SAFETY: as above.
+                        unsafe { protect(addr + inside * PAGE, len * PAGE, RW) }.expect("it may");
+                    }
+                    12 => {
+                        // SAFETY: inside the mapping.
+                        assert_eq!(unsafe { ((addr + inside * PAGE) as *const u64).read() }, now[from + inside]);
+                    }
+                    13 if maps.len() < 4 => maps.push((map(fs, page, PAGES - page).expect("a mapping"), page, PAGES - page)),
+                    13 => {
+                        fs.unmapped(addr, pages * PAGE);
+                        // SAFETY: nobody uses it any more.
+                        unsafe { crate::region::unmap_range(addr, pages * PAGE) };
+                        maps.remove(which);
+                    }
+                    14 => match theirs.take() {
+                        None => theirs = map(&other, 0, PAGES).ok(),
+                        Some(addr) => other.unmapped(addr, PAGES * PAGE),
+                    },
+                    _ => {
+                        if let Some(addr) = theirs {
+                            // SAFETY: inside the other's mapping.
+                            unsafe { ((addr + page * PAGE) as *mut u64).write(step) };
+                            now[page] = step;
+                        }
+                    }
+                }
+            }
+            other.leave();
+        });
+        let (_, now, durable) = &*state.borrow();
+        for page in 0..PAGES {
+            let number = u64::from_ne_bytes(found[page * PAGE..][..8].try_into().expect("8 bytes"));
+            assert!(
+                (durable[page]..=now[page]).contains(&number),
+                "FLAC_SEED={seed}: page {page} is {number}, not {} to {}",
+                durable[page],
+                now[page]
+            );
+        }
+    }
 }
