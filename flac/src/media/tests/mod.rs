@@ -224,11 +224,16 @@ fn descriptors_are_high_and_a_closed_one_is_opened_again() {
 
 #[test]
 fn what_the_thread_beside_can_not_write_is_written_all_the_same() {
+    // Where the file has got to already, and at its end.
+    [512, 0].into_iter().for_each(write_beside_a_closed_descriptor);
+}
+
+fn write_beside_a_closed_descriptor(grown: u32) {
     let dir = temp();
     let pool = pool_of(dir.path(), 512);
     let memory: Vec<u8> = (0..33 * PAGE).map(|i| (i / 7) as u8).collect();
     let pages: Vec<&[u8]> = memory[memory.as_ptr().align_offset(PAGE)..].chunks_exact(PAGE).collect();
-    pool.ensure(512, 512).expect("growth");
+    pool.ensure(grown, grown as usize).expect("growth");
     let Some(direct) = &pool.direct else {
         println!("skipped: the temporary directory is no disk");
         return;
@@ -249,6 +254,7 @@ fn what_the_thread_beside_can_not_write_is_written_all_the_same() {
         Ok(())
     });
     written.expect("a write");
+    assert!(pool.has_grown(32 << 12));
     let mut back = vec![0; 32 * PAGE];
     pool.read(PoolFrame::new(0), &mut back).expect("a read");
     assert!(back.chunks_exact(PAGE).eq(pages[..32].iter().copied()));
