@@ -161,6 +161,11 @@ pub fn by_hand() -> bool {
     state().get() & BY_HAND != 0
 }
 
+/// From here on this call walks symbolic links outside by hand.
+pub fn walk_by_hand() {
+    state().set(state().get() | BY_HAND);
+}
+
 /// Notes that a path was given to the kernel which might lead into FLAC by ways that only the kernel's answer shows.
 pub fn asked_kernel() {
     state().set(state().get() | ASKED);

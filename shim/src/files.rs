@@ -1,7 +1,8 @@
 //! Opening: what `open` and everything that opens (`fopen`, `mkstemp`, `creat`, ...) does with a path.
 
 use crate::abi::{CPath, fail};
-use crate::boundary::{Answer, Escape, checked};
+use crate::boundary::{self, Answer, Escape, checked};
+use crate::config::{self, Covered};
 use crate::paths::{self, Walked};
 use crate::{creds, fds, mounts, nodes, stats};
 use flac::Fs;
@@ -22,12 +23,13 @@ pub fn open_or_wait(dirfd: c_int, path: CPath, flags: c_int, mode: mode_t, their
         fds::note_kernel(fd);
         return Ok(fd);
     }
-    open_by(|last| paths::walk(dirfd, path, last), path, flags, mode, theirs)
+    open_by(|last| paths::walk(dirfd, path, last), dirfd, path, flags, mode, theirs)
 }
 
 /// As [`open_or_wait`], where `walk` goes to `path`.
 pub fn open_by(
     walk: impl Fn(Last) -> Answer<Walked>,
+    dirfd: c_int,
     path: CPath,
     flags: c_int,
     mode: mode_t,
@@ -36,7 +38,11 @@ pub fn open_by(
     let last = if flags & O_NOFOLLOW != 0 || flags & (O_CREAT | O_EXCL) == O_CREAT | O_EXCL { Last::Keep } else { Last::Follow };
     // Again when another process made or removed the name between our looking and our making it.
     for _ in 0..100 {
-        let walked = walk(last);
+        let mut walked = walk(last);
+        if flags & (O_CREAT | O_EXCL) == O_CREAT && matches!(walked, Err(Escape::NotOurs)) && may_lead_to_root(dirfd, path) {
+            boundary::walk_by_hand();
+            walked = walk(last);
+        }
         if flags & O_CREAT != 0 && !matches!(walked, Err(Escape::NotOurs) | Ok(Walked::Kernel(_))) {
             may_create(&walk, path, flags)?;
         }
@@ -62,6 +68,16 @@ pub fn open_by(
         }
     }
     fail(libc::ENOENT)
+}
+
+/// Whether the kernel, which has nothing at the root, might follow a link there and make a file.
+fn may_lead_to_root(dirfd: c_int, path: CPath) -> bool {
+    if config::covered() != Covered::Nothing || boundary::by_hand() {
+        return false;
+    }
+    let mut room = [const { std::mem::MaybeUninit::uninit() }; 1];
+    let dir = if dirfd == libc::AT_FDCWD { Ok(rustix::fs::CWD) } else { fds::borrow(dirfd) };
+    matches!((dir, path.bytes()), (Ok(dir), Ok(path)) if rustix::fs::readlinkat_raw(dir, path, &mut room).is_ok())
 }
 
 /// What the kernel refuses to make whether it exists or not: a file called a directory, by flag or by a slash at its end.

@@ -165,7 +165,8 @@ pub unsafe extern "C-unwind" fn openat2(dirfd: c_int, path: CPath, how: In<How>,
             }
             let how = How::read(how, size)?;
             let (flags, mode) = (how.flags as c_int, how.mode as u32);
-            let opened = files::open_by(|last| walk(dirfd, text, &how, last), path, flags, mode, |path| kernel(libc::AT_FDCWD, path));
+            let opened =
+                files::open_by(|last| walk(dirfd, text, &how, last), dirfd, path, flags, mode, |path| kernel(libc::AT_FDCWD, path));
             nodes::wait_here(opened)
         },
         || kernel(dirfd, path),
