@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::media::aside::with_room;
-use crate::region::{Control, HoldWord, PROCS, ProcSlot};
+use crate::region::{BY_DESCRIPTOR, Control, HoldWord, PROCS, ProcSlot};
 use crate::sync::{AtomicU32, AtomicU64, Liveness, Ordering::*};
 
 /// This process's place in the process table.
@@ -138,7 +138,7 @@ impl Procs {
     /// Whether the process in `slot` has a file of the directory `run` open at the number `hold`, where its holds are such numbers; as above.
     pub fn has_descriptor(&self, slot: u32, hold: usize, run: &[u8]) -> bool {
         let Some(pid) = self.visible_pid(slot) else { return true };
-        if self.control.procs()[slot as usize].by_descriptor.load(Relaxed) == 0 {
+        if self.control.procs()[slot as usize].about.load(Relaxed) & BY_DESCRIPTOR == 0 {
             return self.alive(slot);
         }
         match rustix::fs::readlink(format!("/proc/{pid}/fd/{hold}"), Vec::new()) {
@@ -259,7 +259,7 @@ fn take_slot(control: &Control, namespace: u64) -> Result<u32> {
             slot.generation.fetch_add(1, AcqRel);
             slot.holds_end.store(0, Relaxed);
             slot.ledger_end.store(0, Relaxed);
-            slot.by_descriptor.store(0, Relaxed);
+            slot.about.store(0, Relaxed);
             own(slot, namespace);
             slot.state.store(USED, Release);
             return Ok(i as u32);

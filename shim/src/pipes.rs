@@ -6,12 +6,15 @@
 //! it is soon no longer asked.
 //!
 //! The reader sees no difference: each part is as large as the pipe. A part that is not the first and is interrupted, would block or finds no reader ends the write with what was written, as
-//! in the kernel; only a handler with `SA_RESTART` that comes while a later part waits lets it wait on, where the kernel would return short. Nothing is held while libc's function runs, whose own points
-//! of cancellation stay.
+//! in the kernel, and so does a handler that has run since the first, with `SA_RESTART`, too: a later part that may have to wait does so in `poll`, which no handler begins again. Nothing is held
+//! while libc's functions run, whose own points of cancellation stay.
+
+#![expect(unsafe_code, reason = "poll as a point of cancellation")]
 
 use crate::abi::InBytes;
 use crate::boundary;
 use libc::{c_int, ssize_t};
+use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -73,6 +76,8 @@ pub fn write(libc: impl Fn(c_int, InBytes, usize) -> ssize_t, fd: c_int, from: I
 fn write_parts(libc: &dyn Fn(c_int, InBytes, usize) -> ssize_t, fd: c_int, from: InBytes, n: usize) -> ssize_t {
     let Some(pipe) = Pipe::of(fd) else { return libc(fd, from, n) };
     let errno = boundary::errno();
+    let handled = &crate::thread::flags().handled;
+    let before = handled.get();
     let mut done = 0;
     while done < n {
         let rest = n - done;
@@ -82,7 +87,8 @@ fn write_parts(libc: &dyn Fn(c_int, InBytes, usize) -> ssize_t, fd: c_int, from:
             let _guard = boundary::Inside::enter();
             (if pipe.reader_finishes(part) { part } else { rest }, crate::signals::is_waiting())
         };
-        if interrupted && done > 0 {
+        if done > 0 && (interrupted || handled.get() != before || part == rest && !pipe.waits_for_room()) {
+            boundary::set_errno(errno);
             break;
         }
         match libc(fd, from.skip(done), part) {
@@ -115,6 +121,20 @@ impl Pipe {
         let fd = crate::fds::borrow(fd).ok()?;
         let holds = rustix::pipe::fcntl_getpipe_size(fd).ok()?;
         (holds >= LEAST).then_some(Pipe { fd, holds })
+    }
+
+    /// Waits until a byte can be written. False: a handler has run.
+    fn waits_for_room(&self) -> bool {
+        unsafe extern "C-unwind" {
+            /// With cancellation.
+            fn poll(fds: *mut libc::pollfd, count: libc::nfds_t, timeout: c_int) -> c_int;
+        }
+        if rustix::fs::fcntl_getfl(self.fd).is_ok_and(|flags| flags.contains(rustix::fs::OFlags::NONBLOCK)) {
+            return true;
+        }
+        let mut wait = libc::pollfd { fd: self.fd.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+        // SAFETY: one of them; nothing here is to be dropped where the thread ends in it.
+        unsafe { poll(&mut wait, 1, -1) >= 0 || boundary::errno() != libc::EINTR }
     }
 
     /// Waits a moment for whoever reads to make room for most of `part`; whether there is.

@@ -261,6 +261,8 @@ unsafe fn run(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
                 set_kernel(signal, &given);
             }
             let tight = &crate::thread::flags().tight;
+            let handled = &crate::thread::flags().handled;
+            handled.set(handled.get().wrapping_add(1));
             let before = tight.replace(tight.get() | stack_of(&action, context));
             // SAFETY: the program's own handler, of the type that its flags say.
             unsafe {

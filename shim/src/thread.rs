@@ -20,7 +20,11 @@ pub struct Flags {
     pub pending: Cell<bool>,
     /// Why its stack may be too small for us ([`ALTERNATE`], [`SMALL`]), see `stack`.
     pub tight: Cell<u8>,
+    /// How many handlers of the program have run.
+    pub handled: Cell<u32>,
 }
+
+const _: () = assert!(size_of::<Flags>() == 8);
 
 #[cfg(all(target_arch = "x86_64", not(test)))]
 std::arch::global_asm!(
@@ -57,7 +61,7 @@ pub fn flags() -> &'static Flags {
 #[cfg(not(all(target_arch = "x86_64", not(test))))]
 pub fn flags() -> &'static Flags {
     thread_local! {
-        static FLAGS: Flags = const { Flags { state: Cell::new(0), pending: Cell::new(false), tight: Cell::new(0) } };
+        static FLAGS: Flags = const { Flags { state: Cell::new(0), pending: Cell::new(false), tight: Cell::new(0), handled: Cell::new(0) } };
     }
     // SAFETY: without a destructor it is there for as long as the thread runs; not `Sync`, so it stays with the thread.
     FLAGS.with(|flags| unsafe { &*std::ptr::from_ref(flags) })

@@ -78,6 +78,7 @@ impl Fs {
             fs.ledger.raw().iter().for_each(|entry| fs.drop_view(entry));
             fs.ledger.forget_all();
         }
+        fs.work_as_before();
         fs.settle_in()?;
         lock.keep();
         Ok(fs)

@@ -3,7 +3,7 @@
 use super::Fs;
 use super::files::open_slot_of;
 use crate::error::Result;
-use crate::region::PROCS;
+use crate::region::{ALONE, PROCS};
 use crate::sync::Ordering::*;
 use crate::units::PAGE;
 
@@ -24,7 +24,7 @@ impl Fs {
             theirs.store(word, Release);
         }
         to.holds_end.store(end as u32, Release);
-        to.by_descriptor.store(from.by_descriptor.load(Relaxed), Relaxed);
+        to.about.store(from.about.load(Relaxed), Relaxed);
         self.note_program(child, self.program());
         self.ledger.copy_to(child, |view| self.pin_view(view));
         Ok(child)
@@ -73,6 +73,20 @@ impl Fs {
     pub fn exec_token(&self) -> u32 {
         use crate::sync::Liveness;
         self.procs.me()
+    }
+
+    /// That the process works alone (see [`crate::media::work_alone`]) is to be true of its next image, too.
+    pub fn note_that_it_works_alone(&self) {
+        self.procs.slot().about.fetch_or(ALONE, Relaxed);
+    }
+
+    /// At the beginning: as the image before it did.
+    pub(super) fn work_as_before(&self) {
+        if self.procs.slot().about.load(Relaxed) & ALONE != 0 {
+            crate::media::work_alone();
+        } else if crate::media::works_alone() {
+            self.note_that_it_works_alone();
+        }
     }
 
     /// Whether the calling process is the one that joined the pool, not a child that shares its memory (`CLONE_VM`).

@@ -7,7 +7,7 @@
 use super::Fs;
 use super::files::open_slot_of;
 use crate::error::{Error, Result};
-use crate::region::RUNNING;
+use crate::region::{BY_DESCRIPTOR, RUNNING};
 use crate::sync::{Liveness, Ordering::*, fence};
 use crate::units::Ino;
 use std::os::unix::ffi::OsStrExt;
@@ -29,7 +29,7 @@ pub(super) fn is_writer(flags: i32) -> bool {
 impl Fs {
     /// This process's holds are numbers of its descriptors.
     pub fn hold_by_descriptor(&self) {
-        self.procs.slot().by_descriptor.store(1, Relaxed);
+        self.procs.slot().about.fetch_or(BY_DESCRIPTOR, Relaxed);
     }
 
     /// What this process has noted that it runs.

@@ -20,6 +20,7 @@ use rustix::thread::futex;
 use std::cell::UnsafeCell;
 use std::ffi::{c_int, c_void};
 use std::ptr;
+use std::sync::atomic::AtomicBool;
 
 const STACK: usize = 64 << 10;
 /// Writes that the thread has before it, the one under way included. What else there is its maker writes, so that the device has two at once to do.
@@ -27,6 +28,19 @@ const QUEUE: usize = 2;
 const WRITING: &str = "writing the pool";
 /// In [`Shared::given`]: no more will come.
 const OVER: u32 = 1 << 31;
+
+/// Set once for all.
+static ALONE: AtomicBool = AtomicBool::new(false);
+
+/// From here on this process, and those it forks, make no thread for a flush: a filter of system calls might end a program for it.
+pub fn work_alone() {
+    ALONE.store(true, Ordering::Relaxed);
+}
+
+/// Whether [`work_alone`] was called.
+pub fn works_alone() -> bool {
+    ALONE.load(Ordering::Relaxed)
+}
 
 /// A write.
 #[derive(Default)]
@@ -163,6 +177,9 @@ impl Again<'_> {
 impl<'p> Thread<'p> {
     /// `None`: there is none to be had.
     fn start(target: Target<'p>) -> Option<Thread<'p>> {
+        if works_alone() {
+            return None;
+        }
         let jobs = std::array::from_fn(|_| UnsafeCell::default());
         let shared = Box::new(Shared { target, jobs, given: AtomicU32::new(0), done: AtomicU32::new(0), lives: AtomicU32::new(1) });
         let (access, kind) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);

@@ -26,6 +26,7 @@ pub(crate) mod tap;
 pub(crate) mod tests;
 
 pub(crate) use beside::Writer;
+pub use beside::{work_alone, works_alone};
 pub(crate) use fd::Fd as OwnFd;
 pub use fd::{HIGH_FD, tell_numbers};
 pub use frames::Way;

@@ -129,6 +129,11 @@ const PENDING: usize = 1 << 14;
 /// A hold: open-file slot + 1, or 0.
 pub type HoldWord = AtomicU32;
 
+/// About a process: its holds are numbers of its descriptors.
+pub const BY_DESCRIPTOR: u32 = 1;
+/// About a process: it makes no threads that the program does not know, see `media::beside`.
+pub const ALONE: u32 = 2;
+
 /// A process that uses the region.
 #[repr(C)]
 pub struct ProcSlot {
@@ -146,8 +151,8 @@ pub struct ProcSlot {
     pub pid_ns: AtomicU64,
     /// How often the slot was taken: tells its users apart in the locks they left behind.
     pub generation: AtomicU32,
-    /// 1: its holds are numbers of descriptors.
-    pub by_descriptor: AtomicU32,
+    /// [`BY_DESCRIPTOR`], [`ALONE`].
+    pub about: AtomicU32,
     /// The inode of the program that it runs; 0: one of the kernel's.
     pub program: AtomicU64,
     /// The inode, of the kernel's, of the copy that it runs.

@@ -13,7 +13,8 @@ mod place;
 
 pub use dram::{Dram, read_frames, write_frames};
 pub use layout::{
-    Control, Counters, Geometry, HoldWord, INLINE, InodeSlot, LEDGER, LedgerEntry, MAX_HOLDS, OpenSlot, PROCS, ProcSlot, RUNNING, TimeCell,
+    ALONE, BY_DESCRIPTOR, Control, Counters, Geometry, HoldWord, INLINE, InodeSlot, LEDGER, LedgerEntry, MAX_HOLDS, OpenSlot, PROCS,
+    ProcSlot, RUNNING, TimeCell,
 };
 pub use map::{map_anonymous, map_file, map_fixed, protect, reserve, unmap_range};
 pub use node::{Marks, Node};

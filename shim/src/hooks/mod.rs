@@ -9,6 +9,7 @@ pub mod directory;
 pub mod dirs;
 pub mod durability;
 pub mod entries;
+pub mod filter;
 pub mod fsinfo;
 pub mod handles;
 pub mod heap;

@@ -11,6 +11,7 @@ cases![
     kill_in_the_middle_of_writes_leaves_others_working,
     a_signal_ends_the_wait_for_a_lock_at_whatever_moment_it_comes,
     handlers_run_while_sendfile_waits_for_a_full_pipe,
+    a_handler_ends_a_write_to_a_pipe_that_has_begun,
     a_signal_that_is_handled_or_ignored_by_turns_ends_nobody,
     handlers_run_while_an_open_waits_for_the_other_end_of_a_fifo,
     a_signal_ends_the_wait_for_the_other_end_of_a_fifo_at_whatever_moment_it_comes,
@@ -224,6 +225,30 @@ fn handlers_run_while_sendfile_waits_for_a_full_pipe(d: &Dir) -> Outcome {
     }
     let (writes, failures) = sys::stop_alarm()?;
     assert!(writes >= 3 && failures == 0, "{writes} {failures}");
+    child.succeeds();
+    Ok(())
+}
+
+fn a_handler_ends_a_write_to_a_pipe_that_has_begun(d: &Dir) -> Outcome {
+    let fd = d.open("f", &vec![7; 1 << 20]);
+    let (out, into) = sys::pipe(0)?;
+    let (_told_out, told_in) = sys::pipe(0)?;
+    let writer = into.raw();
+    let child = sys::fork(|| {
+        sys::close(writer).expect("close");
+        // The handler, which says SA_RESTART, has run when this begins to read.
+        std::thread::sleep(Duration::from_millis(500));
+        let mut part = vec![0; 1 << 16];
+        while sys::read(&out, &mut part).expect("what was written") > 0 {}
+    });
+    let mut buffer = vec![0; 1 << 20];
+    assert_eq!(sys::read(&fd, &mut buffer)?, 1 << 20);
+    sys::write_on_alarm(told_in.raw(), 100_000)?;
+    let written = sys::write(&into, &buffer)?;
+    sys::stop_alarm()?;
+    // What the pipe holds.
+    assert!((4096..=1 << 16).contains(&written), "{written}");
+    into.close()?;
     child.succeeds();
     Ok(())
 }
