@@ -1,6 +1,6 @@
 //! The table of mounts as this process sees it: the kernel's, and in it FLAC's root. `df`, `findmnt`, `stat -c %m` and whoever else asks where a file's device is mounted look there.
 //!
-//! The table is a file in memory of the moment it was opened: one who waits for changes of it (`poll`) hears of none.
+//! The table is a file in memory of the moment it was opened: one who waits for changes of it by `poll` hears of none. Who waits by `epoll` gets the kernel's table in its place.
 
 use crate::boundary::Answer;
 use crate::{attributes, config, space};
@@ -17,6 +17,37 @@ enum Form {
     Info,
     /// As `mounts`, and of old `/etc/mtab`.
     Mounts,
+}
+
+impl Form {
+    /// What the file in memory is called.
+    fn name(self) -> &'static str {
+        match self {
+            Form::Info => "flac-mountinfo",
+            Form::Mounts => "flac-mounts",
+        }
+    }
+}
+
+/// Puts the kernel's table in the place of ours at `fd`: changes of it can be waited for, but FLAC is not in it. False: there is none of ours.
+pub fn let_wait(fd: c_int) -> bool {
+    let Ok(link) = rustix::fs::readlink(format!("/proc/self/fd/{fd}"), Vec::new()) else { return false };
+    let is = |form: Form| {
+        link.to_bytes().strip_prefix(b"/memfd:").and_then(|rest| rest.strip_suffix(b" (deleted)")) == Some(form.name().as_bytes())
+    };
+    let path = match () {
+        () if is(Form::Info) => "/proc/self/mountinfo",
+        () if is(Form::Mounts) => "/proc/self/mounts",
+        () => return false,
+    };
+    let replaced = || {
+        let table = crate::fds::borrow(fd).ok()?;
+        let (flags, at) = (rustix::io::fcntl_getfd(table).ok()?, rustix::fs::tell(table).ok()?);
+        let kernels = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+        rustix::fs::seek(&kernels, rustix::fs::SeekFrom::Start(at)).ok()?;
+        crate::stubs::replace(kernels.as_raw_fd(), fd, flags.contains(rustix::io::FdFlags::CLOEXEC)).ok()
+    };
+    replaced().is_some()
 }
 
 /// Recognises a path of the table.
@@ -49,7 +80,7 @@ fn open_form(path: &[u8], form: Form, flags: c_int) -> Answer<Option<c_int>> {
     let Ok(mut table) = read(path) else { return Ok(None) };
     let line = line(form, &table, fs, settings.root(), settings.pool());
     table.extend_from_slice(&line);
-    let file = rustix::fs::memfd_create("mounts", MemfdFlags::CLOEXEC)?;
+    let file = rustix::fs::memfd_create(form.name(), MemfdFlags::CLOEXEC)?;
     let mut rest = &table[..];
     while !rest.is_empty() {
         rest = &rest[rustix::io::write(&file, rest)?..];

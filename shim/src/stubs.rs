@@ -113,7 +113,7 @@ pub fn share(from: c_int, to: c_int) -> Answer<()> {
 
 /// `dup3` over a number of the program's.
 #[expect(unsafe_code, reason = "a number of the program's is replaced, not owned")]
-fn replace(from: c_int, to: c_int, cloexec: bool) -> rustix::io::Result<()> {
+pub fn replace(from: c_int, to: c_int, cloexec: bool) -> rustix::io::Result<()> {
     let flags = if cloexec { libc::O_CLOEXEC } else { 0 };
     // SAFETY: plain numbers; `to` is a stub before and after.
     let made = unsafe { crate::real::system_call(libc::SYS_dup3, [from as usize, to as usize, flags as usize, 0, 0, 0]) };

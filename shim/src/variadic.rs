@@ -187,7 +187,7 @@ macro_rules! variadic {
 }
 
 /// Exports a function that asks `DECIDE` (called with the same first two arguments) for an address and jumps there with the arguments and the caller it was
-/// called with: for functions of libc that look at their caller (`dlopen`) or return twice (`vfork`).
+/// called with: for functions of libc that look at their caller (`dlopen`) or return twice (`vfork`). A third argument is where the second one is kept meanwhile: it may be changed there.
 #[cfg(target_arch = "x86_64")]
 macro_rules! jump {
     ($(#[$doc:meta])* fn $name:ident => $decide:path) => {
@@ -205,6 +205,7 @@ macro_rules! jump {
                 "push rsi",
                 "sub rsp, 8",
                 ".cfi_adjust_cfa_offset 24",
+                "lea rdx, [rsp + 8]",
                 "call {decide}",
                 "add rsp, 8",
                 "pop rsi",
@@ -219,7 +220,7 @@ macro_rules! jump {
 }
 
 /// Exports a function that asks `DECIDE` (called with the same first two arguments) for an address and jumps there with the arguments and the caller it was
-/// called with: for functions of libc that look at their caller (`dlopen`) or return twice (`vfork`).
+/// called with: for functions of libc that look at their caller (`dlopen`) or return twice (`vfork`). A third argument is where the second one is kept meanwhile: it may be changed there.
 #[cfg(target_arch = "aarch64")]
 macro_rules! jump {
     ($(#[$doc:meta])* fn $name:ident => $decide:path) => {
@@ -236,6 +237,7 @@ macro_rules! jump {
                 "stp x29, x30, [sp, #-32]!",
                 ".cfi_adjust_cfa_offset 32",
                 "stp x0, x1, [sp, #16]",
+                "add x2, sp, #24",
                 "bl {decide}",
                 "mov x16, x0",
                 "ldp x0, x1, [sp, #16]",

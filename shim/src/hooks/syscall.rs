@@ -192,7 +192,11 @@ fn by_number(n: c_long, w: &Words) -> Option<c_long> {
         libc::SYS_flock => Some((libc::flock as unsafe extern "C" fn(_, _) -> _).call(w)),
         // SAFETY: the program's arguments; a third one that the command does not use is ignored.
         libc::SYS_fcntl => Some(unsafe { libc::fcntl(w[0] as c_int, w[1] as c_int, w[2]) }.into()),
-        _ => by_path(n, w).or_else(|| by_address(n, w)).or_else(|| super::rings::by_number(n)).or_else(|| super::filter::by_number(n, w)),
+        _ => by_path(n, w)
+            .or_else(|| by_address(n, w))
+            .or_else(|| super::rings::by_number(n))
+            .or_else(|| super::filter::by_number(n, w))
+            .or_else(|| super::descriptor::by_number(n, w)),
     }
 }
 

@@ -2,11 +2,11 @@
 
 use super::refuse;
 use crate::abi::{CPath, fail};
-use crate::boundary::{Answer, Escape, checked};
+use crate::boundary::{self, Answer, Escape, checked};
 use crate::paths::{self, Walked};
 use crate::{creds, fds};
 use flac::fs::names::{Last, Resolved};
-use libc::{AT_FDCWD, c_int, c_uint};
+use libc::{AT_FDCWD, c_int, c_uint, c_void};
 use std::ffi::CString;
 
 /// Refuses if the path is FLAC's.
@@ -41,5 +41,35 @@ hook! {
     /// `fanotify_mark(2)`: the kernel asks for the files themselves, which only FLAC has.
     fn fanotify_mark(fd: c_int, flags: c_uint, mask: u64, dirfd: c_int, path: CPath) -> c_int, real(theirs) {
         refused("fanotify_mark on a FLAC path", libc::ENOSYS, dirfd, path, |path| theirs(fd, flags, mask, AT_FDCWD, path))
+    }
+}
+
+/// After the kernel has refused to wait for `fd` as for a regular file: whether it is to be asked again; `EBADF` for what was opened as a path.
+fn may_wait(fd: c_int) -> Answer<bool> {
+    match fds::open_file(fd) {
+        Ok((fs, id)) if fs.open_flags(id) & libc::O_PATH != 0 => fail(libc::EBADF),
+        Ok(_) => Ok(false),
+        Err(Escape::NotOurs) => Ok(crate::mounts::let_wait(fd)),
+        Err(e) => Err(e),
+    }
+}
+
+export! {
+    /// `epoll_ctl(2)`: the kernel refuses our stubs as it does regular files.
+    fn epoll_ctl(epoll: c_int, operation: c_int, fd: c_int, event: *mut c_void) -> c_int, real(theirs) {
+        let before = boundary::errno();
+        let done = theirs(epoll, operation, fd, event);
+        if done == 0 || boundary::errno() != libc::EPERM {
+            return done;
+        }
+        let guard = boundary::Inside::enter();
+        let answer = may_wait(fd);
+        drop(guard);
+        boundary::set_errno(match answer {
+            Ok(true) => before,
+            Err(Escape::Fail(errno)) => errno,
+            _ => libc::EPERM,
+        });
+        if answer == Ok(true) { theirs(epoll, operation, fd, event) } else { -1 }
     }
 }

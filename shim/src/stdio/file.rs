@@ -108,6 +108,26 @@ unsafe impl Sync for Stream {}
 
 impl CReturn for Stream {
     const FAILED: Self = Stream(null_mut());
+    /// The end of a wait for the other end of a FIFO, which is the kernel's.
+    fn descriptor(fd: c_int) -> Self {
+        if fd < 0 {
+            return Self::FAILED;
+        }
+        // SAFETY: libc's functions; the descriptor is nobody's yet.
+        unsafe {
+            let flags = libc::fcntl(fd, libc::F_GETFL);
+            let mode = match flags & libc::O_ACCMODE {
+                libc::O_RDONLY => c"r",
+                _ if flags & libc::O_APPEND != 0 => c"a",
+                _ => c"w",
+            };
+            let stream = libc::fdopen(fd, mode.as_ptr());
+            if stream.is_null() {
+                libc::close(fd);
+            }
+            Stream(stream.cast())
+        }
+    }
 }
 
 macro_rules! field {

@@ -29,6 +29,7 @@ cases![
     proc_self_fd_lists_no_surprise,
     every_number_that_a_child_is_given_is_its_own,
     whether_two_are_one_open_file_can_be_asked,
+    the_kernel_knows_whether_two_are_one_open_file,
     a_full_table_stops_only_what_returns_a_descriptor,
     a_full_table_is_a_childs_too,
 ];
@@ -44,6 +45,24 @@ fn whether_two_are_one_open_file_can_be_asked(d: &Dir) -> Outcome {
     }
     assert_eq!((asked(fd.raw())?, asked(same.raw())?, asked(other.raw())?), (1, 1, 0));
     fails!(EBADF, asked(999));
+    Ok(())
+}
+
+fn the_kernel_knows_whether_two_are_one_open_file(d: &Dir) -> Outcome {
+    let fd = d.open("f", b"");
+    let (same, other) = (sys::dup(&fd)?, sys::open(d.at("f"), O_RDWR, 0)?);
+    if sys::kcmp(&fd, &fd) == Err(sys::ENOSYS) {
+        return skip("a kernel without kcmp");
+    }
+    assert_eq!(sys::kcmp(&fd, &same)?, 0);
+    assert_ne!(sys::kcmp(&fd, &other)?, 0);
+    assert_ne!(sys::kcmp(&other, &same)?, 0);
+    let elsewhere = sys::open("/dev/null", O_RDONLY, 0)?;
+    assert_ne!(sys::kcmp(&elsewhere, &other)?, 0);
+    fails!(EBADF, sys::kcmp(&fd, 999));
+    // They are what they were.
+    sys::lseek(&same, 7, libc::SEEK_SET)?;
+    assert_eq!((sys::lseek(&fd, 0, libc::SEEK_CUR)?, sys::lseek(&other, 0, libc::SEEK_CUR)?), (7, 0));
     Ok(())
 }
 

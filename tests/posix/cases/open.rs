@@ -100,6 +100,8 @@ fn o_path_serves_stat_but_neither_reads_nor_writes(d: &Dir) -> Outcome {
     fails!(EBADF, sys::fchmod(&fd, 0o600));
     fails!(EBADF, sys::lseek(&fd, 0, libc::SEEK_SET));
     fails!(EBADF, sys::fsync(&fd));
+    fails!(EBADF, sys::epoll_add(&fd));
+    fails!(EPERM, sys::epoll_add(d.open("g", b"")));
     Ok(())
 }
 

@@ -230,7 +230,7 @@ fn threads_that_wait_may_be_cancelled(d: &Dir) -> Outcome {
     sys::fcntl(&full.1, libc::F_SETFL, libc::O_NONBLOCK)?;
     while sys::write(&full.1, &[0; 4096]).is_ok() {}
     sys::fcntl(&full.1, libc::F_SETFL, 0)?;
-    for which in (0..5).chain([5 + 8 * full.1.raw(), 6 + 8 * empty.0.raw()]) {
+    for which in (0..5).chain([7, 15, 5 + 8 * full.1.raw(), 6 + 8 * empty.0.raw()]) {
         assert!(sys::cancelled_thread(sys::wait_for_ever, which, 30), "{}", which % 8);
     }
     sys::set_lock(&file, libc::F_OFD_SETLK, libc::F_UNLCK, sys::range(0, 0))?;

@@ -86,3 +86,17 @@ pub fn get_lock(fd: impl Raw, command: i32, kind: i32, range: Range) -> Sys<libc
 pub fn lockf(fd: impl Raw, command: i32, length: i64) -> Sys<()> {
     call!(libc::lockf(fd.raw(), command, length)).map(drop)
 }
+
+/// Has a new epoll descriptor wait for `fd`.
+pub fn epoll_add(fd: impl Raw) -> Sys<()> {
+    let epoll = call!(libc::epoll_create1(libc::EPOLL_CLOEXEC)).map(super::Fd::own)?;
+    let mut event = libc::epoll_event { events: (libc::EPOLLIN | libc::EPOLLPRI) as u32, u64: 0 };
+    call!(libc::epoll_ctl(epoll.raw(), libc::EPOLL_CTL_ADD, fd.raw(), &raw mut event)).map(drop)
+}
+
+/// `kcmp` of two descriptors of this process: 0 if they are one open file.
+pub fn kcmp(a: impl Raw, b: impl Raw) -> Sys<i64> {
+    const KCMP_FILE: i32 = 0;
+    let own = std::process::id();
+    call!(libc::syscall(libc::SYS_kcmp, own, own, KCMP_FILE, i64::from(a.raw()), i64::from(b.raw())))
+}

@@ -213,6 +213,7 @@ pub extern "C" fn wait_for_ever(which: *mut libc::c_void) -> *mut libc::c_void {
             1 => drop(libc::openat(libc::AT_FDCWD, c"p".as_ptr(), libc::O_WRONLY)),
             2 => drop(libc::fcntl(libc::open(c"f".as_ptr(), libc::O_RDWR), libc::F_SETLKW, &raw mut range)),
             3 => drop(libc::fcntl(libc::open(c"f".as_ptr(), libc::O_RDWR), libc::F_OFD_SETLKW, &raw mut range)),
+            7 => drop(libc::fopen(c"p".as_ptr(), if pipe == 0 { c"r".as_ptr() } else { c"w".as_ptr() })),
             4 => drop(libc::lockf(libc::open(c"f".as_ptr(), libc::O_RDWR), libc::F_LOCK, 0)),
             5 => drop(libc::splice(libc::open(c"f".as_ptr(), libc::O_RDWR), std::ptr::null_mut(), pipe, std::ptr::null_mut(), 4096, 0)),
             _ => drop(libc::splice(pipe, std::ptr::null_mut(), libc::open(c"f".as_ptr(), libc::O_RDWR), std::ptr::null_mut(), 4096, 0)),

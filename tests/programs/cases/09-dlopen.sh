@@ -51,3 +51,38 @@ int main(void) { return printf("%d\n", io_setup(1, 0)) < 0; }
 END
 gcc -shared -fPIC -o libown.so own.c && gcc -o user user.c -L. -lown -Wl,-rpath,'$ORIGIN' && ./user
 rm -f libown.so user
+
+# A library that is to look for its symbols in itself and what it needs before anything else, as php's extensions are, finds files all the same.
+cat >deep.c <<'END'
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+int save(const char *name)
+{
+    struct stat st;
+    FILE *f = fopen(name, "w");
+    if (!f || fputs("deep", f) < 0 || fclose(f)) return -1;
+    int fd = open(name, O_RDWR | O_CREAT, 0644);
+    return fd < 0 || fstat(fd, &st) || close(fd) ? -2 : (int)st.st_size;
+}
+END
+cat >deeply.c <<'END'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+int main(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        void *library = dlopen(argv[i], RTLD_LAZY | RTLD_GLOBAL | RTLD_DEEPBIND);
+        int (*save)(const char *) = library ? (int (*)(const char *))dlsym(library, "save") : 0;
+        printf("%d\n", save ? save("saved") : -3);
+    }
+    return 0;
+}
+END
+outside=$(mktemp -d /tmp/XXXXXX)
+gcc -w -shared -fPIC -o ./deep.so deep.c && cp deep.so "$outside/deep.so" && gcc -o deeply deeply.c -ldl && for library in "$outside/deep.so" ./deep.so; do
+    ./deeply $library && cat saved && rm saved && echo " and seen"
+done
+rm -rf "$outside" deep.so deeply

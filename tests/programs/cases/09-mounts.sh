@@ -20,6 +20,11 @@ try:
     os.write(fd, b"x")
 except OSError as e:
     print(e.strerror)
+import select
+
+waiting = select.epoll()
+waiting.register(fd, select.EPOLLERR | select.EPOLLPRI)
+print(waiting.poll(0), os.get_inheritable(fd), len(os.read(fd, 100)))
 END
 python3 t.py
 grep -q " $(stat -c %m .) " /proc/mounts && echo listed

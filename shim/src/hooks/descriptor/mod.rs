@@ -1,5 +1,5 @@
 //! Descriptors as such: dup, fcntl, locks, and their way through sockets. `poll`, `select`, `isatty` and `ttyname` are the kernel's: it answers for a stub what it
-//! would for the file itself (always ready, no terminal), and `epoll_ctl` refuses both with `EPERM`.
+//! would for the file itself (always ready, no terminal), and `epoll_ctl` (in `watch`) refuses both with `EPERM`.
 
 mod locks;
 mod passing;
@@ -10,7 +10,7 @@ use crate::stdio::{reopen, standard};
 use crate::{creds, fds, log};
 use flac::Fs;
 use flac::fs::open::OpenId;
-use libc::{c_int, c_ulong, c_void};
+use libc::{c_int, c_long, c_ulong, c_void};
 
 /// After something new is at number `fd` that the program chose: streams on that number follow.
 fn moved(fd: c_int) {
@@ -184,4 +184,18 @@ fn control(fd: c_int, command: c_int, argument: c_ulong, theirs: impl FnOnce() -
         // The descriptor's own flags, pipes: the kernel's answer for the stub is right.
         _ => Err(Escape::NotOurs),
     }
+}
+
+/// `kcmp` by number, which libc has no function for: of two descriptors of this process the kernel is to see whether they are one open file.
+pub fn by_number(n: c_long, words: &[usize; 6]) -> Option<c_long> {
+    const KCMP_FILE: c_int = 0;
+    let own = rustix::process::getpid().as_raw_nonzero().get();
+    let [first, second, kind] = [words[0] as c_int, words[1] as c_int, words[2] as c_int];
+    if n == libc::SYS_kcmp && kind == KCMP_FILE && (first, second) == (own, own) {
+        let _guard = crate::boundary::Inside::enter();
+        for fd in [words[3] as c_int, words[4] as c_int].into_iter().filter(|fd| fds::is_flac(*fd)) {
+            let _ = fds::give_own_stub(fd);
+        }
+    }
+    None
 }

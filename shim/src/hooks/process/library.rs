@@ -43,8 +43,12 @@ fn real(name: *const c_char, flags: c_int) -> *mut c_void {
     unsafe { std::mem::transmute::<*mut c_void, Function>(REAL.get(c"dlopen"))(name, flags) }
 }
 
-/// Where `dlopen` goes on.
-extern "C" fn target(path: CPath, _flags: c_int) -> *const c_void {
+/// Where `dlopen` goes on. `RTLD_DEEPBIND` has a library find libc's functions before any that were preloaded: it would not see FLAC (php loads its extensions so).
+extern "C" fn target(path: CPath, flags: c_int, given: *mut c_int) -> *const c_void {
+    if crate::config::on() && flags & libc::RTLD_DEEPBIND != 0 {
+        // SAFETY: where `jump` keeps that argument.
+        unsafe { given.write(flags & !libc::RTLD_DEEPBIND) };
+    }
     if crate::config::on() && !path.is_null() && in_flac(path).is_some() { load as *const c_void } else { REAL.get(c"dlopen") }
 }
 

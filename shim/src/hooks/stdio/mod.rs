@@ -19,7 +19,7 @@ fn open_stream(path: CPath, mode: CPath) -> Answer<Stream> {
         // Of a directory nothing can be read, whosever it is.
         boundary::kernel_first();
     }
-    let fd = files::open(AT_FDCWD, path, mode.flags, 0o666, |path| reopen::kernel_open(path, mode.flags, 0o666))?;
+    let fd = files::open_or_wait(AT_FDCWD, path, mode.flags, 0o666, |path| reopen::kernel_open(path, mode.flags, 0o666))?;
     on_descriptor(fd, mode, mode.starts_at_end()).inspect_err(|_| discard(fd))
 }
 
