@@ -83,7 +83,8 @@ pub fn enter(fs: &Fs, ino: Ino) -> Answer<()> {
     let stub = stub_path(fs, ino);
     match rustix::process::chdir(&stub) {
         Err(rustix::io::Errno::NOENT) => {
-            let mode = rustix::fs::Mode::from_raw_mode(0o755);
+            // Nothing is made in it: not by what does not see FLAC, nor by the kernel (core dumps), which root's processes may all the same.
+            let mode = rustix::fs::Mode::from_raw_mode(0o555);
             match rustix::fs::mkdir(&stub, mode) {
                 // The program's umask is for its own files.
                 Ok(()) => drop(rustix::fs::chmod(&stub, mode)),

@@ -1,7 +1,10 @@
 //! The working directory.
 
-use crate::case::{Dir, Outcome, cases, content, fails};
+use crate::case::{Dir, Outcome, cases, content, fails, skip};
 use crate::sys;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 cases![
     getcwd_names_the_directory,
@@ -19,6 +22,7 @@ cases![
     std_sees_it_too,
     a_working_directory_deeper_than_any_path_has_a_name,
     proc_names_that_of_another_process,
+    what_dies_in_it_leaves_its_core_there_or_nowhere,
 ];
 
 fn getcwd_names_the_directory(d: &Dir) -> Outcome {
@@ -214,5 +218,32 @@ fn proc_names_that_of_another_process(d: &Dir) -> Outcome {
         assert_eq!(sys::readlink(&link, 5).expect("readlink").len(), 5);
     })
     .succeeds();
+    Ok(())
+}
+
+fn what_dies_in_it_leaves_its_core_there_or_nowhere(d: &Dir) -> Outcome {
+    let pattern = std::fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap_or_default();
+    if pattern.starts_with(['|', '/']) || sys::is_root() {
+        return skip("core dumps do not go to the working directory, or root may write anywhere");
+    }
+    let unseen = |command: &str| {
+        let done = Command::new("/usr/bin/env")
+            .args(["-u", "LD_PRELOAD", "sh", "-c", command])
+            .current_dir("/")
+            .output();
+        String::from_utf8_lossy(&done.expect("a shell").stdout).into_owned()
+    };
+    let mut dying = Command::new("/bin/sh")
+        .args(["-c", "ulimit -c unlimited; read x; kill -ABRT $$"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .map_err(sys::Errno::from)?;
+    let place = unseen(&format!("readlink /proc/{}/cwd", dying.id()));
+    drop(dying.stdin.take());
+    let status = dying.wait().map_err(sys::Errno::from)?;
+    assert_eq!(status.signal(), Some(libc::SIGABRT));
+    let is_here = Path::new(place.trim_end()) == d.path();
+    let left = unseen(&format!("ls -A {}", place.trim_end()));
+    assert!(is_here || left.is_empty(), "{place}: {left}");
     Ok(())
 }
