@@ -19,8 +19,10 @@ use std::ops::Range;
 const AHEAD: u64 = 4096;
 /// Pages written to the pool in one go: 1 MiB.
 const BATCH: usize = if cfg!(test) { 4 } else { 256 };
+/// So many pages are better written where the pool's file ends, and its length made durable, than to zeros: 512 KiB. (99 % of appends of 512 KiB with fsync in 1.6 ms instead of 7.4; of 256 KiB in 1.4 instead of 3.6, but their mean is higher.)
+const SEVERAL: usize = if cfg!(test) { 4 } else { 128 };
 /// So many pages are worth a thread, which costs some 50 us: 4 MiB.
-const MANY: usize = if cfg!(test) { 9 } else { 1024 };
+const MANY: usize = if cfg!(test) { 11 } else { 1024 };
 
 impl Fs {
     /// Makes the inode's data and attributes durable.
@@ -145,7 +147,7 @@ impl Fs {
         if !snapshot.carried && !snapshot.unstable && data.len() >= MANY {
             return self.pool.write_beside(|writer| self.write_many(&mut data, together, writer));
         }
-        let (many, mut fresh) = (!snapshot.carried && data.len() >= BATCH, false);
+        let (many, mut fresh) = (!snapshot.carried && data.len() >= SEVERAL, false);
         let mut at = 0;
         while at < data.len() {
             let want = (data.len() - at).min(BATCH) as u32;
