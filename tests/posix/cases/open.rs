@@ -16,6 +16,7 @@ cases![
     o_excl_makes_a_new_file,
     a_new_file_may_be_written_through_a_read_only_mode,
     o_path_serves_stat_but_neither_reads_nor_writes,
+    epoll_waits_for_no_file,
     o_path_with_nofollow_names_the_link_itself,
     o_path_directory_serves_the_at_calls,
     o_tmpfile_has_no_name_until_linked,
@@ -101,7 +102,12 @@ fn o_path_serves_stat_but_neither_reads_nor_writes(d: &Dir) -> Outcome {
     fails!(EBADF, sys::lseek(&fd, 0, libc::SEEK_SET));
     fails!(EBADF, sys::fsync(&fd));
     fails!(EBADF, sys::epoll_add(&fd));
-    fails!(EPERM, sys::epoll_add(d.open("g", b"")));
+    Ok(())
+}
+
+fn epoll_waits_for_no_file(d: &Dir) -> Outcome {
+    fails!(EPERM, sys::epoll_add(d.open("f", b"")));
+    fails!(EPERM, sys::epoll_add(sys::open(d.path(), libc::O_RDONLY, 0)?));
     Ok(())
 }
 
