@@ -137,7 +137,7 @@ fn trial() -> Plan {
         rows.push(Row { threads: 2, processes: 2, ..Row::new(io, 4 * KIB) });
     }
     rows.push(Row::new(Io::Pristine, 2 * MIB));
-    rows.push(Row { fsync: true, ..Row::new(Io::Append, 4 * KIB) });
+    rows.extend([Io::Append, Io::Store].map(|io| Row { fsync: true, ..Row::new(io, 4 * KIB) }));
     let others = [Io::Open, Io::Stat, Io::Create, Io::Unlink, Io::Rename, Io::Readdir, Io::StatTree, Io::RemoveTree, Io::True];
     rows.extend(others.map(|io| Row::new(io, 1)));
     rows.push(Row::new(Io::Cp, 4 * MIB));
