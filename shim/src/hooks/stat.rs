@@ -61,6 +61,9 @@ hook! {
 
 /// What a descriptor is open on, a FIFO or device included, whose descriptor is the kernel's.
 fn described(fd: c_int) -> Answer<(&'static Fs, Attr)> {
+    if fds::is_own(fd) {
+        return fail(libc::EBADF);
+    }
     match if fds::maybe(fd) { fds::inode(fd) } else { Err(Escape::NotOurs) } {
         Ok((fs, ino)) => Ok((fs, fs.attr(ino)?)),
         Err(Escape::NotOurs) => {
@@ -79,7 +82,7 @@ fn stat_fd(fd: c_int, to: Out<Stat>) -> Answer<c_int> {
 
 hook! {
     /// `fstat(2)`.
-    fn fstat(fd: c_int, to: Out<Stat>) -> c_int, also(fstat64, __fstat64), when(fds::maybe(fd) || nodes::opened()) {
+    fn fstat(fd: c_int, to: Out<Stat>) -> c_int, also(fstat64, __fstat64), when(fds::maybe(fd) || nodes::opened() || fds::is_own(fd)) {
         stat_fd(fd, to)
     }
 }
@@ -107,7 +110,7 @@ hook! {
 
 hook! {
     /// `fstat` of programs linked before glibc 2.33.
-    fn __fxstat(version: c_int, fd: c_int, to: Out<Stat>) -> c_int, also(__fxstat64), when(fds::maybe(fd) || nodes::opened()) {
+    fn __fxstat(version: c_int, fd: c_int, to: Out<Stat>) -> c_int, also(__fxstat64), when(fds::maybe(fd) || nodes::opened() || fds::is_own(fd)) {
         stat_fd(fd, to)
     }
 }

@@ -32,7 +32,22 @@ cases![
     the_kernel_knows_whether_two_are_one_open_file,
     a_full_table_stops_only_what_returns_a_descriptor,
     a_full_table_is_a_childs_too,
+    a_number_is_open_for_every_call_or_for_none,
 ];
+
+fn a_number_is_open_for_every_call_or_for_none(d: &Dir) -> Outcome {
+    let _fd = d.open("f", b"");
+    for number in 0..1100 {
+        let is_open = sys::fcntl(number, F_GETFD, 0).is_ok();
+        let known = [
+            sys::fstat(number).is_ok(),
+            sys::fstatat(number, "", libc::AT_EMPTY_PATH).is_ok(),
+            sys::statx(number, "", libc::AT_EMPTY_PATH, libc::STATX_INO).is_ok(),
+        ];
+        assert_eq!(known, [is_open; 3], "{number}");
+    }
+    Ok(())
+}
 
 fn whether_two_are_one_open_file_can_be_asked(d: &Dir) -> Outcome {
     const F_DUPFD_QUERY: i32 = 1027;
