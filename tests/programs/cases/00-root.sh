@@ -12,7 +12,7 @@ mkdir -p "$name/by-name/deep" && rmdir "$root/by-name/deep" "$root/by-name" && e
 (exec > "$name") 2>&1 | grep -c 'Is a directory'
 ln -s nowhere "$name/" && rm "$root/nowhere" && echo within
 # No file is made in its place through links outside, which lead to it.
-links=$(mktemp -d "$PWD/$name.XXXXXX") && cd "$links" || exit
+links=$(mktemp -d "$OUT/links.XXXXXX") && cd "$links" || exit
 ln -s "$root" to-root && ln -s to-root to-link
 for link in to-root to-link; do
     (exec > $link) 2>&1 | grep -c 'Is a directory'
