@@ -5,7 +5,7 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 packages=(bash coreutils grep sed gawk findutils diffutils tar gzip xz-utils bzip2 sqlite3 git gcc g++ pkg-config libc6-dev make python3 perl rsync vim
-    file bc cpio zip unzip patch attr binutils util-linux procps fuse3 busybox-static fio)
+    file bc cpio zip unzip patch attr binutils util-linux procps fuse3 busybox-static fio valgrind)
 
 missing=()
 for package in "${packages[@]}"; do
