@@ -31,9 +31,18 @@ impl Symbol {
     #[cold]
     #[inline(never)]
     fn look_up(&self, name: &'static CStr) -> *mut c_void {
+        // `dlsym` frees the message of an earlier one that failed. Where `free` itself is still to be found, that asks for it again: whoever asked first frees the message.
+        let looking = &crate::thread::flags().looking;
+        let outer = looking.replace(self);
+        if std::ptr::eq(outer, self) {
+            return null_mut();
+        }
+        let errno = crate::boundary::errno();
         // SAFETY: the name is a C string; RTLD_NEXT is valid in a shared library.
         let at = unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) };
         self.at.store(at, Ordering::Relaxed);
+        crate::boundary::set_errno(errno);
+        looking.set(outer);
         at
     }
 }

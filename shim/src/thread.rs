@@ -4,6 +4,7 @@
 //! `thread_local!` in a library costs a call of `__tls_get_addr` for each access, 1.5 ns each, six of them in every hook that is served. A library that is loaded with the program
 //! may have its variables at a fixed distance from the thread pointer instead ("initial exec"); stable Rust has no word for that, so it is said in assembly.
 
+use crate::real::Symbol;
 use std::cell::Cell;
 
 /// A handler of the program runs on its alternate stack.
@@ -22,9 +23,11 @@ pub struct Flags {
     pub tight: Cell<u8>,
     /// How many handlers of the program have run.
     pub handled: Cell<u32>,
+    /// The function of libc that is being looked up, see `real`.
+    pub looking: Cell<*const Symbol>,
 }
 
-const _: () = assert!(size_of::<Flags>() == 8);
+const _: () = assert!(size_of::<Flags>() == 16);
 
 #[cfg(all(target_arch = "x86_64", not(test)))]
 std::arch::global_asm!(
@@ -32,10 +35,10 @@ std::arch::global_asm!(
     ".hidden flac_thread_flags",
     ".globl flac_thread_flags",
     ".type flac_thread_flags,@object",
-    ".size flac_thread_flags, 8",
+    ".size flac_thread_flags, 16",
     ".p2align 3",
     "flac_thread_flags:",
-    ".zero 8",
+    ".zero 16",
     ".text",
 );
 
@@ -53,7 +56,7 @@ pub fn flags() -> &'static Flags {
             options(pure, readonly, nostack),
         );
     }
-    // SAFETY: eight aligned bytes, zero at first (valid for `Flags`), this thread's own, and there for as long as it runs. Not `Sync`, so it stays with the thread.
+    // SAFETY: sixteen aligned bytes, zero at first (valid for `Flags`), this thread's own, and there for as long as it runs. Not `Sync`, so it stays with the thread.
     unsafe { &*at }
 }
 
@@ -61,7 +64,7 @@ pub fn flags() -> &'static Flags {
 #[cfg(not(all(target_arch = "x86_64", not(test))))]
 pub fn flags() -> &'static Flags {
     thread_local! {
-        static FLAGS: Flags = const { Flags { state: Cell::new(0), pending: Cell::new(false), tight: Cell::new(0), handled: Cell::new(0) } };
+        static FLAGS: Flags = const { Flags { state: Cell::new(0), pending: Cell::new(false), tight: Cell::new(0), handled: Cell::new(0), looking: Cell::new(std::ptr::null()) } };
     }
     // SAFETY: without a destructor it is there for as long as the thread runs; not `Sync`, so it stays with the thread.
     FLAGS.with(|flags| unsafe { &*std::ptr::from_ref(flags) })

@@ -6,6 +6,7 @@ use super::mode::Mode;
 use crate::abi::fail;
 use crate::boundary::Answer;
 use libc::{c_char, c_int, c_void};
+use std::ffi::CStr;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 /// libc's vtable for cookie streams. It accepts no other that is not its own.
@@ -71,17 +72,37 @@ pub fn make(fd: c_int, mode: Mode) -> Answer<Stream> {
 }
 
 fn raw(mode: Mode) -> Stream {
-    // SAFETY: a C string and four functions of the right types.
-    unsafe { fopencookie(std::ptr::null_mut(), mode.plain().as_ptr(), FUNCTIONS) }
+    libcs(std::ptr::null_mut(), mode.plain())
+}
+
+type Maker = unsafe extern "C" fn(*mut c_void, *const c_char, CookieFunctions) -> Stream;
+/// Libc's own `fopencookie`, where what the loader finds under that name is not: the sanitizers of compilers put something between a stream and its functions.
+static MAKER: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
+
+fn libcs(cookie: *mut c_void, mode: &CStr) -> Stream {
+    let maker = MAKER.load(Ordering::Relaxed);
+    // SAFETY: null, or libc's function of this type.
+    let maker = unsafe { std::mem::transmute::<*mut c_void, Option<Maker>>(maker) }.unwrap_or(fopencookie);
+    // SAFETY: a C string and four functions of the right types; the cookie is theirs.
+    unsafe { maker(cookie, mode.as_ptr(), FUNCTIONS) }
+}
+
+/// Looks for `fopencookie` in libc itself; whether it is another than before.
+fn look_behind() -> bool {
+    // SAFETY: C strings; libc is loaded, and stays.
+    let own = unsafe {
+        let libc = libc::dlopen(c"libc.so.6".as_ptr(), libc::RTLD_LAZY | libc::RTLD_NOLOAD);
+        if libc.is_null() { libc } else { libc::dlsym(libc, c"fopencookie".as_ptr()) }
+    };
+    !own.is_null() && MAKER.swap(own, Ordering::Relaxed) != own
 }
 
 /// Learns from libc's own stream of descriptor `fd` and from one that it makes for us what cookie streams look like; false if this libc is not
 /// laid out as [`super::file`] says.
 pub fn learn(original: Stream, fd: c_int) -> bool {
-    // SAFETY: a C string and four functions of the right types; the cookie is only compared.
-    let made = unsafe { fopencookie(original.0.cast(), c"r".as_ptr(), FUNCTIONS) };
+    let made = libcs(original.0.cast(), c"r");
     if made.is_null() || !layout_is_known(original, fd, made, original.0.cast()) {
-        return false;
+        return look_behind() && learn(original, fd);
     }
     VTABLE.store(made.vtable().cast_mut(), Ordering::Relaxed);
     THEIR_VTABLE.store(original.vtable().cast_mut(), Ordering::Relaxed);
