@@ -16,6 +16,7 @@ cases![
     handlers_run_while_an_open_waits_for_the_other_end_of_a_fifo,
     a_signal_ends_the_wait_for_the_other_end_of_a_fifo_at_whatever_moment_it_comes,
     a_job_that_is_suspended_holds_up_nobody,
+    every_call_that_sets_an_action_tells_the_one_before,
 ];
 
 /// As with Control-Z: wherever in a call it comes, what the others want of the same names and files does not wait for the job to go on.
@@ -250,5 +251,39 @@ fn a_handler_ends_a_write_to_a_pipe_that_has_begun(d: &Dir) -> Outcome {
     assert!((4096..=1 << 16).contains(&written), "{written}");
     into.close()?;
     child.succeeds();
+    Ok(())
+}
+
+fn every_call_that_sets_an_action_tells_the_one_before(d: &Dir) -> Outcome {
+    // FLAC is in use from here on.
+    d.file("f", b"");
+    let signal = libc::SIGUSR1;
+    let (one, two) = (sys::handler(1), sys::handler(2));
+    assert_eq!(sys::sigset(signal, one)?, libc::SIG_DFL);
+    assert_eq!(sys::sigset(signal, two)?, one);
+    sys::raise(signal);
+    assert_eq!(sys::handled(), 2);
+    assert_eq!(sys::action(signal)?, (two, 0));
+    assert_eq!(sys::sigset(signal, sys::SIG_HOLD)?, two);
+    assert_eq!(sys::sigset(signal, one)?, sys::SIG_HOLD);
+    sys::raise(signal);
+    assert_eq!(sys::handled(), 1);
+    sys::siginterrupt(signal, false)?;
+    assert_eq!(sys::action(signal)?, (one, libc::SA_RESTART));
+    sys::siginterrupt(signal, true)?;
+    assert_eq!(sys::action(signal)?, (one, 0));
+    assert_eq!(sys::signal(signal, two)?, one);
+    assert_eq!(sys::action(signal)?, (two, 0), "siginterrupt holds for signal, too");
+    sys::siginterrupt(signal, false)?;
+    sys::sigignore(signal)?;
+    sys::raise(signal);
+    assert_eq!(sys::handled(), 1);
+    assert_eq!(sys::action(signal)?, (libc::SIG_IGN, 0));
+    assert_eq!(sys::signal(signal, one)?, libc::SIG_IGN);
+    assert_eq!(sys::action(signal)?, (one, libc::SA_RESTART));
+    for refused in [libc::SIGKILL, 65, 0] {
+        assert_eq!(sys::sigset(refused, one).err(), Some(sys::EINVAL), "{refused}");
+        assert_eq!(sys::sigignore(refused).err(), Some(sys::EINVAL), "{refused}");
+    }
     Ok(())
 }

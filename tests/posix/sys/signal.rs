@@ -92,3 +92,71 @@ pub fn kill_group(leader: u32) {
     // SAFETY: no pointers.
     unsafe { libc::kill(-leader, libc::SIGKILL) };
 }
+
+/// What `sigset` is told to block a signal.
+pub const SIG_HOLD: libc::sighandler_t = 2;
+
+unsafe extern "C" {
+    #[link_name = "sigset"]
+    fn c_sigset(signal: i32, action: libc::sighandler_t) -> libc::sighandler_t;
+    #[link_name = "sigignore"]
+    fn c_sigignore(signal: i32) -> i32;
+    #[link_name = "siginterrupt"]
+    fn c_siginterrupt(signal: i32, interrupts: i32) -> i32;
+}
+
+static HANDLED: AtomicI32 = AtomicI32::new(0);
+
+extern "C" fn first_handler(_: i32) {
+    HANDLED.store(1, Ordering::Relaxed);
+}
+
+extern "C" fn second_handler(_: i32) {
+    HANDLED.store(2, Ordering::Relaxed);
+}
+
+/// A handler that leaves its number, 1 or 2, for [`handled`].
+pub fn handler(number: i32) -> libc::sighandler_t {
+    if number == 1 { first_handler as extern "C" fn(i32) as usize } else { second_handler as extern "C" fn(i32) as usize }
+}
+
+/// Which of the two ran last.
+pub fn handled() -> i32 {
+    HANDLED.load(Ordering::Relaxed)
+}
+
+/// The action of a signal, and its flags that programs set.
+pub fn action(signal: i32) -> Sys<(libc::sighandler_t, i32)> {
+    // SAFETY: plain C data.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    call!(libc::sigaction(signal, std::ptr::null(), &raw mut action))?;
+    // libc adds this one.
+    Ok((action.sa_sigaction, action.sa_flags & !0x0400_0000))
+}
+
+fn previous(action: libc::sighandler_t) -> Sys<libc::sighandler_t> {
+    if action == libc::SIG_ERR { Err(super::Errno::last()) } else { Ok(action) }
+}
+
+pub fn sigset(signal: i32, action: libc::sighandler_t) -> Sys<libc::sighandler_t> {
+    // SAFETY: an action of libc's, or a handler that does what is safe in one.
+    previous(unsafe { c_sigset(signal, action) })
+}
+
+pub fn signal(signal: i32, action: libc::sighandler_t) -> Sys<libc::sighandler_t> {
+    // SAFETY: as above.
+    previous(unsafe { libc::signal(signal, action) })
+}
+
+pub fn sigignore(signal: i32) -> Sys<()> {
+    call!(c_sigignore(signal)).map(drop)
+}
+
+pub fn siginterrupt(signal: i32, interrupts: bool) -> Sys<()> {
+    call!(c_siginterrupt(signal, interrupts.into())).map(drop)
+}
+
+pub fn raise(signal: i32) {
+    // SAFETY: a signal to this thread.
+    unsafe { libc::raise(signal) };
+}
