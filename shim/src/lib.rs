@@ -31,6 +31,7 @@ mod files;
 #[cfg(not(test))]
 mod hooks;
 mod limits;
+mod locked;
 mod log;
 mod memory;
 mod mounts;

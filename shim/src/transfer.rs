@@ -46,6 +46,11 @@ pub fn read(fs: &Fs, id: OpenId, to: &[IoVec], at: Option<u64>) -> Answer<usize>
     if !UNATTACHABLE.is_empty() && to.iter().any(|v| UNATTACHABLE.meets(v.iov_base.addr(), v.iov_len)) {
         return read_by_copy(fs, id, to, at);
     }
+    read_as_may_be(fs, id, to, at)
+}
+
+/// As [`read`], whatever the program has told the kernel about its memory.
+fn read_as_may_be(fs: &Fs, id: OpenId, to: &[IoVec], at: Option<u64>) -> Answer<usize> {
     show(fs, to);
     let n = within_limit(to, |to| {
         // SAFETY: the buffers are the program's, as it gave them to the call that we answer, or this crate's own.
@@ -70,7 +75,7 @@ fn read_by_copy(fs: &Fs, id: OpenId, to: &[IoVec], at: Option<u64>) -> Answer<us
         let mut here = 0;
         while here < v.iov_len.min(MOST - done) {
             let step = (v.iov_len - here).min(Bounce::SIZE).min(MOST - done);
-            let got = read(fs, id, &[bounce.vec(step)], at.map(|at| at + done as u64))?;
+            let got = read_as_may_be(fs, id, &[bounce.vec(step)], at.map(|at| at + done as u64))?;
             // SAFETY: the program's buffer, as it gave it; `here + got` is within it.
             unsafe { crate::abi::transfer(v.iov_base.cast::<u8>().wrapping_add(here), bounce.bytes(got).as_ptr(), got) }?;
             (here, done) = (here + got, done + got);

@@ -143,6 +143,14 @@ impl Fs {
         self.region.run.dir()
     }
 
+    /// Whether a shared mapping at `addr` of the file `path`, as the kernel names it, is one of those that every process has of the pool and its volatile state, and not one that the program asked for.
+    pub fn is_own_mapping(&self, addr: usize, path: &[u8]) -> bool {
+        use std::os::unix::ffi::OsStrExt;
+        let lies_in = |dir: &Path| path.strip_prefix(dir.as_os_str().as_bytes()).is_some_and(|rest| rest.starts_with(b"/"));
+        let is_own = |path: &[u8]| lies_in(self.pool.dir()) || lies_in(self.run_dir()) && !path.ends_with(b"/dram");
+        self.region.dram.contains(addr) || is_own(path)
+    }
+
     /// Whether the DRAM tier has huge pages.
     pub fn has_huge_frames(&self) -> bool {
         self.region.control.geometry().huge

@@ -55,6 +55,11 @@ impl Dram {
         self.dev
     }
 
+    /// Whether an address lies in the linear mapping.
+    pub fn contains(&self, addr: usize) -> bool {
+        addr.wrapping_sub(self.base as usize) < self.frames as usize * PAGE
+    }
+
     /// Number of frames.
     pub fn frames(&self) -> u32 {
         self.frames

@@ -52,7 +52,7 @@ hook! {
 hook! {
     /// `mlockall(2)`: nothing is attached anywhere any more. What is attached already is locked as it is.
     fn mlockall(flags: c_int) -> c_int, real(theirs) {
-        checked(theirs(flags))?;
+        crate::locked::all(flags, |flags| checked(theirs(flags)))?;
         UNATTACHABLE.add(0, usize::MAX);
         Ok(0)
     }
@@ -62,6 +62,7 @@ hook! {
     /// `munlockall(2)`.
     fn munlockall() -> c_int, real(theirs) {
         checked(theirs())?;
+        crate::locked::none();
         UNATTACHABLE.remove(0, usize::MAX);
         Ok(0)
     }

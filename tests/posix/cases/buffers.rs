@@ -17,6 +17,7 @@ cases![
     partly_unmapped_source_is_a_short_write_or_efault,
     inaccessible_source_is_efault,
     locked_buffer,
+    locking_all_memory_locks_the_programs,
     buffer_across_two_mappings,
     unaligned_buffers_and_offsets,
     zero_length_anywhere,
@@ -190,6 +191,29 @@ fn locked_buffer(d: &Dir) -> Outcome {
     }
     assert_eq!(sys::read_to(&fd, map.address(), 2 << 20)?, 2 << 20);
     assert!(map.get(0, 2 << 20) == bytes[..2 << 20]);
+    Ok(())
+}
+
+fn locking_all_memory_locks_the_programs(d: &Dir) -> Outcome {
+    let (fd, bytes) = whole(d, 15);
+    let file = sys::mmap(&fd, 1 << 20, PROT_READ | PROT_WRITE, MAP_SHARED, 0)?;
+    for later in [false, true] {
+        let map = sys::anonymous(2 << 20, MAP_PRIVATE)?;
+        if sys::lock_all(later).is_err() {
+            return skip("mlockall is not allowed");
+        }
+        // What is locked is there: the program's mappings, and nothing that is larger than them.
+        assert_eq!((map.resident()?, file.resident()?), (512, 256));
+        let locked = sys::locked_bytes();
+        assert!((3 << 20..200 << 20).contains(&locked), "{locked}");
+        assert_eq!(sys::read_to(&fd, map.address(), 2 << 20)?, 2 << 20);
+        assert!(map.get(0, 2 << 20) == bytes[..2 << 20]);
+        let new = sys::anonymous(1 << 20, MAP_PRIVATE)?;
+        assert_eq!(new.resident()?, if later { 256 } else { 0 });
+        sys::unlock_all()?;
+        assert_eq!(sys::locked_bytes(), 0);
+        sys::lseek(&fd, 0, libc::SEEK_SET)?;
+    }
     Ok(())
 }
 

@@ -85,6 +85,13 @@ impl Map {
         call!(libc::mlock(self.at(0, self.length).cast_const().cast(), self.length)).map(drop)
     }
 
+    /// How many of its pages are in memory (`mincore`).
+    pub fn resident(&self) -> Sys<usize> {
+        let mut pages = vec![0u8; self.length.div_ceil(4096)];
+        call!(libc::mincore(self.at(0, self.length).cast(), self.length, pages.as_mut_ptr()))?;
+        Ok(pages.iter().filter(|page| **page & 1 != 0).count())
+    }
+
     /// `mremap` to another length, where the kernel may move it.
     pub fn resize(self, length: usize) -> Sys<Map> {
         let old = self.at(0, self.length).cast();
@@ -198,4 +205,20 @@ pub fn has_userfaultfd() -> bool {
     let fd = unsafe { libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC | USER_MODE_ONLY) };
     // SAFETY: opened just now, and nobody else's.
     fd >= 0 && unsafe { libc::close(fd as i32) } == 0
+}
+
+/// `mlockall` of what is mapped, and of what will be.
+pub fn lock_all(later: bool) -> Sys<()> {
+    call!(libc::mlockall(libc::MCL_CURRENT | if later { libc::MCL_FUTURE } else { 0 })).map(drop)
+}
+
+pub fn unlock_all() -> Sys<()> {
+    call!(libc::munlockall()).map(drop)
+}
+
+/// How much of the process's address space is locked.
+pub fn locked_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmLck:")).unwrap_or_default();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or(0) * 1024
 }
