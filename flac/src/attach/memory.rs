@@ -221,6 +221,23 @@ impl Memory {
         Some(total)
     }
 
+    /// Whether a page of [addr, end) has been touched, or the kernel (before 6.7) can't say.
+    pub fn is_any_touched(&self, addr: usize, end: usize) -> bool {
+        let mut region = [0u64; 3];
+        let arg = ScanArg {
+            size: size_of::<ScanArg>() as u64,
+            start: addr as u64,
+            end: end as u64,
+            vec: region.as_mut_ptr() as u64,
+            vec_len: 1,
+            max_pages: 1,
+            category_anyof_mask: IS_PRESENT | IS_SWAPPED,
+            return_mask: IS_PRESENT,
+            ..Default::default()
+        };
+        self.ask::<_, PAGEMAP_SCAN>(&self.pagemap, "/proc/self/pagemap", arg).is_none_or(|(count, _)| count > 0)
+    }
+
     /// The pages of [addr, end) that [`Cuts::protect`](super::Cuts::protect) has protected and nobody has written to since, in order. None of them where the kernel (before 6.7) can't say.
     pub fn protected(&self, addr: usize, end: usize) -> Vec<Range<usize>> {
         let (mut at, end, mut all) = (addr as u64, end as u64, Vec::new());

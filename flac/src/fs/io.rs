@@ -73,6 +73,14 @@ impl Fs {
         Ok(done)
     }
 
+    /// An open file was mapped: the access counts as a read does.
+    pub fn was_mapped(&self, id: OpenId) {
+        let open = self.open_slot(id);
+        if open.flags.load(Relaxed) as i32 & libc::O_NOATIME == 0 {
+            self.accessed(self.inodes.slot(open.inode.load(Relaxed)), open, false);
+        }
+    }
+
     /// Updates atime as `relatime` does: only if it is not newer than mtime and ctime, or a day old. Of `small` reads, which do not begin the file, only some ask what day it is: that takes
     /// 5 of 50 ns.
     #[inline]

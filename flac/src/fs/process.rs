@@ -96,6 +96,9 @@ impl Fs {
 
     /// This process ends: releases its holds, ledger and slot. Nothing may be called afterwards.
     pub fn exit(&self) {
+        if self.has_any_view() {
+            self.note_stores(0, usize::MAX);
+        }
         use crate::sync::Liveness;
         self.empty_slot(self.procs.me());
         self.procs.leave();

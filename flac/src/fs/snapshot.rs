@@ -2,6 +2,7 @@
 
 use super::Fs;
 use super::record::Extent;
+use super::stores::Stored;
 use crate::inode::{SlotNo, flag};
 use crate::sync::Ordering::*;
 use crate::table::Entry;
@@ -62,10 +63,13 @@ impl Fs {
     pub(super) fn take_snapshot(&self, slot: SlotNo, mapped: Range<PageNo>) -> Option<Snapshot> {
         let s = self.inodes.slot(slot);
         let may_be_stored = s.shared_maps.load(Acquire) != 0 && s.flags.load(Acquire) & flag::WRITABLE_MAP != 0;
-        let stored = if may_be_stored { self.take_stored(slot, &mapped) } else { Vec::new() };
+        let stored = if may_be_stored { self.take_stored(slot, &mapped) } else { Stored::default() };
         let write = self.inodes.lock(slot);
         let unstable = s.shared_maps.load(Acquire) != 0;
-        stored.into_iter().for_each(|pages| self.mark_dirty(slot, pages.start, pages.end));
+        if stored.touched {
+            self.mark_stored(slot);
+        }
+        stored.pages.into_iter().for_each(|pages| self.mark_dirty(slot, pages.start, pages.end));
         if s.flags.fetch_and(!(flag::DIRTY | flag::TIMES), AcqRel) & (flag::DIRTY | flag::TIMES) == 0 {
             return None;
         }

@@ -9,26 +9,38 @@
 
 use super::Fs;
 use crate::attach::View;
-use crate::inode::SlotNo;
+use crate::inode::{SlotNo, flag, touch};
 use crate::sync::Ordering::*;
 use crate::units::{PAGE, PageNo};
 use std::ops::Range;
 
+/// What was stored through mappings of an inode.
+#[derive(Default)]
+pub(super) struct Stored {
+    /// Parts of its pages that hold every page which may have been.
+    pub(super) pages: Vec<Range<PageNo>>,
+    /// This process has touched some of them since they were taken last.
+    pub(super) touched: bool,
+}
+
 impl Fs {
     /// Parts of `pages` that hold every page which any process may have stored to through a mapping of the inode since the last flush. The caller holds the flush lock, and takes these pages: they are not
     /// told again. If it dies before, its mappings end, and with them all their pages count as changed.
-    pub(super) fn take_stored(&self, slot: SlotNo, pages: &Range<PageNo>) -> Vec<Range<PageNo>> {
+    pub(super) fn take_stored(&self, slot: SlotNo, pages: &Range<PageNo>) -> Stored {
         let views = self.ledger.of_inode(slot + 1);
-        let mut stored = Vec::new();
+        let mut stored = Stored::default();
         // A view that goes at this moment takes its pages along as changed, but perhaps too late for this flush.
         let are_all_there =
             views.iter().all(|view| self.ledger.while_there(view, || self.take_of_view(view, pages, &mut stored)).is_some());
         // Whoever maps the file from now on stores later than this flush began.
         let are_all_ours = self.inodes.slot(slot).shared_maps.load(Acquire) as usize == views.len();
-        if are_all_there && are_all_ours { stored } else { vec![pages.clone()] }
+        if !(are_all_there && are_all_ours) {
+            stored.pages = vec![pages.clone()];
+        }
+        stored
     }
 
-    fn take_of_view(&self, view: &View, pages: &Range<PageNo>, stored: &mut Vec<Range<PageNo>>) {
+    fn take_of_view(&self, view: &View, pages: &Range<PageNo>, stored: &mut Stored) {
         let first = PageNo::new(view.page.into());
         let (from, to) = (pages.start.max(first), pages.end.min(first.plus(view.pages.into())));
         if from >= to {
@@ -36,17 +48,64 @@ impl Fs {
         }
         let addr = |page: PageNo| view.addr + (page.get() - first.get()) as usize * PAGE;
         let page = |addr: usize| first.plus(((addr - view.addr) / PAGE) as u64);
-        let mut take = |part: Range<usize>| {
-            if !part.is_empty() {
-                self.cuts.protect(view.addr..view.end(), part.clone());
-                stored.push(page(part.start)..page(part.end));
-            }
-        };
-        let mut at = addr(from);
-        for protected in self.memory.protected(addr(from), addr(to)) {
-            take(at..protected.start);
+        stored.touched = stored.touched || self.is_stored(view, addr(from)..addr(to));
+        for part in self.unprotected(addr(from)..addr(to)) {
+            self.cuts.protect(view.addr..view.end(), part.clone());
+            stored.pages.push(page(part.start)..page(part.end));
+        }
+    }
+
+    /// The parts of an address range that are not protected against writing, or not any more.
+    fn unprotected(&self, range: Range<usize>) -> Vec<Range<usize>> {
+        let (mut at, mut parts) = (range.start, Vec::new());
+        for protected in self.memory.protected(range.start, range.end) {
+            parts.push(at..protected.start);
             at = protected.end;
         }
-        take(at..addr(to));
+        parts.push(at..range.end);
+        parts.retain(|part| !part.is_empty());
+        parts
+    }
+
+    /// Whether this process may have stored to these addresses of a view since they were taken last: it may write there, and has touched a page.
+    fn is_stored(&self, view: &View, range: Range<usize>) -> bool {
+        let shows = |vma: crate::attach::Vma| vma.writable && vma.inode == self.region.dram.inode();
+        self.memory.vma(view.addr).is_some_and(shows)
+            && self.unprotected(range).iter().any(|part| self.memory.is_any_touched(part.start, part.end))
+    }
+
+    /// The times of a file that is changed through a mapping.
+    pub(super) fn mark_stored(&self, slot: SlotNo) {
+        let s = self.inodes.slot(slot);
+        touch(&[&s.mtime, &s.ctime]);
+        s.flags.fetch_or(flag::TIMES, AcqRel);
+    }
+
+    /// The inodes among `views` that this process has changed: what its stores are when their mapping ends.
+    pub(super) fn stored_in(&self, views: &[View], clip: Range<usize>) -> Vec<SlotNo> {
+        let is_writable = |slot: SlotNo| self.inodes.slot(slot).flags.load(Acquire) & flag::WRITABLE_MAP != 0;
+        let stored = |view: &View| view.clip(clip.start, clip.end).is_some_and(|part| self.is_stored(&part, part.addr..part.end()));
+        let mut slots = Vec::new();
+        for view in views {
+            if let Some(slot) = view.inode.checked_sub(1)
+                && !slots.contains(&slot)
+                && is_writable(slot)
+                && stored(view)
+            {
+                slots.push(slot);
+            }
+        }
+        slots
+    }
+
+    /// Notes what was stored through the mappings of a file, or of a part of it, whose content is not to be written now (`msync(MS_ASYNC)`, the end of the process).
+    pub fn note_stores(&self, addr: usize, len: usize) {
+        let end = addr.saturating_add(len);
+        let (mut at, mut views) = (addr, Vec::new());
+        while let Some(view) = self.ledger.first_in(at, end) {
+            at = view.end();
+            views.push(view);
+        }
+        self.stored_in(&views, addr..end).into_iter().for_each(|slot| self.mark_stored(slot));
     }
 }

@@ -66,12 +66,14 @@ hook! {
 }
 
 hook! {
-    /// `msync(2)`: shared mappings of FLAC files in the range are made durable with `MS_SYNC`; the rest is the kernel's.
-    fn msync(at: *mut c_void, n: size_t, flags: c_int) -> c_int, when(space::opened().is_some() && flags & libc::MS_SYNC != 0), cancels(may_cancel), real(theirs) {
+    /// `msync(2)`: shared mappings of FLAC files in the range are made durable with `MS_SYNC`, and with `MS_ASYNC` their files' times say what was stored; the rest is the kernel's.
+    fn msync(at: *mut c_void, n: size_t, flags: c_int) -> c_int, when(space::opened().is_some() && flags & (libc::MS_SYNC | libc::MS_ASYNC) != 0), cancels(may_cancel), real(theirs) {
         // It knows what is mapped and which flags go together.
         checked(theirs(at, n, flags))?;
-        if let Some(fs) = space::opened() {
-            fs.sync_mapped(at.addr(), n)?;
+        match space::opened() {
+            Some(fs) if flags & libc::MS_SYNC != 0 => drop(fs.sync_mapped(at.addr(), n)?),
+            Some(fs) => fs.note_stores(at.addr(), n),
+            None => {}
         }
         Ok(0)
     }

@@ -77,6 +77,7 @@ fn map(fs: &Fs, id: OpenId, at: *mut c_void, n: size_t, prot: c_int, flags: c_in
     // SAFETY: the program's own arguments to mmap.
     let mapped = || unsafe { fs.map(ino, at.addr(), n, prot, flags, from) };
     let mapped = if is_shared && !fs.watches_cuts() { fds::noting_own(mapped) } else { mapped() }?;
+    fs.was_mapped(id);
     if is_shared && mode == libc::O_RDONLY {
         READ_ONLY.add(mapped, n.next_multiple_of(PAGE));
     }

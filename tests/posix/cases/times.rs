@@ -26,6 +26,8 @@ cases![
     new_file_has_all_times_equal_to_now,
     times_only_move_forward_over_writes,
     writing_through_a_mapping_changes_mtime,
+    a_store_is_marked_when_its_mapping_ends,
+    mapping_changes_atime_and_nothing_else,
     utimensat_that_leaves_both_looks_at_nothing,
     utimensat_refuses_unknown_flags,
 ];
@@ -285,18 +287,66 @@ fn times_only_move_forward_over_writes(d: &Dir) -> Outcome {
 }
 
 fn writing_through_a_mapping_changes_mtime(d: &Dir) -> Outcome {
+    // One that is clean and one that was just written.
+    for synced in [true, false] {
+        let fd = d.open("f", &[0; 8192]);
+        if synced {
+            sys::fsync(&fd)?;
+        }
+        age(d.at("f"));
+        let before = change(d.at("f"));
+        let map = sys::mmap(&fd, 8192, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED, 0)?;
+        for (at, flags) in [(0, libc::MS_SYNC), (4096, libc::MS_ASYNC)] {
+            tick();
+            map.put(at, b"x");
+            map.msync(flags)?;
+            if at == 0 {
+                assert_ne!(times(d.at("f")).1, OLD.0, "synced: {synced}");
+                assert!(change(d.at("f")) > before, "synced: {synced}");
+                age(d.at("f"));
+            }
+        }
+        drop(map);
+        assert_ne!(times(d.at("f")).1, OLD.0, "synced: {synced}");
+    }
+    Ok(())
+}
+
+fn a_store_is_marked_when_its_mapping_ends(d: &Dir) -> Outcome {
+    for in_child in [false, true] {
+        let fd = d.open("f", &[0; 8192]);
+        age(d.at("f"));
+        let store = || {
+            let map = sys::mmap(&fd, 8192, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED, 0).expect("mmap");
+            map.put(4096, b"x");
+            // Where it ends with its process.
+            if in_child {
+                std::mem::forget(map);
+            }
+        };
+        if in_child { sys::fork(store).succeeds() } else { store() }
+        assert_ne!(times(d.at("f")).1, OLD.0, "in a child: {in_child}");
+    }
+    Ok(())
+}
+
+fn mapping_changes_atime_and_nothing_else(d: &Dir) -> Outcome {
     let fd = d.open("f", &[0; 4096]);
+    let whole = || sys::lstat(d.at("f")).map(|s| ((s.st_mtime, s.st_mtime_nsec), (s.st_ctime, s.st_ctime_nsec)));
+    for kind in [libc::MAP_SHARED, libc::MAP_PRIVATE] {
+        age(d.at("f"));
+        let before = whole()?;
+        tick();
+        let map = sys::mmap(&fd, 4096, libc::PROT_READ | libc::PROT_WRITE, kind, 0)?;
+        assert_ne!(times(d.at("f")).0, OLD.0);
+        assert_eq!(whole()?, before);
+        drop(map);
+        assert_eq!(whole()?, before);
+    }
+    let quiet = sys::open(d.at("f"), libc::O_RDONLY | libc::O_NOATIME, 0)?;
     age(d.at("f"));
-    let protection = libc::PROT_READ | libc::PROT_WRITE;
-    let map = sys::mmap(&fd, 4096, protection, libc::MAP_SHARED, 0)?;
-    map.put(0, b"x");
-    map.msync(libc::MS_SYNC)?;
-    drop(map);
-    let (_, modified) = times(d.at("f"));
-    assert!(
-        modified >= OLD.0,
-        "tmpfs marks no time at a store; others do"
-    );
+    drop(sys::mmap(&quiet, 4096, libc::PROT_READ, libc::MAP_SHARED, 0)?);
+    assert_eq!(times(d.at("f")).0, OLD.0);
     Ok(())
 }
 
