@@ -12,6 +12,20 @@ pub const ALTERNATE: u8 = 1;
 /// The thread was made with a small stack, or a handler runs on one that the kernel does not take for the alternate one.
 pub const SMALL: u8 = 2;
 
+/// A `syscall` under way.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Numbered {
+    /// Its number.
+    pub number: usize,
+    /// Its first argument.
+    pub first: usize,
+    /// Where on the stack it was made.
+    pub stack: usize,
+    /// How many there are with this number and argument, each made while the one before it was served.
+    pub level: usize,
+}
+
 /// Zero when a thread begins.
 #[repr(C)]
 pub struct Flags {
@@ -25,9 +39,11 @@ pub struct Flags {
     pub handled: Cell<u32>,
     /// The function of libc that is being looked up, see `real`.
     pub looking: Cell<*const Symbol>,
+    /// The innermost `syscall` that is served as a function's call, see `hooks::syscall`.
+    pub numbered: Cell<Numbered>,
 }
 
-const _: () = assert!(size_of::<Flags>() == 16);
+const _: () = assert!(size_of::<Flags>() == 48);
 
 #[cfg(all(target_arch = "x86_64", not(test)))]
 std::arch::global_asm!(
@@ -35,10 +51,10 @@ std::arch::global_asm!(
     ".hidden flac_thread_flags",
     ".globl flac_thread_flags",
     ".type flac_thread_flags,@object",
-    ".size flac_thread_flags, 16",
+    ".size flac_thread_flags, 48",
     ".p2align 3",
     "flac_thread_flags:",
-    ".zero 16",
+    ".zero 48",
     ".text",
 );
 
@@ -56,7 +72,7 @@ pub fn flags() -> &'static Flags {
             options(pure, readonly, nostack),
         );
     }
-    // SAFETY: sixteen aligned bytes, zero at first (valid for `Flags`), this thread's own, and there for as long as it runs. Not `Sync`, so it stays with the thread.
+    // SAFETY: forty-eight aligned bytes, zero at first (valid for `Flags`), this thread's own, and there for as long as it runs. Not `Sync`, so it stays with the thread.
     unsafe { &*at }
 }
 
@@ -64,7 +80,7 @@ pub fn flags() -> &'static Flags {
 #[cfg(not(all(target_arch = "x86_64", not(test))))]
 pub fn flags() -> &'static Flags {
     thread_local! {
-        static FLAGS: Flags = const { Flags { state: Cell::new(0), pending: Cell::new(false), tight: Cell::new(0), handled: Cell::new(0), looking: Cell::new(std::ptr::null()) } };
+        static FLAGS: Flags = const { Flags { state: Cell::new(0), pending: Cell::new(false), tight: Cell::new(0), handled: Cell::new(0), looking: Cell::new(std::ptr::null()), numbered: Cell::new(Numbered { number: 0, first: 0, stack: 0, level: 0 }) } };
     }
     // SAFETY: without a destructor it is there for as long as the thread runs; not `Sync`, so it stays with the thread.
     FLAGS.with(|flags| unsafe { &*std::ptr::from_ref(flags) })

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::abi::{CPath, In, Out, OutBytes};
 use crate::boundary::{self, CReturn, Mapped};
+use crate::thread::{Numbered, flags};
 use crate::{config, creds};
 use libc::{c_int, c_long, c_void};
 
@@ -354,6 +355,36 @@ fn is_identity(n: c_long) -> bool {
     )
 }
 
+/// One `syscall` that is served as a call of the function of that name. What is not FLAC's goes on to the next library's function, and that may be made of `syscall` itself (tcmalloc's `mmap`,
+/// or another library to preload): round and round, until here the kernel is asked.
+struct Level {
+    outer: Numbered,
+}
+
+/// What a handler asks for in the middle of the same call is served, too.
+const LEVELS: usize = 4;
+
+impl Level {
+    /// `None` if there are too many. One that a `longjmp` has left does not count: what runs now is not deeper on the stack.
+    fn enter(number: c_long, first: usize) -> Option<Level> {
+        let numbered = &flags().numbered;
+        let outer = numbered.get();
+        let (number, stack) = (number as usize, (&raw const outer).addr());
+        let again = stack < outer.stack && (number, first) == (outer.number, outer.first);
+        let level = if again { outer.level + 1 } else { 1 };
+        (level <= LEVELS).then(|| {
+            numbered.set(Numbered { number, first, stack, level });
+            Level { outer }
+        })
+    }
+}
+
+impl Drop for Level {
+    fn drop(&mut self) {
+        flags().numbered.set(self.outer);
+    }
+}
+
 /// `syscall(2)`. It has variable arguments, but always as words in the registers and the place on the stack where a seventh argument is: reading those that the
 /// program did not give reads garbage, which nobody looks at.
 ///
@@ -362,7 +393,10 @@ fn is_identity(n: c_long) -> bool {
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn syscall(n: c_long, a: usize, b: usize, c: usize, d: usize, e: usize, f: usize) -> c_long {
     let words = [a, b, c, d, e, f];
-    if config::on() && !boundary::inside() {
+    if config::on()
+        && !boundary::inside()
+        && let Some(_level) = Level::enter(n, a)
+    {
         if let Some(result) = by_number(n, &words) {
             return result;
         }
