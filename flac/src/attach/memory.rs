@@ -72,7 +72,7 @@ struct ProcmapQuery {
 const _: () = assert!(size_of::<ProcmapQuery>() == 104);
 
 #[repr(C)]
-#[derive(Default)]
+#[derive(Default, Clone, Copy)]
 struct ScanArg {
     size: u64,
     flags: u64,
@@ -240,31 +240,47 @@ impl Memory {
 
     /// The pages of [addr, end) that [`Cuts::protect`](super::Cuts::protect) has protected and nobody has written to since, in order. None of them where the kernel (before 6.7) can't say.
     pub fn protected(&self, addr: usize, end: usize) -> Vec<Range<usize>> {
+        let arg = ScanArg {
+            category_inverted: IS_WRITTEN,
+            category_mask: IS_WRITTEN,
+            category_anyof_mask: IS_PRESENT | IS_SWAPPED,
+            return_mask: IS_PRESENT,
+            ..Default::default()
+        };
+        self.protectable(addr, end, arg).unwrap_or_default()
+    }
+
+    /// The others, asked for themselves: with these masks the kernel looks at nothing but the bit, in a tenth of the time. It must be one that [tells of holes](super::Cuts::tells_of_holes).
+    /// `None` where a part can't be protected, or is not mapped any more.
+    pub fn written(&self, addr: usize, end: usize) -> Option<Vec<Range<usize>>> {
+        // Of what is not mapped it says nothing.
+        let mut at = addr;
+        while at < end {
+            at = self.vma(at)?.end;
+        }
+        self.unprotected(addr, end)
+    }
+
+    /// The same, of memory that is mapped.
+    pub(super) fn unprotected(&self, addr: usize, end: usize) -> Option<Vec<Range<usize>>> {
+        self.protectable(addr, end, ScanArg { category_mask: IS_WRITTEN, return_mask: IS_WRITTEN, ..Default::default() })
+    }
+
+    /// The pages of [addr, end) for which the masks of `arg` hold, in order; `None` where a part of the range can't be protected.
+    fn protectable(&self, addr: usize, end: usize, arg: ScanArg) -> Option<Vec<Range<usize>>> {
         let (mut at, end, mut all) = (addr as u64, end as u64, Vec::new());
         while at < end {
             let mut regions = [[0u64; 3]; 64];
-            let arg = ScanArg {
-                size: size_of::<ScanArg>() as u64,
-                flags: ONLY_PROTECTABLE,
-                start: at,
-                end,
-                vec: regions.as_mut_ptr() as u64,
-                vec_len: regions.len() as u64,
-                category_inverted: IS_WRITTEN,
-                category_mask: IS_WRITTEN,
-                category_anyof_mask: IS_PRESENT | IS_SWAPPED,
-                return_mask: IS_PRESENT,
-                ..Default::default()
-            };
-            // It fails where a part of the range can't be protected.
-            let Some((count, arg)) = self.ask::<_, PAGEMAP_SCAN>(&self.pagemap, "/proc/self/pagemap", arg) else { return Vec::new() };
+            let (vec, vec_len) = (regions.as_mut_ptr() as u64, regions.len() as u64);
+            let arg = ScanArg { size: size_of::<ScanArg>() as u64, flags: ONLY_PROTECTABLE, start: at, end, vec, vec_len, ..arg };
+            let (count, arg) = self.ask::<_, PAGEMAP_SCAN>(&self.pagemap, "/proc/self/pagemap", arg)?;
             all.extend(regions[..count as usize].iter().map(|[from, to, _]| *from as usize..*to as usize));
             if arg.walk_end <= at {
-                break;
+                return None;
             }
             at = arg.walk_end;
         }
-        all
+        Some(all)
     }
 
     /// The first range of pages in [addr, end) that are the process's own: written, or swapped out. `None` if there is none; (addr, end) if the kernel

@@ -165,13 +165,13 @@ impl Ledger {
         })
     }
 
-    /// Runs `f` while the view stays in the ledger, so that its range is not anybody else's meanwhile; `None` if it has gone.
-    pub fn while_there<R>(&self, view: &View, f: impl FnOnce() -> R) -> Option<R> {
-        let entries = self.entries();
+    /// Runs `f` while these views, between which there is none, stay in the ledger, so that their range is not anybody else's meanwhile; `None` if one has gone.
+    pub fn while_there<R>(&self, views: &[View], f: impl FnOnce() -> R) -> Option<R> {
+        let (entries, from) = (self.entries(), views.first()?.addr as u64);
         self.own.with(|Own { index, .. }| {
-            let at = index.partition_point(|n| entries[*n as usize].addr.load(Relaxed) < view.addr as u64);
-            let is_there = index.get(at).is_some_and(|n| View::read(&entries[*n as usize]) == Some(*view));
-            is_there.then(f)
+            let at = index.partition_point(|n| entries[*n as usize].addr.load(Relaxed) < from);
+            let there = index[at..].iter().map_while(|n| View::read(&entries[*n as usize]));
+            there.take(views.len()).eq(views.iter().copied()).then(f)
         })
     }
 

@@ -1,11 +1,13 @@
 //! Which pages a program has stored to through its shared mappings: a store leaves no mark that we see, but the kernel can be asked to leave one.
 //!
 //! The first flush of a mapped file takes every page of its mappings, and has the kernel protect them against writing, which the first store to each ends without telling anybody ([`Cuts::protect`]). A later
-//! flush takes those that are not protected any more. That is what is asked, not which pages were written to: of a page that was, and that the kernel has put on a swap device or the program has advised away, it knows
+//! flush takes those that are not protected any more ([`Memory::written`], and where that can't be trusted, all but [`Memory::protected`]). That is what is asked, not which pages were written to: of a page that was, and that the kernel has put on a swap device or the program has advised away, it knows
 //! nothing any more. Where the kernel can't (before 6.7), where another process has the file mapped, too, whose page tables are not ours to look at, and of mappings that came since, every page is
 //! taken to have changed.
 //!
 //! [`Cuts::protect`]: crate::attach::Cuts::protect
+//! [`Memory::written`]: crate::attach::Memory::written
+//! [`Memory::protected`]: crate::attach::Memory::protected
 
 use super::Fs;
 use crate::attach::View;
@@ -13,6 +15,9 @@ use crate::inode::{SlotNo, flag, touch};
 use crate::sync::Ordering::*;
 use crate::units::{PAGE, PageNo};
 use std::ops::Range;
+
+/// Views that the kernel is asked about together (of 2 MiB at most each): meanwhile no other thread may map anything, some 20 us.
+const AT_ONCE: usize = 32;
 
 /// What was stored through mappings of an inode.
 #[derive(Default)]
@@ -29,9 +34,12 @@ impl Fs {
     pub(super) fn take_stored(&self, slot: SlotNo, pages: &Range<PageNo>) -> Stored {
         let views = self.ledger.of_inode(slot + 1);
         let mut stored = Stored::default();
+        let follows = |one: &View, next: &View| next.addr == one.end() && next.page == one.page + one.pages;
         // A view that goes at this moment takes its pages along as changed, but perhaps too late for this flush.
-        let are_all_there =
-            views.iter().all(|view| self.ledger.while_there(view, || self.take_of_view(view, pages, &mut stored)).is_some());
+        let are_all_there = views
+            .chunk_by(follows)
+            .flat_map(|run| run.chunks(AT_ONCE))
+            .all(|run| self.ledger.while_there(run, || self.take_of_run(run, pages, &mut stored)).is_some());
         // Whoever maps the file from now on stores later than this flush began.
         let are_all_ours = self.inodes.slot(slot).shared_maps.load(Acquire) as usize == views.len();
         if !(are_all_there && are_all_ours) {
@@ -40,22 +48,35 @@ impl Fs {
         stored
     }
 
-    fn take_of_view(&self, view: &View, pages: &Range<PageNo>, stored: &mut Stored) {
-        let first = PageNo::new(view.page.into());
-        let (from, to) = (pages.start.max(first), pages.end.min(first.plus(view.pages.into())));
-        if from >= to {
-            return;
+    /// Views that follow each other.
+    fn take_of_run(&self, views: &[View], pages: &Range<PageNo>, stored: &mut Stored) {
+        let run = View { pages: views.iter().map(|view| view.pages).sum(), ..views[0] };
+        let Some(addrs) = shows(&run, pages) else { return };
+        if let Some(parts) = self.written(addrs) {
+            return self.take(&run, &parts, stored);
         }
-        let addr = |page: PageNo| view.addr + (page.get() - first.get()) as usize * PAGE;
-        let page = |addr: usize| first.plus(((addr - view.addr) / PAGE) as u64);
-        stored.touched = stored.touched || self.is_stored(view, addr(from)..addr(to));
-        for part in self.unprotected(addr(from)..addr(to)) {
+        for view in views {
+            if let Some(addrs) = shows(view, pages) {
+                self.take(view, &self.unprotected(addrs), stored);
+            }
+        }
+    }
+
+    fn take(&self, view: &View, parts: &[Range<usize>], stored: &mut Stored) {
+        stored.touched = stored.touched || self.are_touched(parts);
+        let page = |addr: usize| PageNo::new(view.page as u64 + ((addr - view.addr) / PAGE) as u64);
+        for part in parts {
             self.cuts.protect(view.addr..view.end(), part.clone());
             stored.pages.push(page(part.start)..page(part.end));
         }
     }
 
-    /// The parts of an address range that are not protected against writing, or not any more.
+    /// The parts of an address range that are not protected against writing, or not any more, if there is a quick way to ask.
+    fn written(&self, range: Range<usize>) -> Option<Vec<Range<usize>>> {
+        self.cuts.tells_of_holes(&self.memory).then(|| self.memory.written(range.start, range.end))?
+    }
+
+    /// The same, if there is none.
     fn unprotected(&self, range: Range<usize>) -> Vec<Range<usize>> {
         let (mut at, mut parts) = (range.start, Vec::new());
         for protected in self.memory.protected(range.start, range.end) {
@@ -67,11 +88,27 @@ impl Fs {
         parts
     }
 
-    /// Whether this process may have stored to these addresses of a view since they were taken last: it may write there, and has touched a page.
-    fn is_stored(&self, view: &View, range: Range<usize>) -> bool {
-        let shows = |vma: crate::attach::Vma| vma.writable && vma.inode == self.region.dram.inode();
-        self.memory.vma(view.addr).is_some_and(shows)
-            && self.unprotected(range).iter().any(|part| self.memory.is_any_touched(part.start, part.end))
+    /// Whether this process has touched a page in one of these parts of views where it may write.
+    fn are_touched(&self, parts: &[Range<usize>]) -> bool {
+        let is_touched = |part: &Range<usize>| {
+            let mut at = part.start;
+            while at < part.end
+                && let Some(vma) = self.memory.vma(at)
+            {
+                let end = vma.end.min(part.end);
+                if vma.writable && vma.inode == self.region.dram.inode() && self.memory.is_any_touched(at, end) {
+                    return true;
+                }
+                at = end;
+            }
+            false
+        };
+        parts.iter().any(is_touched)
+    }
+
+    /// Whether this process may have stored to these addresses of a view since they were taken last.
+    fn is_stored(&self, range: Range<usize>) -> bool {
+        self.are_touched(&self.written(range.clone()).unwrap_or_else(|| self.unprotected(range)))
     }
 
     /// The times of a file that is changed through a mapping.
@@ -84,7 +121,7 @@ impl Fs {
     /// The inodes among `views` that this process has changed: what its stores are when their mapping ends.
     pub(super) fn stored_in(&self, views: &[View], clip: Range<usize>) -> Vec<SlotNo> {
         let is_writable = |slot: SlotNo| self.inodes.slot(slot).flags.load(Acquire) & flag::WRITABLE_MAP != 0;
-        let stored = |view: &View| view.clip(clip.start, clip.end).is_some_and(|part| self.is_stored(&part, part.addr..part.end()));
+        let stored = |view: &View| view.clip(clip.start, clip.end).is_some_and(|part| self.is_stored(part.addr..part.end()));
         let mut slots = Vec::new();
         for view in views {
             if let Some(slot) = view.inode.checked_sub(1)
@@ -108,4 +145,12 @@ impl Fs {
         }
         self.stored_in(&views, addr..end).into_iter().for_each(|slot| self.mark_stored(slot));
     }
+}
+
+/// Where a view shows pages that are asked for.
+fn shows(view: &View, pages: &Range<PageNo>) -> Option<Range<usize>> {
+    let first = PageNo::new(view.page.into());
+    let (from, to) = (pages.start.max(first), pages.end.min(first.plus(view.pages.into())));
+    let addr = |page: PageNo| view.addr + (page.get() - first.get()) as usize * PAGE;
+    (from < to).then(|| addr(from)..addr(to))
 }

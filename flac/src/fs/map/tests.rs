@@ -1,35 +1,40 @@
 //! What a flush writes of a file that is mapped.
 
 use super::*;
-use crate::fs::survival::{make_file, open, place_with_pool};
-use crate::media::sim::Random;
+use crate::fs::survival::{make_file, make_pool, open, place};
+use crate::media::create::Geometry;
 use crate::media::sim::tape::{Lower, Tape};
 
 const PAGES: usize = 64;
-/// What is at the beginning of each page.
-const ONES: u64 = u64::from_ne_bytes([1; 8]);
 
 /// A file of 64 pages of ones, in the pool, and mapped with `prot`; `work` gets the file and the address, and a function that says how many pages were flushed since it was last asked.
 /// What is in the pool then, when nothing else was flushed.
 fn mapped(prot: i32, work: impl Fn(&Fs, Ino, usize, &dyn Fn() -> usize)) -> Vec<u8> {
-    let (_dir, pool) = place_with_pool(Lower::Ext4);
+    mapped_pages(PAGES, prot, work)
+}
+
+/// The same of so many pages.
+fn mapped_pages(pages: usize, prot: i32, work: impl Fn(&Fs, Ino, usize, &dyn Fn() -> usize)) -> Vec<u8> {
+    let dir = place();
+    let pool = dir.path().join("pool");
+    make_pool(&pool, &Geometry::of((pages * PAGE * 4) as u64), Lower::Ext4);
     let _seems_a_disk = Tape::start(&pool, Lower::Ext4);
     let fs = open(&pool).expect("the pool opens");
     let ino = make_file(&fs, b"file");
     let id = fs.open_file(ino, libc::O_RDWR, 1).expect("it opens");
-    fs.write_bytes(id, &[1; PAGES * PAGE], 0).expect("a write");
+    fs.write_bytes(id, &vec![1; pages * PAGE], 0).expect("a write");
     fs.sync(ino).expect("a flush");
     let seen = std::cell::Cell::new(fs.stats.flushed.load(Relaxed));
     let flushed = || (fs.stats.flushed.load(Relaxed) - seen.replace(fs.stats.flushed.load(Relaxed))) as usize / PAGE;
     // SAFETY: a new mapping, anywhere.
-    let at = unsafe { fs.map(ino, 0, PAGES * PAGE, prot, libc::MAP_SHARED, 0) }.expect("a mapping");
+    let at = unsafe { fs.map(ino, 0, pages * PAGE, prot, libc::MAP_SHARED, 0) }.expect("a mapping");
     flushed();
     work(&fs, ino, at, &flushed);
     drop(fs);
     let fs = open(&pool).expect("the pool opens");
     let id = fs.open_file(ino, libc::O_RDWR, 1).expect("it opens");
-    let mut bytes = vec![7; PAGES * PAGE];
-    assert_eq!(fs.read_bytes(id, &mut bytes, 0), Ok(PAGES * PAGE));
+    let mut bytes = vec![7; pages * PAGE];
+    assert_eq!(fs.read_bytes(id, &mut bytes, 0), Ok(pages * PAGE));
     assert_eq!(fs.check(true).expect("a check"), Vec::<String>::new());
     bytes
 }
@@ -207,92 +212,37 @@ fn a_mapping_for_reading_does_not_hide_one_for_writing() {
     assert_eq!(found[8 * PAGE], 9);
 }
 
-/// Stores, writes, syncs, advice, protection and mappings that come and go, of two processes: what was synced is in the pool, or something later is. Each page holds a number that only grows.
+/// `MADV_DONTNEED` frees a page table of whose pages none is protected (Linux 6.14).
 #[test]
-fn whatever_is_done_to_mappings_what_was_synced_is_in_the_pool() {
-    let first = std::env::var("FLAC_SEED").map_or(1, |text| text.parse().expect("FLAC_SEED is a number"));
-    for seed in first..first + 12 {
-        let state = std::cell::RefCell::new((Random(seed), [ONES; PAGES], [ONES; PAGES]));
-        let found = mapped(RW, |fs, ino, at, _| {
-            let (random, now, durable) = &mut *state.borrow_mut();
-            let other = open(fs.pool.dir()).expect("the pool opens");
-            let id = fs.open_file(ino, libc::O_RDWR, 2).expect("it opens");
-            // Address, first page, pages; of the other process at the end.
-            let mut maps = vec![(at, 0, PAGES)];
-            let mut theirs = None;
-            // SAFETY: new mappings, anywhere.
-            let map =
-                |fs: &Fs, page: usize, pages: usize| unsafe { fs.map(ino, 0, pages * PAGE, RW, libc::MAP_SHARED, (page * PAGE) as u64) };
-            for step in ONES + 1..ONES + 200 {
-                let (which, page) = (random.below(maps.len()), random.below(PAGES));
-                let (addr, from, pages) = maps[which];
-                let inside = random.below(pages);
-                let len = 1 + random.below(pages - inside);
-                match random.below(16) {
-                    0..5 => {
-                        // SAFETY: inside the writable mapping.
-                        unsafe { ((addr + inside * PAGE) as *mut u64).write(step) };
-                        now[from + inside] = step;
-                    }
-                    5 => {
-                        fs.write_bytes(id, &step.to_ne_bytes(), (page * PAGE) as u64).expect("a write");
-                        now[page] = step;
-                    }
-                    6 | 7 => {
-                        fs.sync(ino).expect("a flush");
-                        *durable = *now;
-                    }
-                    8 | 9 => {
-                        assert_eq!(fs.sync_mapped(addr + inside * PAGE, len * PAGE), Ok(true));
-                        durable[from + inside..][..len].copy_from_slice(&now[from + inside..][..len]);
-                    }
-                    10 => {
-                        let advice = *random.pick(&[libc::MADV_DONTNEED, libc::MADV_COLD, libc::MADV_PAGEOUT, libc::MADV_WILLNEED]);
-                        // SAFETY: a shared mapping, whose content is the file's.
-                        unsafe { libc::madvise((addr + inside * PAGE) as *mut _, len * PAGE, advice) };
-                    }
-                    11 => {
-                        // SAFETY: our own mapping.
-                        unsafe { protect(addr + inside * PAGE, len * PAGE, libc::PROT_READ) }.expect("it may");
-                        fs.becomes_writable(addr + inside * PAGE, len * PAGE);
-                        // SAFETY: as above.
-                        unsafe { protect(addr + inside * PAGE, len * PAGE, RW) }.expect("it may");
-                    }
-                    12 => {
-                        // SAFETY: inside the mapping.
-                        assert_eq!(unsafe { ((addr + inside * PAGE) as *const u64).read() }, now[from + inside]);
-                    }
-                    13 if maps.len() < 4 => maps.push((map(fs, page, PAGES - page).expect("a mapping"), page, PAGES - page)),
-                    13 => {
-                        fs.unmapped(addr, pages * PAGE);
-                        // SAFETY: nobody uses it any more.
-                        unsafe { crate::region::unmap_range(addr, pages * PAGE) };
-                        maps.remove(which);
-                    }
-                    14 => match theirs.take() {
-                        None => theirs = map(&other, 0, PAGES).ok(),
-                        Some(addr) => other.unmapped(addr, PAGES * PAGE),
-                    },
-                    _ => {
-                        if let Some(addr) = theirs {
-                            // SAFETY: inside the other's mapping.
-                            unsafe { ((addr + page * PAGE) as *mut u64).write(step) };
-                            now[page] = step;
-                        }
-                    }
-                }
-            }
-            other.leave();
-        });
-        let (_, now, durable) = &*state.borrow();
-        for page in 0..PAGES {
-            let number = u64::from_ne_bytes(found[page * PAGE..][..8].try_into().expect("8 bytes"));
-            assert!(
-                (durable[page]..=now[page]).contains(&number),
-                "FLAC_SEED={seed}: page {page} is {number}, not {} to {}",
-                durable[page],
-                now[page]
-            );
-        }
-    }
+fn what_was_stored_to_is_flushed_though_its_page_table_has_gone() {
+    const TABLE: usize = BLOCK / PAGE;
+    let found = mapped_pages(3 * TABLE, RW, |fs, ino, at, flushed| {
+        let sync = |pages| {
+            fs.sync(ino).expect("a flush");
+            assert_eq!(flushed(), if tells() { pages } else { 3 * TABLE });
+        };
+        fs.sync(ino).expect("a flush");
+        flushed();
+        let advise = || {
+            // SAFETY: our own mapping, whose pages are the file's.
+            assert_eq!(unsafe { libc::madvise(at as *mut _, 3 * BLOCK, libc::MADV_DONTNEED) }, 0);
+        };
+        (TABLE..2 * TABLE).for_each(|page| store(at, page));
+        store(at, 0);
+        advise();
+        sync(TABLE + 1);
+        sync(0);
+        (TABLE..2 * TABLE).for_each(|page| store(at, page));
+        advise();
+        // A page table again, with one page in it.
+        // SAFETY: inside the mapping.
+        assert_eq!(unsafe { ((at + BLOCK + 5 * PAGE) as *const u8).read() }, 9);
+        sync(TABLE);
+        store(at, 3 * TABLE - 1);
+        sync(1);
+    });
+    let changed = |page| page == 0 || (TABLE..2 * TABLE).contains(&page) || page == 3 * TABLE - 1;
+    assert!((0..3 * TABLE).all(|page| found[page * PAGE] == if changed(page) { 9 } else { 1 }));
 }
+
+mod random;
