@@ -41,6 +41,7 @@ mod patterns;
 mod pipes;
 mod ranges;
 mod real;
+mod requests;
 mod signals;
 mod sockets;
 mod space;

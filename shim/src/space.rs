@@ -130,6 +130,7 @@ pub fn after_fork_child(token: Option<u32>) {
         _ => {}
     }
     crate::ranges::after_fork_child();
+    crate::requests::after_fork_child();
     stats::restart();
 }
 

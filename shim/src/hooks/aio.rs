@@ -1,118 +1,60 @@
-//! POSIX asynchronous I/O. libc's works in threads of its own, past our hooks. On FLAC files a request is done when it is submitted, as POSIX allows: libc's
-//! `aio_error`, `aio_return`, `aio_suspend` and `aio_cancel` then find it finished.
-#![expect(unsafe_code, reason = "control blocks and notifications")]
+//! POSIX asynchronous I/O. libc's works in threads of its own, past our hooks; requests for FLAC files are served by one of ours ([`requests`]). libc's `aio_error` and `aio_return` read what
+//! is stored in the control blocks.
+#![expect(unsafe_code, reason = "control blocks")]
 
-use crate::boundary;
-use crate::fds;
-use libc::{c_int, c_void, off_t, sigevent, sigval};
-
-/// `struct aiocb`. libc keeps the state in fields of its own, which `aio_error` and `aio_return` only read.
-#[repr(C)]
-pub struct Request {
-    fd: c_int,
-    operation: c_int,
-    priority: c_int,
-    buffer: *mut c_void,
-    len: usize,
-    notify: sigevent,
-    next: *mut c_void,
-    absolute: c_int,
-    policy: c_int,
-    error: c_int,
-    result: isize,
-    offset: off_t,
-    reserved: [u8; 32],
-}
-
-const _: () = assert!(size_of::<Request>() == 168);
+use crate::requests::{self, List, Operation, Request};
+use crate::{boundary, fds};
+use libc::{c_int, sigevent, timespec};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 const LIO_READ: c_int = 0;
 const LIO_WRITE: c_int = 1;
+const LIO_NOP: c_int = 2;
 const LIO_WAIT: c_int = 0;
+const LIO_NOWAIT: c_int = 1;
+
+/// `AIO_PRIO_DELTA_MAX`.
+const LEAST_PRIORITY: c_int = 20;
+
+const AIO_CANCELED: c_int = 0;
+const AIO_NOTCANCELED: c_int = 1;
+const AIO_ALLDONE: c_int = 2;
 
 fn is_ours(request: *const Request) -> bool {
     // SAFETY: null, or the program's control block.
     unsafe { request.as_ref() }.is_some_and(|r| fds::is_flac(r.fd))
 }
 
-/// Does it now.
-fn serve(request: *mut Request, how: impl FnOnce(&Request) -> isize) -> c_int {
-    // SAFETY: `is_ours` has seen it; the program leaves it alone until it is finished.
+fn refused(errno: c_int) -> c_int {
+    boundary::set_errno(errno);
+    -1
+}
+
+fn submit(request: *mut Request, operation: Operation, list: Option<&Arc<List>>) -> c_int {
+    // SAFETY: `is_ours` has seen it.
     let r = unsafe { &mut *request };
-    let before = boundary::errno();
-    let result = how(r);
-    (r.error, r.result) = if result < 0 { (boundary::errno(), -1) } else { (0, result) };
-    boundary::set_errno(before);
-    notify(&r.notify);
+    if !(0..=LEAST_PRIORITY).contains(&r.priority) {
+        r.result = -1;
+        r.error.store(libc::EINVAL, Ordering::Release);
+        return refused(libc::EINVAL);
+    }
+    requests::submit(request, operation, list.cloned());
     0
-}
-
-fn read(r: &Request) -> isize {
-    // SAFETY: the program's buffer; our hook.
-    unsafe { libc::pread(r.fd, r.buffer, r.len, r.offset) }
-}
-
-fn write(r: &Request) -> isize {
-    // SAFETY: the program's buffer; our hook. `pwrite` on an O_APPEND file appends, as aio_write does.
-    unsafe { libc::pwrite(r.fd, r.buffer, r.len, r.offset) }
-}
-
-/// Tells the program in the way it asked for.
-fn notify(how: &sigevent) {
-    match how.sigev_notify {
-        libc::SIGEV_SIGNAL => {
-            // SAFETY: a signal to this process, as the kernel would send it.
-            unsafe { libc::sigqueue(libc::getpid(), how.sigev_signo, how.sigev_value) };
-        }
-        libc::SIGEV_THREAD => call_in_thread(how),
-        _ => {}
-    }
-}
-
-/// `sigevent` with `SIGEV_THREAD`: a function and its thread's attributes, where the `libc` crate has only the thread's number.
-#[repr(C)]
-struct ThreadEvent {
-    value: sigval,
-    signal: c_int,
-    notify: c_int,
-    function: Option<unsafe extern "C-unwind" fn(sigval)>,
-    attributes: *const libc::pthread_attr_t,
-}
-
-fn call_in_thread(how: &sigevent) {
-    extern "C" fn run(start: *mut c_void) -> *mut c_void {
-        // SAFETY: the box that was made for this thread.
-        let (function, value) = *unsafe { Box::from_raw(start.cast::<(unsafe extern "C-unwind" fn(sigval), sigval)>()) };
-        // SAFETY: the program's function with the program's value.
-        unsafe { function(value) };
-        std::ptr::null_mut()
-    }
-    // SAFETY: `sigevent` is larger and laid out so for this kind.
-    let event = unsafe { &*std::ptr::from_ref(how).cast::<ThreadEvent>() };
-    let Some(function) = event.function else { return };
-    let start = Box::into_raw(Box::new((function, event.value)));
-    // SAFETY: attributes from the program or none; the thread owns the box.
-    unsafe {
-        let mut thread = std::mem::zeroed();
-        if libc::pthread_create(&mut thread, event.attributes, run, start.cast()) == 0 {
-            libc::pthread_detach(thread);
-        } else {
-            drop(Box::from_raw(start));
-        }
-    }
 }
 
 export! {
     /// `aio_read(3)`.
     fn aio_read(request: *mut Request) -> c_int, also(aio_read64), when(is_ours(request)) {
-        serve(request, read)
+        submit(request, Operation::Read, None)
     }
 }
 
 export! {
     /// `aio_write(3)`.
     fn aio_write(request: *mut Request) -> c_int, also(aio_write64), when(is_ours(request)) {
-        serve(request, write)
+        submit(request, Operation::Write, None)
     }
 }
 
@@ -120,55 +62,108 @@ export! {
     /// `aio_fsync(3)`.
     fn aio_fsync(operation: c_int, request: *mut Request) -> c_int, also(aio_fsync64), when(is_ours(request)) {
         if operation != libc::O_SYNC && operation != libc::O_DSYNC {
-            boundary::set_errno(libc::EINVAL);
-            return -1;
+            return refused(libc::EINVAL);
         }
-        // SAFETY: our hook.
-        serve(request, |r| unsafe { libc::fsync(r.fd) } as isize)
-    }
-}
-
-export! {
-    /// `lio_listio(3)`. A list with a FLAC file in it is worked off one by one; with `LIO_NOWAIT` its notification comes when all of it is done.
-    fn lio_listio(mode: c_int, list: *const *mut Request, n: c_int, event: *const sigevent) -> c_int, also(lio_listio64),
-    when(n > 0 && !list.is_null() && requests(list, n).any(|r| is_ours(r))) {
-        let mut failed = false;
-        for request in requests(list, n) {
-            // SAFETY: null, or the program's control block; our hooks.
-            unsafe {
-                let result = match request.as_ref().map(|r| r.operation) {
-                    Some(LIO_READ) => aio_read(request),
-                    Some(LIO_WRITE) => aio_write(request),
-                    _ => 0,
-                };
-                failed |= result != 0;
-            }
-        }
-        let unfinished = || requests(list, n).filter(|r| !r.is_null() && !is_ours(*r));
-        for request in unfinished() {
-            let one = [request.cast_const().cast::<libc::aiocb>()];
-            // SAFETY: a list of one control block.
-            while unsafe { libc::aio_suspend(one.as_ptr(), 1, std::ptr::null()) } != 0 && boundary::errno() == libc::EINTR {}
-        }
-        // SAFETY: the program's control blocks.
-        failed |= requests(list, n).any(|r| unsafe { r.as_ref() }.is_some_and(|r| r.error != 0 && r.operation <= LIO_WRITE));
-        if mode != LIO_WAIT {
-            // SAFETY: null, or the program's.
-            if let Some(event) = unsafe { event.as_ref() } {
-                notify(event);
-            }
-            return 0;
-        }
-        if failed {
-            boundary::set_errno(libc::EIO);
-            return -1;
-        }
+        // Which has no priority.
+        requests::submit(request, Operation::Sync, None);
         0
     }
 }
 
+export! {
+    /// `aio_suspend(3)`.
+    fn aio_suspend(list: *const *mut Request, n: c_int, timeout: *const timespec) -> c_int, also(aio_suspend64),
+    when(n > 0 && !list.is_null() && entries(list, n).any(|r| is_ours(r))) {
+        // SAFETY: null, or the program's.
+        let timeout = match unsafe { timeout.as_ref() } {
+            None => None,
+            Some(t) if t.tv_sec < 0 || !(0..1_000_000_000).contains(&t.tv_nsec) => return refused(libc::EINVAL),
+            Some(t) => Some(Duration::new(t.tv_sec as u64, t.tv_nsec as u32)),
+        };
+        let others = !entries(list, n).all(|r| r.is_null() || is_ours(r));
+        let is_done = || entries(list, n).any(|r| !r.is_null() && error(r) != libc::EINPROGRESS);
+        match requests::wait(timeout, others, is_done) {
+            Ok(()) => 0,
+            Err(errno) => refused(errno),
+        }
+    }
+}
+
+export! {
+    /// `aio_cancel(3)`.
+    fn aio_cancel(fd: c_int, request: *mut Request) -> c_int, also(aio_cancel64), when(fds::is_flac(fd)) {
+        // SAFETY: null, or the program's control block.
+        if let Some(r) = unsafe { request.as_ref() } {
+            if r.fd != fd {
+                return refused(libc::EINVAL);
+            }
+            if error(request) != libc::EINPROGRESS {
+                return AIO_ALLDONE;
+            }
+        }
+        match requests::cancel(fd, (!request.is_null()).then_some(request)) {
+            (_, true) => AIO_NOTCANCELED,
+            (0, false) => AIO_ALLDONE,
+            (_, false) => AIO_CANCELED,
+        }
+    }
+}
+
+export! {
+    /// `lio_listio(3)`. With `LIO_NOWAIT` the notification of a list with a FLAC file in it comes when all of it is done; what is libc's in such a list is waited for.
+    fn lio_listio(mode: c_int, list: *const *mut Request, n: c_int, event: *const sigevent) -> c_int, also(lio_listio64),
+    when(n > 0 && !list.is_null() && entries(list, n).any(|r| is_ours(r))) {
+        if mode != LIO_WAIT && mode != LIO_NOWAIT {
+            return refused(libc::EINVAL);
+        }
+        // SAFETY: null, or the program's.
+        let event = unsafe { event.as_ref() }.filter(|_| mode == LIO_NOWAIT);
+        let whole = List::new(event.copied());
+        let asked: Vec<_> = entries(list, n).filter(|r| operation(*r) != LIO_NOP).collect();
+        // Without a wait, those that are submitted may be done and gone before this returns.
+        let waited: Vec<_> = asked.iter().copied().filter(|r| mode == LIO_WAIT || !is_ours(*r)).collect();
+        let others = waited.iter().any(|r| !is_ours(*r));
+        let mut failed = false;
+        for request in asked {
+            let result = match (operation(request), is_ours(request)) {
+                (LIO_READ, true) => submit(request, Operation::Read, Some(&whole)),
+                (LIO_WRITE, true) => submit(request, Operation::Write, Some(&whole)),
+                (_, true) => submit(request, Operation::Unknown, Some(&whole)),
+                // SAFETY: the program's control block; libc's function.
+                (LIO_READ, false) => unsafe { aio_read(request) },
+                // SAFETY: as above.
+                (LIO_WRITE, false) => unsafe { aio_write(request) },
+                (_, false) => -1,
+            };
+            failed |= result != 0;
+        }
+        let is_done = || waited.iter().all(|r| error(*r) != libc::EINPROGRESS);
+        while let Err(errno) = requests::wait(None, others, is_done) {
+            // The program did not ask for a wait.
+            if mode == LIO_WAIT {
+                return refused(errno);
+            }
+        }
+        whole.leave();
+        failed |= mode == LIO_WAIT && waited.iter().any(|r| error(*r) != 0);
+        if failed { refused(libc::EIO) } else { 0 }
+    }
+}
+
 /// The control blocks of a list.
-fn requests(list: *const *mut Request, n: c_int) -> impl Iterator<Item = *mut Request> {
+fn entries(list: *const *mut Request, n: c_int) -> impl Iterator<Item = *mut Request> {
     // SAFETY: the program vouches for `n` entries.
     (0..n.max(0) as usize).map(move |i| unsafe { *list.add(i) })
+}
+
+/// What an entry of a list asks for; nothing if there is none.
+fn operation(request: *mut Request) -> c_int {
+    // SAFETY: null, or the program's control block.
+    unsafe { request.as_ref() }.map_or(LIO_NOP, |r| r.operation)
+}
+
+/// The state of a request.
+fn error(request: *mut Request) -> c_int {
+    // SAFETY: the program's control block; others change this field while its request is under way.
+    unsafe { (*request).error.load(Ordering::Acquire) }
 }
