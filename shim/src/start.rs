@@ -14,7 +14,7 @@ unsafe extern "C" {
 }
 
 /// Before everything else. The loader passes what `main` gets.
-extern "C" fn start(_argc: c_int, _argv: *const *const c_char, envp: *mut *mut c_char) {
+extern "C" fn start(argc: c_int, argv: *const *const c_char, envp: *mut *mut c_char) {
     // SAFETY: libc sets it to the same value a moment later.
     unsafe {
         if environ.is_null() {
@@ -32,10 +32,15 @@ extern "C" fn start(_argc: c_int, _argv: *const *const c_char, envp: *mut *mut c
     last::post();
     standard::replace();
     environment::start();
+    let script = environment::script(envp);
     environment::restore(envp);
     take_back(envp);
     if config::settings().is_some_and(|s| s.exec().is_some()) {
-        image::take_name();
+        match script {
+            // SAFETY: one of the program's arguments.
+            Some(nth) if nth < argc as usize => image::take_name_of(unsafe { CStr::from_ptr(*argv.add(nth)) }),
+            _ => image::take_name(),
+        }
     }
     if config::settings().is_some_and(|s| s.slot().is_some()) {
         // The old image's holds are ours to give up. What is wrong is said when a path is used.

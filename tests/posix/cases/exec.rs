@@ -16,6 +16,7 @@ cases![
     pipeline_of_programs_over_files,
     program_stored_inside_runs,
     script_stored_inside_runs,
+    a_process_is_named_after_its_file_program_or_script,
     exec_errors,
     execveat_errors,
     unlinked_file_passes_over_exec,
@@ -148,6 +149,24 @@ fn program_stored_inside_runs(d: &Dir) -> Outcome {
         .map_err(sys::Errno::from)?;
     assert!(status.success());
     shell("./program && ./program");
+    Ok(())
+}
+
+fn a_process_is_named_after_its_file_program_or_script(d: &Dir) -> Outcome {
+    use std::os::unix::fs::PermissionsExt;
+    let name = |program: &str, arguments: &[&str]| {
+        let output = Command::new(d.at(program)).args(arguments).output().expect("it runs");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    std::fs::copy("/bin/cat", d.at("a-program")).expect("copy");
+    d.file("a-script", b"#!/bin/sh\ncat /proc/$$/comm\necho \"$0 $1\"\n");
+    d.file("a-script-with-a-long-name", b"#!/bin/sh -e\ncat /proc/$$/comm\n");
+    for script in ["a-script", "a-script-with-a-long-name"] {
+        std::fs::set_permissions(d.at(script), std::fs::Permissions::from_mode(0o755)).expect("chmod");
+    }
+    assert_eq!(name("a-program", &["/proc/self/comm"]), "a-program\n");
+    assert_eq!(name("a-script", &["x"]), format!("a-script\n{} x\n", d.at("a-script").display()));
+    assert_eq!(name("a-script-with-a-long-name", &[]), "a-script-with-a\n");
     Ok(())
 }
 

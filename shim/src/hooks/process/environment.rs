@@ -1,8 +1,9 @@
 //! The environment of a new image: how it finds its process slot, its name, and this library.
 //!
 //! A mount stays when a program clears its environment or preloads something else, so FLAC stays, too. What is added for that is taken out again by the
-//! new image before the program sees it (`restore`). `FLAC_EXEC=PID:TOKEN:DIR:INO:MODE[:LD_PRELOAD=...]` says what there is to know: the process slot
-//! (no token: FLAC was not used yet), the program's file, if it is FLAC's, and what to undo.
+//! new image before the program sees it (`restore`). `FLAC_EXEC=PID:TOKEN:DIR:INO:MODE[SCRIPT][:LD_PRELOAD=...]` says what there is to know: the process slot
+//! (no token: FLAC was not used yet), the program's file, if it is FLAC's, and what to undo, and which argument (`s2`) is the
+//! script after which the process is named.
 #![expect(unsafe_code, reason = "C arrays of strings, the loader's data")]
 
 use super::exec::Call;
@@ -55,7 +56,11 @@ impl NewEnvironment {
         let pid = rustix::process::getpid().as_raw_nonzero();
         let (dir, ino) = call.exe.unwrap_or_default();
         let (token, mode) = (token.map_or(String::new(), |(_, token)| token.to_string()), u8::from(stay == Stay::Cleared));
-        let mut exec = format!("FLAC_EXEC={pid}:{token}:{dir:x}:{ino:x}:{mode}").into_bytes();
+        // The kernel names the interpreter of a script after the script; one that lies in FLAC sees to that itself.
+        let is_script = |argument: &*const c_char| Some(text(*argument)) == call.script;
+        let script = call.argv.list().iter().position(is_script).filter(|_| call.exe.is_none());
+        let script = script.map_or(String::new(), |nth| format!("s{nth}"));
+        let mut exec = format!("FLAC_EXEC={pid}:{token}:{dir:x}:{ino:x}:{mode}{script}").into_bytes();
         let mut ours = Vec::new();
         if let Some((original, new)) = with {
             exec.extend([b":", PRELOAD, original].concat());
@@ -110,13 +115,21 @@ pub fn restore(envp: *mut *mut c_char) {
     // SAFETY: a C string of the environment.
     let value = unsafe { CStr::from_ptr(exec) }.to_bytes();
     let mut fields = value.splitn(6, |b| *b == b':');
-    if fields.nth(4) == Some(b"1") {
+    if fields.nth(4).is_some_and(|mode| mode.starts_with(b"1")) {
         ADDED.iter().for_each(|name| remove(envp, name));
     }
     if let (Some(original), Some(entry)) = (fields.next(), place(envp, PRELOAD)) {
         // SAFETY: the field is the end of the string, which stays; the place is an entry of the array.
         unsafe { *entry = exec.add(value.len() - original.len()) };
     }
+}
+
+/// The argument that this process is to be named after, before [`restore`].
+pub fn script(envp: *mut *mut c_char) -> Option<usize> {
+    // SAFETY: a C string of the environment.
+    let value = unsafe { CStr::from_ptr(find(envp, b"FLAC_EXEC=")?) }.to_bytes();
+    let mode = value.split(|b| *b == b':').nth(4)?;
+    std::str::from_utf8(mode.get(2..)?).ok()?.parse().ok()
 }
 
 /// The place of a variable in the loader's array.

@@ -164,6 +164,14 @@ pub fn take_name() {
     }
 }
 
+/// The process is named after the file at `path`.
+pub fn take_name_of(path: &CStr) {
+    let name = path.to_bytes().rsplit(|b| *b == b'/').next().unwrap_or_default();
+    if let Ok(name) = CString::new(&name[..name.len().min(15)]) {
+        let _ = rustix::thread::set_name(&name);
+    }
+}
+
 /// What the file `ino` needs, if it is a program or library.
 pub fn needed(fs: &'static Fs, ino: Ino) -> Option<Needed> {
     let file = File::open(fs, ino).ok()?;
