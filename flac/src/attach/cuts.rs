@@ -31,6 +31,13 @@ struct Register {
     ioctls: u64,
 }
 
+/// `uffdio_range`.
+#[repr(C)]
+struct Part {
+    start: u64,
+    len: u64,
+}
+
 /// `uffdio_writeprotect`.
 #[repr(C)]
 struct WriteProtect {
@@ -42,6 +49,8 @@ struct WriteProtect {
 const UFFD_API: u64 = 0xAA;
 const UFFDIO_API: u32 = iowr(0xAA, 0x3F, size_of::<Api>());
 const UFFDIO_REGISTER: u32 = iowr(0xAA, 0x00, size_of::<Register>());
+/// `_IOR`, whatever it reads.
+const UFFDIO_UNREGISTER: u32 = iowr(0xAA, 0x01, size_of::<Part>()) & !(1 << 30);
 const UFFDIO_WRITEPROTECT: u32 = iowr(0xAA, 0x06, size_of::<WriteProtect>());
 const MISSING: u64 = 1;
 const WP: u64 = 2;
@@ -99,6 +108,16 @@ impl Cuts {
                     let _ = protect();
                 }
             }
+        });
+    }
+
+    /// Ends the protection of a part of a mapping that is watched: its pages count as stored to, and the kernel can be told anything else of them.
+    pub fn end_protection(&self, part: Range<usize>) {
+        self.0.with(|state| {
+            let State::Open(fd, _) = state else { return };
+            let (start, len) = (part.start as u64, part.len() as u64);
+            let _ = ask::<_, UFFDIO_UNREGISTER>(fd.as_fd(), Part { start, len });
+            let _ = ask::<_, UFFDIO_REGISTER>(fd.as_fd(), Register { start, len, mode: MISSING, ioctls: 0 });
         });
     }
 

@@ -111,6 +111,17 @@ impl Fs {
         self.are_touched(&self.written(range.clone()).unwrap_or_else(|| self.unprotected(range)))
     }
 
+    /// The program is about to put guards into this range (`MADV_GUARD_INSTALL`, Linux 6.15 for files): at a page that is protected the kernel (6.18) tries again for ever.
+    pub fn end_protection(&self, addr: usize, len: usize) {
+        let (mut at, end) = (addr, addr.saturating_add(len));
+        while let Some(view) = self.ledger.first_in(at, end) {
+            at = view.end();
+            if let Some(part) = view.clip(addr, end).filter(|part| part.inode != 0) {
+                self.ledger.while_there(&[view], || self.cuts.end_protection(part.addr..part.end()));
+            }
+        }
+    }
+
     /// The times of a file that is changed through a mapping.
     pub(super) fn mark_stored(&self, slot: SlotNo) {
         let s = self.inodes.slot(slot);

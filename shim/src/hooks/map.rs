@@ -211,6 +211,9 @@ hook! {
         if let Some(fs) = space::opened()
             && n != 0 && at.addr().is_multiple_of(PAGE) {
                 fs.privatize(at.addr(), n)?;
+                if advice == MADV_GUARD_INSTALL {
+                    fs.end_protection(at.addr(), len);
+                }
             }
         checked(theirs(at, n, advice))
     }
@@ -220,6 +223,8 @@ hook! {
 fn is_lasting(advice: c_int) -> bool {
     matches!(advice, libc::MADV_DONTFORK | libc::MADV_WIPEONFORK)
 }
+
+const MADV_GUARD_INSTALL: c_int = 102;
 
 fn changes_content(advice: c_int) -> bool {
     const MADV_DONTNEED_LOCKED: c_int = 24;
@@ -234,5 +239,6 @@ fn changes_content(advice: c_int) -> bool {
             | libc::MADV_KEEPONFORK
             | libc::MADV_PAGEOUT
             | MADV_DONTNEED_LOCKED
+            | MADV_GUARD_INSTALL
     )
 }

@@ -1,4 +1,4 @@
-//! Shared mappings of files that another process cuts off.
+//! Shared mappings of files that another process cuts off, and parts of mappings that are guarded.
 
 use crate::case::{Dir, Outcome, cases, content, fails, skip};
 use crate::sys::{self, Ended};
@@ -11,6 +11,7 @@ cases![
     touching_in_a_child_is_sigbus,
     what_grows_again_is_usable,
     many_pages_can_go,
+    a_mapping_that_was_synced_takes_guards,
 ];
 
 const RW: i32 = PROT_READ | PROT_WRITE;
@@ -133,5 +134,28 @@ fn many_pages_can_go(d: &Dir) -> Outcome {
         assert_eq!(touch_in_child(&map, at), Ended::Signal(libc::SIGBUS), "at {at}");
     }
     assert_eq!(content(d.at("f")).len(), 3 << 20);
+    Ok(())
+}
+
+fn a_mapping_that_was_synced_takes_guards(d: &Dir) -> Outcome {
+    const GUARD: i32 = 102;
+    const NO_GUARD: i32 = 103;
+    let fd = d.open("f", &[1; 5 * 4096]);
+    let map = sys::mmap(&fd, 5 * 4096, RW, MAP_SHARED, 0)?;
+    map.put(4096, b"stored");
+    sys::fsync(&fd)?;
+    if map.advise(4096, 2 * 4096, GUARD).is_err() {
+        return skip("no guards in mappings of files here");
+    }
+    assert_eq!(touch_in_child(&map, 4096), Ended::Signal(libc::SIGSEGV));
+    map.put(0, b"before");
+    map.put(3 * 4096, b"behind");
+    sys::fsync(&fd)?;
+    map.advise(4096, 4096, NO_GUARD)?;
+    assert_eq!(map.get(4096, 7), b"stored\x01");
+    map.put(4096, b"again");
+    sys::fsync(&fd)?;
+    let content = content(d.at("f"));
+    assert_eq!((&content[..6], &content[4096..4102], &content[3 * 4096..3 * 4096 + 6]), (&b"before"[..], &b"againd"[..], &b"behind"[..]));
     Ok(())
 }
