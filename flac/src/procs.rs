@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::media::aside::with_room;
-use crate::region::{BY_DESCRIPTOR, Control, HoldWord, PROCS, ProcSlot};
+use crate::region::{BY_DESCRIPTOR, Control, HoldWord, IDLE, PROCS, ProcSlot};
 use crate::sync::{AtomicU32, AtomicU64, Liveness, Ordering::*};
 
 /// This process's place in the process table.
@@ -48,6 +48,7 @@ impl Procs {
         match known {
             Some(slot) if slot.state.load(Acquire) == USED && slot.pid.load(Relaxed) == my_pid() => {
                 slot.generation.fetch_add(1, AcqRel);
+                slot.about.fetch_and(!IDLE, AcqRel);
                 // Exec changes no namespace; looking at it takes 25 us.
                 Ok(Self::at(control, token, slot.pid_ns.load(Relaxed)))
             }
@@ -152,6 +153,16 @@ impl Procs {
     fn visible_pid(&self, slot: u32) -> Option<u32> {
         let p = &self.control.procs()[slot as usize];
         (p.pid_ns.load(Relaxed) == self.namespace.load(Relaxed)).then(|| p.pid.load(Relaxed))
+    }
+
+    /// Whether the image in `slot` has left with nothing: what is then to be cleaned up is no sign of an unclean death.
+    pub fn is_idle(&self, slot: u32) -> bool {
+        self.control.procs()[slot as usize].about.load(Acquire) & IDLE != 0
+    }
+
+    /// The slots that [`Procs::prepare_child`] would go past.
+    pub fn before_the_first_free(&self) -> impl Iterator<Item = u32> + '_ {
+        (0..PROCS as u32).take_while(|i| self.control.procs()[*i as usize].state.load(Acquire) != FREE)
     }
 
     /// Claims the slot of a dead process so that nobody else cleans it up; [`Procs::reaped`] frees it.

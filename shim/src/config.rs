@@ -35,7 +35,14 @@ pub struct Exec {
     pub token: Option<u32>,
     /// The program's file: its directory (0: not known) and itself (0: not in FLAC).
     pub exe: (u64, u64),
+    /// Whether the slot may wait until FLAC is used, see `Fs::leaves_nothing`.
+    pub idle: bool,
 }
+
+/// In the field `MODE` of `FLAC_EXEC`: the environment was cleared.
+pub const CLEARED: u8 = 1;
+/// In that field: [`Exec::idle`].
+pub const IDLE: u8 = 2;
 
 impl Exec {
     /// Reads the value of the variable.
@@ -44,7 +51,10 @@ impl Exec {
         let mut next = || fields.next().flatten();
         let (pid, token) = (next()?.parse().ok()?, next()?.parse().ok());
         let mut hex = || u64::from_str_radix(next()?, 16).ok();
-        Some(Self { pid, token, exe: (hex()?, hex()?) })
+        let exe = (hex()?, hex()?);
+        // A digit, whose lower bits are its value, and perhaps more.
+        let mode = next()?.bytes().next()?;
+        Some(Self { pid, token, exe, idle: mode & IDLE != 0 })
     }
 }
 
@@ -83,7 +93,7 @@ impl Settings {
             attach: false,
             rings: false,
             place: false,
-            exec: Exec { pid: 0, token: None, exe: (0, 0) },
+            exec: Exec { pid: 0, token: None, exe: (0, 0), idle: false },
             covered: Covered::Nothing,
             used: 0,
             texts: [0; TEXTS],

@@ -125,6 +125,11 @@ pub fn left() {
 /// A descriptor of our own whose number is the hold on the working directory, so that it lives on when it is removed; -1 is none yet.
 static HOLD: AtomicI32 = AtomicI32::new(-1);
 
+/// The hold on the working directory.
+pub fn held() -> Option<usize> {
+    usize::try_from(HOLD.load(Ordering::Relaxed)).ok()
+}
+
 /// Holds `ino` as the working directory, instead of the one before. Without it all is well, too, until the directory is removed.
 fn hold(fs: &Fs, ino: Ino) {
     let mut fd = HOLD.load(Ordering::Relaxed);

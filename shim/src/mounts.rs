@@ -76,7 +76,7 @@ pub fn open(path: &[u8], flags: c_int) -> Answer<Option<c_int>> {
 
 #[cold]
 fn open_form(path: &[u8], form: Form, flags: c_int) -> Answer<Option<c_int>> {
-    let (Some(settings), Some(fs)) = (config::settings().filter(|_| !config::bad()), space::opened()) else { return Ok(None) };
+    let (Some(settings), Some(fs)) = (config::settings().filter(|_| !config::bad()), space::used()) else { return Ok(None) };
     let Ok(mut table) = read(path) else { return Ok(None) };
     let line = line(form, &table, fs, settings.root(), settings.pool());
     table.extend_from_slice(&line);

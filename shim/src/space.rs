@@ -27,6 +27,11 @@ pub fn opened() -> Option<&'static Fs> {
     (STATE.load(Ordering::Acquire) == OPEN).then(|| unsafe { &*FS.load(Ordering::Relaxed) })
 }
 
+/// The `Fs` of a process that uses FLAC: it is open, or was in the image that executed this one.
+pub fn used() -> Option<&'static Fs> {
+    opened().or_else(|| config::settings()?.slot().and_then(|_| fs().ok()))
+}
+
 /// Whether some of this process's mappings lack pages that their files have, see [`Fs::is_lazy`].
 #[inline]
 pub fn is_lazy() -> bool {
@@ -134,9 +139,9 @@ pub fn after_fork_child(token: Option<u32>) {
     stats::restart();
 }
 
-/// What the variable `FLAC_EXEC` shall hold for a new image of this process (`pid:token`), if the `Fs` is open.
-pub fn exec_token() -> Option<(i32, u32)> {
-    opened().map(|fs| (rustix::process::getpid().as_raw_nonzero().get(), fs.exec_token()))
+/// The process slot for a new image of this process, if the `Fs` is open.
+pub fn exec_token() -> Option<u32> {
+    opened().map(Fs::exec_token)
 }
 
 /// The process ends: statistics, holds, process slot. Later calls on FLAC paths fail with EIO.

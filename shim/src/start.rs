@@ -42,7 +42,7 @@ extern "C" fn start(argc: c_int, argv: *const *const c_char, envp: *mut *mut c_c
             _ => image::take_name(),
         }
     }
-    if config::settings().is_some_and(|s| s.slot().is_some()) {
+    if config::settings().is_some_and(|s| s.slot().is_some() && s.exec().is_some_and(|exec| !exec.idle)) {
         // The old image's holds are ours to give up. What is wrong is said when a path is used.
         let _ = crate::space::fs();
     }

@@ -3,13 +3,14 @@
 use super::Fs;
 use super::files::open_slot_of;
 use crate::error::Result;
-use crate::region::{ALONE, PROCS};
+use crate::region::{ALONE, IDLE, PROCS};
 use crate::sync::Ordering::*;
 use crate::units::PAGE;
 
 impl Fs {
     /// Before `fork`: makes a process slot for the child with a copy of this process's holds and ledger. Returns a token.
     pub fn before_fork(&self) -> Result<u32> {
+        self.reap_idle();
         let child = self.procs.prepare_child()?;
         let control = self.region.control;
         let to = &control.procs()[child as usize];
@@ -24,7 +25,7 @@ impl Fs {
             theirs.store(word, Release);
         }
         to.holds_end.store(end as u32, Release);
-        to.about.store(from.about.load(Relaxed), Relaxed);
+        to.about.store(from.about.load(Relaxed) & !IDLE, Relaxed);
         self.note_program(child, self.program());
         self.ledger.copy_to(child, |view| self.pin_view(view));
         Ok(child)
@@ -75,6 +76,21 @@ impl Fs {
         self.procs.me()
     }
 
+    /// Whether the new image of this process, which is about to execute one, will find nothing to give up: no hold but `cwd`, no mapping, and no other thread that could add one. Then it need
+    /// not come back before it has something to do here, or at all: others take its slot when it is gone. (What descriptors that exec closes held must be given up at once, locks above all.)
+    pub fn leaves_nothing(&self, cwd: Option<usize>) -> bool {
+        let nothing = crate::sync::is_single_threaded() && !self.has_any_view() && self.holds().iter().all(|(hold, _)| Some(*hold) == cwd);
+        if nothing {
+            self.procs.slot().about.fetch_or(IDLE, AcqRel);
+        }
+        nothing
+    }
+
+    /// The exec has failed.
+    pub fn stays(&self) {
+        self.procs.slot().about.fetch_and(!IDLE, AcqRel);
+    }
+
     /// That the process works alone (see [`crate::media::work_alone`]) is to be true of its next image, too.
     pub fn note_that_it_works_alone(&self) {
         self.procs.slot().about.fetch_or(ALONE, Relaxed);
@@ -104,6 +120,16 @@ impl Fs {
         self.procs.leave();
     }
 
+    /// Cleans up after processes that left with nothing and are gone: a shell leaves one with each command.
+    fn reap_idle(&self) {
+        for slot in self.procs.before_the_first_free() {
+            if self.procs.is_idle(slot) && !self.procs.is_number_used(slot) && self.procs.claim_dead(slot) {
+                self.empty_slot(slot);
+                self.procs.reaped(slot);
+            }
+        }
+    }
+
     /// Cleans up after dead processes among `most`; looks closely at `closely` of them (a zombie, a number that is used again).
     pub(crate) fn reap(&self, most: usize, closely: usize) {
         let c = self.region.control.counters();
@@ -116,8 +142,9 @@ impl Fs {
             } else if self.procs.is_number_used(slot) {
                 continue;
             }
+            let idle = self.procs.is_idle(slot);
             if self.procs.claim_dead(slot) {
-                c.unclean.fetch_add(1, Relaxed);
+                c.unclean.fetch_add(u64::from(!idle) as _, Relaxed);
                 self.empty_slot(slot);
                 self.procs.reaped(slot);
             }

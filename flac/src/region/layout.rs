@@ -134,6 +134,9 @@ pub const BY_DESCRIPTOR: u32 = 1;
 /// About a process: it makes no threads that the program does not know, see `media::beside`.
 pub const ALONE: u32 = 2;
 
+/// About a process: it has executed another program, with nothing that this one would have to give up, so it need not come back (see `Fs::leaves_nothing`).
+pub const IDLE: u32 = 4;
+
 /// A process that uses the region.
 #[repr(C)]
 pub struct ProcSlot {
@@ -151,7 +154,7 @@ pub struct ProcSlot {
     pub pid_ns: AtomicU64,
     /// How often the slot was taken: tells its users apart in the locks they left behind.
     pub generation: AtomicU32,
-    /// [`BY_DESCRIPTOR`], [`ALONE`].
+    /// [`BY_DESCRIPTOR`], [`ALONE`], [`IDLE`].
     pub about: AtomicU32,
     /// The inode of the program that it runs; 0: one of the kernel's.
     pub program: AtomicU64,

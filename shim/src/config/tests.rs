@@ -75,9 +75,10 @@ fn bad_values_are_found() {
 
 #[test]
 fn what_exec_says_is_read_back() {
-    let exec = |token, exe| Some(Exec { pid: 12, token, exe });
+    let exec = |token, exe| Some(Exec { pid: 12, token, exe, idle: false });
     assert_eq!(Exec::parse(b"12:7:1:2f:0"), exec(Some(7), (1, 0x2f)));
     assert_eq!(Exec::parse(b"12::0:0:1"), exec(None, (0, 0)));
     assert_eq!(Exec::parse(b"12:7:0:0:0:LD_PRELOAD=a:b"), exec(Some(7), (0, 0)));
+    assert_eq!(Exec::parse(b"12:7:0:0:3s2:LD_PRELOAD=a:b"), exec(Some(7), (0, 0)).map(|e| Exec { idle: true, ..e }));
     assert_eq!(Exec::parse(b"12"), None);
 }

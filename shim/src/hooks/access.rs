@@ -181,9 +181,9 @@ hook! {
     }
 }
 
-/// An identity is about to change: what a fork has left to be opened is opened while the pool may be.
+/// An identity is about to change: what a fork or an exec has left to be opened is opened while the pool may be.
 pub fn changing() {
-    if let Some(fs) = space::opened() {
+    if let Some(fs) = space::used() {
         fds::noting_own(|| fs.reopen());
     }
 }

@@ -30,8 +30,8 @@ hook! {
 
 hook! {
     /// `sync(2)`: FLAC, then the kernel. A process that has not used FLAC has nothing there to make durable but what others may have.
-    fn sync() -> (), when(space::opened().is_some()) {
-        if let Some(fs) = space::opened() {
+    fn sync() -> () {
+        if let Some(fs) = space::used() {
             fs.sync_all()?;
         }
         Err(Escape::NotOurs)

@@ -9,6 +9,7 @@
 use super::exec::Call;
 use super::libraries::{self, Ready};
 use super::preload::{Stay, last, stay};
+use crate::config::{CLEARED, IDLE};
 use crate::{config, log, space};
 use libc::{c_char, c_void};
 use std::ffi::{CStr, CString};
@@ -32,7 +33,7 @@ pub struct NewEnvironment {
 
 impl NewEnvironment {
     /// `None` if the program's own is right as it is.
-    pub fn of(call: &Call<'_>, libraries: Option<&Ready>) -> Option<Self> {
+    pub fn of(call: &Call<'_>, libraries: Option<&Ready>, idle: bool) -> Option<Self> {
         let settings = config::settings().filter(|_| !config::bad())?;
         let mut list = call.envp.list();
         // SAFETY: the program vouches for its strings, which outlive the call.
@@ -49,13 +50,19 @@ impl NewEnvironment {
                 Some((list, last(list, library(), name))).filter(|(list, new)| list != new)
             }
         };
-        let token = space::exec_token();
+        // What an image did not need, it hands on.
+        let unused = || settings.exec().filter(|exec| exec.idle).and_then(|_| settings.slot());
+        let (token, idle) = match space::exec_token() {
+            Some(token) => (Some(token), idle),
+            None => (unused(), true),
+        };
         if token.is_none() && with.is_none() && stay != Stay::Cleared {
             return None;
         }
         let pid = rustix::process::getpid().as_raw_nonzero();
         let (dir, ino) = call.exe.unwrap_or_default();
-        let (token, mode) = (token.map_or(String::new(), |(_, token)| token.to_string()), u8::from(stay == Stay::Cleared));
+        let mode = (u8::from(stay == Stay::Cleared) * CLEARED) | (u8::from(idle && token.is_some()) * IDLE);
+        let token = token.map_or(String::new(), |token| token.to_string());
         // The kernel names the interpreter of a script after the script; one that lies in FLAC sees to that itself.
         let is_script = |argument: &*const c_char| Some(text(*argument)) == call.script;
         let script = call.argv.list().iter().position(is_script).filter(|_| call.exe.is_none());
@@ -115,7 +122,8 @@ pub fn restore(envp: *mut *mut c_char) {
     // SAFETY: a C string of the environment.
     let value = unsafe { CStr::from_ptr(exec) }.to_bytes();
     let mut fields = value.splitn(6, |b| *b == b':');
-    if fields.nth(4).is_some_and(|mode| mode.starts_with(b"1")) {
+    // A digit, whose lower bits are its value.
+    if fields.nth(4).and_then(<[u8]>::first).is_some_and(|mode| mode & CLEARED != 0) {
         ADDED.iter().for_each(|name| remove(envp, name));
     }
     if let (Some(original), Some(entry)) = (fields.next(), place(envp, PRELOAD)) {

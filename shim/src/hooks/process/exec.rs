@@ -9,7 +9,7 @@ use crate::boundary::{Answer, CReturn, Escape};
 use crate::paths::{self, Walked};
 use crate::real::system_call;
 use crate::variadic::VaList;
-use crate::{boundary, fds, space};
+use crate::{boundary, cwd, fds, space};
 use flac::fs::names::{Last, Resolved};
 use flac::fs::running::Program;
 use libc::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, c_char, c_int};
@@ -93,18 +93,20 @@ pub fn kernel(fd: c_int, path: &CStr, flags: c_int, call: &Call<'_>, libraries: 
         Ok(before) => before.flatten(),
         Err(e) => return e.into(),
     };
-    let failed = by_kernel(fd, path, flags, call, libraries);
+    let idle = ours.is_some_and(|fs| fs.leaves_nothing(cwd::held()));
+    let failed = by_kernel(fd, path, flags, call, libraries, idle);
     if let Some(fs) = ours {
+        fs.stays();
         fs.go_on(before);
     }
     failed
 }
 
-fn by_kernel(fd: c_int, path: &CStr, flags: c_int, call: &Call<'_>, libraries: Option<&Ready>) -> Escape {
+fn by_kernel(fd: c_int, path: &CStr, flags: c_int, call: &Call<'_>, libraries: Option<&Ready>, idle: bool) -> Escape {
     // What fails here is known all the same to an image of ours, by its process slot.
     let _ = fds::identify_for_exec();
     fds::leave_for_exec(true);
-    let new = NewEnvironment::of(call, libraries);
+    let new = NewEnvironment::of(call, libraries, idle);
     let (argv, envp) = (call.argv.0, new.as_ref().map_or(call.envp.0, NewEnvironment::pointer));
     // A signal that waits for this thread to leave our code must not be carried, blocked, into the new image.
     boundary::call_out(|| {

@@ -87,6 +87,7 @@ pub fn forking(theirs: impl FnOnce() -> c_int) -> c_int {
 
 fn before() -> Result<Option<u32>, c_int> {
     let _guard = Inside::enter();
+    crate::real::find_for_children();
     match space::before_fork() {
         Ok(token) => Ok(token),
         Err(Escape::Fail(e)) => {
