@@ -395,19 +395,27 @@ pub unsafe extern "C-unwind" fn syscall(n: c_long, a: usize, b: usize, c: usize,
     let words = [a, b, c, d, e, f];
     if config::on()
         && !boundary::inside()
-        && let Some(_level) = Level::enter(n, a)
+        && let Some(result) = served(n, &words)
     {
-        if let Some(result) = by_number(n, &words) {
-            return result;
-        }
-        if is_identity(n) {
-            super::access::changing();
-            // SAFETY: the program's arguments.
-            let result = unsafe { crate::real::system_call(n, words) };
-            creds::changed_apart();
-            return result;
-        }
+        return result;
     }
     // SAFETY: the program's arguments.
     unsafe { crate::real::system_call(n, words) }
+}
+
+/// What is FLAC's to answer. Out of line: it takes some KiB of stack, which what ends up at the kernel may not have (a handler on 8 KiB).
+#[inline(never)]
+fn served(n: c_long, words: &Words) -> Option<c_long> {
+    let _level = Level::enter(n, words[0])?;
+    if let Some(result) = by_number(n, words) {
+        return Some(result);
+    }
+    if !is_identity(n) {
+        return None;
+    }
+    super::access::changing();
+    // SAFETY: the program's arguments.
+    let result = unsafe { crate::real::system_call(n, *words) };
+    creds::changed_apart();
+    Some(result)
 }
