@@ -6,7 +6,7 @@ use crate::ranges::{READ_ONLY, UNATTACHABLE};
 use crate::{fds, space};
 use flac::Fs;
 use flac::fs::open::OpenId;
-use flac::units::PAGE;
+use flac::units::{Ino, PAGE};
 use libc::{c_int, c_void, off_t, size_t};
 
 /// Whether FLAC is in use, so that some of this process's pages may be its.
@@ -210,6 +210,9 @@ hook! {
         }
         if let Some(fs) = space::opened()
             && n != 0 && at.addr().is_multiple_of(PAGE) {
+                if advice == libc::MADV_REMOVE && remove(fs, at.addr(), len)? {
+                    return Ok(0);
+                }
                 fs.privatize(at.addr(), n)?;
                 if advice == MADV_GUARD_INSTALL {
                     fs.end_protection(at.addr(), len);
@@ -217,6 +220,26 @@ hook! {
             }
         checked(theirs(at, n, advice))
     }
+}
+
+/// `MADV_REMOVE`: a hole in the file that is mapped there; the kernel would make it in the tier, under everybody's feet. `false`: no FLAC file is.
+fn remove(fs: &Fs, at: usize, len: usize) -> Answer<bool> {
+    let mut holes: Vec<(Ino, u64, u64)> = Vec::new();
+    for addr in (at..at.saturating_add(len)).step_by(PAGE) {
+        match (fs.mapped_at(addr), holes.last_mut()) {
+            (None, None) if addr == at => return Ok(false),
+            (None, _) => return fail(libc::EINVAL),
+            (Some((ino, offset)), Some((last, from, len))) if *last == ino && *from + *len == offset => *len += PAGE as u64,
+            (Some((ino, offset)), _) => holes.push((ino, offset, PAGE as u64)),
+        }
+    }
+    if READ_ONLY.meets(at, len) {
+        return fail(libc::EACCES);
+    }
+    for (ino, offset, len) in holes {
+        fs.allocate(ino, libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE, offset, len)?;
+    }
+    Ok(true)
 }
 
 /// Advice that the kernel remembers with the mapping, and that changes what a child has.

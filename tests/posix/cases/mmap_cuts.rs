@@ -12,6 +12,7 @@ cases![
     what_grows_again_is_usable,
     many_pages_can_go,
     a_mapping_that_was_synced_takes_guards,
+    removing_makes_a_hole,
 ];
 
 const RW: i32 = PROT_READ | PROT_WRITE;
@@ -157,5 +158,26 @@ fn a_mapping_that_was_synced_takes_guards(d: &Dir) -> Outcome {
     sys::fsync(&fd)?;
     let content = content(d.at("f"));
     assert_eq!((&content[..6], &content[4096..4102], &content[3 * 4096..3 * 4096 + 6]), (&b"before"[..], &b"againd"[..], &b"behind"[..]));
+    Ok(())
+}
+
+fn removing_makes_a_hole(d: &Dir) -> Outcome {
+    const SIZE: usize = 64 * 4096;
+    let fd = d.open("f", &[1; SIZE]);
+    let map = sys::mmap(&fd, SIZE, RW, MAP_SHARED, 0)?;
+    let reader = sys::open(d.at("f"), libc::O_RDONLY, 0)?;
+    let other = sys::mmap(&reader, SIZE, PROT_READ, MAP_SHARED, 0)?;
+    map.put(4096, b"stored");
+    map.advise(4096, SIZE - 3 * 4096, libc::MADV_REMOVE)?;
+    fails!(EACCES, other.advise(0, 4096, libc::MADV_REMOVE));
+    assert_eq!(sys::fstat(&fd)?.st_size as usize, SIZE);
+    for bytes in [map.get(0, SIZE), other.get(0, SIZE), content(d.at("f"))] {
+        assert!(bytes[..4096].iter().chain(&bytes[SIZE - 2 * 4096..]).all(|b| *b == 1));
+        assert!(bytes[4096..SIZE - 2 * 4096].iter().all(|b| *b == 0));
+    }
+    map.put(2 * 4096, b"again");
+    assert_eq!(&content(d.at("f"))[2 * 4096..2 * 4096 + 6], b"again\0");
+    sys::fsync(&fd)?;
+    assert_eq!(other.get(2 * 4096, 5), b"again");
     Ok(())
 }
