@@ -199,6 +199,25 @@ fn remap_file(fs: &Fs, at: *mut c_void, old: size_t, new: size_t, flags: c_int, 
 }
 
 hook! {
+    /// `remap_file_pages(2)`: another part of the file that is mapped there. The kernel would take that part of the tier, which is anybody's.
+    fn remap_file_pages(at: *mut c_void, n: size_t, prot: c_int, page: size_t, flags: c_int) -> c_int, when(in_use()) {
+        let _ = flags;
+        let (from, n) = (at.addr() & !(PAGE - 1), n & !(PAGE - 1));
+        let Some(fs) = space::opened().filter(|fs| n != 0 && fs.has_mapping(from, n)) else { return Err(Escape::NotOurs) };
+        let ino = |addr| fs.mapped_at(addr).map(|(ino, _)| ino);
+        let (Some(file), Some(offset), true) = (ino(from), page.checked_mul(PAGE), prot == 0) else { return fail(libc::EINVAL) };
+        if !(from..from + n).step_by(PAGE).all(|addr| ino(addr) == Some(file)) {
+            return fail(libc::EINVAL);
+        }
+        let prot = libc::PROT_READ | if fs.is_writable_at(from) { libc::PROT_WRITE } else { 0 };
+        // SAFETY: the program gives the range another part of the file that it has mapped there.
+        #[expect(unsafe_code, reason = "as mmap")]
+        unsafe { fs.map(file, from, n, prot, libc::MAP_SHARED | libc::MAP_FIXED, offset as u64) }?;
+        Ok(0)
+    }
+}
+
+hook! {
     /// `madvise(2)`. `MADV_DONTNEED` and its like on attached pages must give zeros, and `MADV_DONTFORK` must hold for the memory that the program means.
     fn madvise(at: *mut c_void, n: size_t, advice: c_int) -> c_int,
     also(__madvise), when((in_use() && changes_content(advice)) || (is_lasting(advice) && crate::config::on())), real(theirs) {

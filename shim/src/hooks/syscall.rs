@@ -185,6 +185,7 @@ fn by_number(n: c_long, w: &Words) -> Option<c_long> {
         libc::SYS_mmap => call!(w, map::mmap, _ _ _ _ _ _),
         libc::SYS_munmap => call!(w, map::munmap, _ _),
         libc::SYS_mremap => call!(w, map::mremap, _ _ _ _ _),
+        libc::SYS_remap_file_pages => call!(w, map::remap_file_pages, _ _ _ _ _),
         libc::SYS_madvise => call!(w, map::madvise, _ _ _),
         libc::SYS_mprotect => call!(w, map::mprotect, _ _ _),
         libc::SYS_pkey_mprotect => call!(w, map::pkey_mprotect, _ _ _ _),

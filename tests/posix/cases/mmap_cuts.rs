@@ -13,6 +13,7 @@ cases![
     many_pages_can_go,
     a_mapping_that_was_synced_takes_guards,
     removing_makes_a_hole,
+    another_part_of_the_file_takes_the_place,
 ];
 
 const RW: i32 = PROT_READ | PROT_WRITE;
@@ -179,5 +180,25 @@ fn removing_makes_a_hole(d: &Dir) -> Outcome {
     assert_eq!(&content(d.at("f"))[2 * 4096..2 * 4096 + 6], b"again\0");
     sys::fsync(&fd)?;
     assert_eq!(other.get(2 * 4096, 5), b"again");
+    Ok(())
+}
+
+fn another_part_of_the_file_takes_the_place(d: &Dir) -> Outcome {
+    for (name, first) in [("f", b'a'), ("g", b'A'), ("h", b'0')] {
+        let bytes: Vec<u8> = (0..8).flat_map(|page| [first + page; 4096]).collect();
+        let fd = d.open(name, &bytes);
+        let map = sys::mmap(&fd, 8 * 4096, RW, MAP_SHARED, 0)?;
+        map.put(7 * 4096, b"!");
+        map.remap(4096, 2 * 4096, 5)?;
+        for (page, shown) in [(0, 0), (1, 5), (2, 6), (3, 3)] {
+            assert_eq!(map.get(page * 4096, 1), [first + shown], "page {page} of {name}");
+        }
+        map.put(4096 + 1, b"stored");
+        sys::fsync(&fd)?;
+        let mut expected = bytes;
+        expected[5 * 4096 + 1..][..6].copy_from_slice(b"stored");
+        expected[7 * 4096] = b'!';
+        assert!(content(d.at(name)) == expected);
+    }
     Ok(())
 }

@@ -77,6 +77,11 @@ impl Map {
         call!(libc::msync(self.at(0, self.length).cast(), self.length, flags)).map(drop)
     }
 
+    /// `remap_file_pages(2)`: the pages of the file from `page` on, at `offset` in the mapping.
+    pub fn remap(&self, offset: usize, length: usize, page: usize) -> Sys<()> {
+        call!(libc::syscall(libc::SYS_remap_file_pages, self.at(offset, length), length, 0, page, 0)).map(drop)
+    }
+
     pub fn advise(&self, offset: usize, length: usize, advice: i32) -> Sys<()> {
         call!(libc::madvise(self.at(offset, length).cast(), length, advice)).map(drop)
     }
