@@ -121,6 +121,18 @@ impl Place {
         process::run(command, log);
     }
 
+    /// What a case has killed may hold the mount for a moment; its server must not be ended before.
+    fn unmount(&self) -> Result<(), String> {
+        let mut tries = 0;
+        loop {
+            match tool(&["mount", "--unmount"], &self.pool, Some(&self.base)) {
+                Err(_) if tries < 50 => std::thread::sleep(std::time::Duration::from_millis(100)),
+                done => return done,
+            }
+            tries += 1;
+        }
+    }
+
     fn set_environment(&self, command: &mut Command) {
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("FLAC_") && name != "FLAC_LOG" && name != "FLAC_ATTACH" {
@@ -137,7 +149,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         if self.kind == Kind::Mount
-            && let Err(error) = tool(&["mount", "--unmount"], &self.pool, Some(&self.base))
+            && let Err(error) = self.unmount()
         {
             eprintln!("{error}");
         }
