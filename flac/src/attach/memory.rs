@@ -18,8 +18,8 @@ pub struct Vma {
     pub end: usize,
     /// Readable, writable, and not shared.
     pub private_rw: bool,
-    /// Writable.
-    pub writable: bool,
+    /// What the process may do there: `PROT_READ`, `PROT_WRITE`, `PROT_EXEC`, or nothing.
+    pub prot: i32,
     /// Readable, and not shared.
     pub private_readable: bool,
     /// Bytes of a page there.
@@ -95,6 +95,8 @@ pub(super) const fn iowr(kind: u8, number: u32, size: usize) -> u32 {
 }
 const PROCMAP_QUERY: u32 = iowr(b'f', 17, size_of::<ProcmapQuery>());
 const PAGEMAP_SCAN: u32 = iowr(b'f', 16, size_of::<ScanArg>());
+// The kernel names a mapping's flags as `mmap` does.
+const _: () = assert!(libc::PROT_READ == 1 && libc::PROT_WRITE == 2 && libc::PROT_EXEC == 4);
 const IS_WRITTEN: u64 = 1 << 1;
 const IS_FILE: u64 = 1 << 2;
 const IS_PRESENT: u64 = 1 << 3;
@@ -175,7 +177,7 @@ impl Memory {
             start: a.vma_start as usize,
             end: a.vma_end as usize,
             private_rw: a.vma_flags & 0b1011 == 0b0011,
-            writable: a.vma_flags & 0b10 != 0,
+            prot: (a.vma_flags & 0b111) as i32,
             private_readable: a.vma_flags & 0b1001 == 0b0001,
             page_size: a.vma_page_size,
             inode: a.inode,
@@ -223,19 +225,8 @@ impl Memory {
 
     /// Whether a page of [addr, end) has been touched, or the kernel (before 6.7) can't say.
     pub fn is_any_touched(&self, addr: usize, end: usize) -> bool {
-        let mut region = [0u64; 3];
-        let arg = ScanArg {
-            size: size_of::<ScanArg>() as u64,
-            start: addr as u64,
-            end: end as u64,
-            vec: region.as_mut_ptr() as u64,
-            vec_len: 1,
-            max_pages: 1,
-            category_anyof_mask: IS_PRESENT | IS_SWAPPED,
-            return_mask: IS_PRESENT,
-            ..Default::default()
-        };
-        self.ask::<_, PAGEMAP_SCAN>(&self.pagemap, "/proc/self/pagemap", arg).is_none_or(|(count, _)| count > 0)
+        let arg = ScanArg { max_pages: 1, category_anyof_mask: IS_PRESENT | IS_SWAPPED, return_mask: IS_PRESENT, ..Default::default() };
+        self.first(addr, end, arg).is_some()
     }
 
     /// The pages of [addr, end) that [`Cuts::protect`](super::Cuts::protect) has protected and nobody has written to since, in order. None of them where the kernel (before 6.7) can't say.
@@ -286,19 +277,21 @@ impl Memory {
     /// The first range of pages in [addr, end) that are the process's own: written, or swapped out. `None` if there is none; (addr, end) if the kernel
     /// (before 6.7) can't say.
     pub fn first_own(&self, addr: usize, end: usize) -> Option<(usize, usize)> {
-        let mut region = [0u64; 3];
         let arg = ScanArg {
-            size: size_of::<ScanArg>() as u64,
-            start: addr as u64,
-            end: end as u64,
-            vec: region.as_mut_ptr() as u64,
-            vec_len: 1,
             category_inverted: IS_FILE,
             category_mask: IS_FILE,
             category_anyof_mask: IS_PRESENT | IS_SWAPPED,
             return_mask: IS_PRESENT | IS_SWAPPED,
             ..Default::default()
         };
+        self.first(addr, end, arg)
+    }
+
+    /// The first range of pages in [addr, end) for which the masks of `arg` hold; (addr, end) if the kernel can't say.
+    fn first(&self, addr: usize, end: usize, arg: ScanArg) -> Option<(usize, usize)> {
+        let mut region = [0u64; 3];
+        let (vec, size) = (region.as_mut_ptr() as u64, size_of::<ScanArg>() as u64);
+        let arg = ScanArg { size, start: addr as u64, end: end as u64, vec, vec_len: 1, ..arg };
         match self.ask::<_, PAGEMAP_SCAN>(&self.pagemap, "/proc/self/pagemap", arg) {
             Some((0, _)) => None,
             Some(_) => Some((region[0] as usize, region[1] as usize)),

@@ -113,10 +113,10 @@ impl Fs {
         self.absent_in(addr, addr.saturating_add(len)).is_some_and(|tail| tail.shared)
     }
 
-    /// The shared mapping with an absent page at `addr`, as [`Fs::mapped_at`].
-    pub(super) fn absent_at(&self, addr: usize) -> Option<(Ino, u64)> {
+    /// The part of a shared mapping that begins at `addr` and is absent, as [`Fs::mapped_part`].
+    pub(super) fn absent_part(&self, addr: usize, end: usize) -> Option<(Ino, u64, usize)> {
         let tail = self.absent_in(addr, addr + 1).filter(|tail| tail.shared)?;
-        Some((tail.ino, tail.page.start() + (addr - tail.addr) as u64))
+        Some((tail.ino, tail.page.start() + (addr - tail.addr) as u64, end.min(tail.addr + tail.len) - addr))
     }
 
     /// Maps the pages around `addr` that the file has. Of a large part a piece: as much as frames are plenty for.
@@ -129,11 +129,16 @@ impl Fs {
         if here < inside {
             let plenty = self.frames.free() > self.frames.total() as u64 / 2;
             let piece = if plenty { BLOCK_FRAMES as u64 } else { PIECE };
+            // The program may have changed the protection since; what has another is another piece.
+            let (part, prot) = match self.memory.vma(addr) {
+                Some(vma) => (vma.start.saturating_sub(tail.addr) / PAGE..(vma.end - tail.addr) / PAGE, vma.prot),
+                None => (0..tail.len / PAGE, tail.prot),
+            };
             // Pieces end where those of the file do.
             let page = tail.page.plus(here).get();
-            let from = (page - page % piece).max(tail.page.get());
-            let to = (page - page % piece + piece).min(tail.page.get() + inside);
-            shown = self.show_pages(slot, tail, PageNo::new(from), to - from);
+            let from = (page - page % piece).max(tail.page.get() + part.start as u64);
+            let to = (page - page % piece + piece).min(tail.page.get() + inside.min(part.end as u64));
+            shown = self.show_pages(slot, &Tail { prot, ..*tail }, PageNo::new(from), to - from);
         }
         self.unhold_inode(slot);
         shown
@@ -142,22 +147,17 @@ impl Fs {
     fn show_pages(&self, slot: SlotNo, tail: &Tail, page: PageNo, pages: u64) -> bool {
         let addr = tail.addr + (page.get() - tail.page.get()) as usize * PAGE;
         let len = pages as usize * PAGE;
-        // The program may have changed it since.
-        let prot = match self.memory.vma(addr) {
-            Some(vma) => tail.prot & !libc::PROT_WRITE | if vma.writable { libc::PROT_WRITE } else { 0 },
-            None => tail.prot,
-        };
         self.forget_tails(addr, len);
         // SAFETY: the program's own mapping of this file, which showed nothing there.
         let mapped = unsafe {
             match tail.shared {
-                true => self.map_shared(slot, addr, page, pages, prot),
-                false => self.map_private(slot, addr, page, pages, prot),
+                true => self.map_shared(slot, addr, page, pages, tail.prot),
+                false => self.map_private(slot, addr, page, pages, tail.prot),
             }
         };
         if mapped.is_err() {
             self.unmapped(addr, len);
-            let piece = Tail { addr, len, prot, page, ..*tail };
+            let piece = Tail { addr, len, page, ..*tail };
             // SAFETY: as above.
             let _ = unsafe { self.map_nothing(piece) };
         }
@@ -175,21 +175,20 @@ impl Fs {
             if view.inode != slot + 1 || gone == 0 {
                 continue;
             }
-            let addr = view.end() - gone * PAGE;
-            let page = PageNo::new(view.page as u64 + (view.pages as usize - gone) as u64);
-            let writable = self.memory.vma(addr).is_none_or(|vma| vma.writable);
-            let prot = libc::PROT_READ | if writable { libc::PROT_WRITE } else { 0 };
-            let tail = Tail { addr, len: gone * PAGE, prot, shared: true, ino, page };
-            // SAFETY: a shared mapping of this file, whose pages there no longer exist.
-            let mapped = || unsafe { self.map_empty(&tail) }.is_ok();
-            let mut gone = false;
-            self.replacing(tail.addr, tail.len, || {
-                gone = mapped();
-                gone
-            });
-            // If it failed they stay visible, and keep their frames.
-            if gone {
-                self.tails.with(|tails| tails.push(tail));
+            for (part, prot) in self.protections(view.end() - gone * PAGE, view.end()) {
+                let page = PageNo::new(view.page as u64 + ((part.start - view.addr) / PAGE) as u64);
+                let tail = Tail { addr: part.start, len: part.len(), prot, shared: true, ino, page };
+                // SAFETY: a shared mapping of this file, whose pages there no longer exist.
+                let mapped = || unsafe { self.map_empty(&tail) }.is_ok();
+                let mut gone = false;
+                self.replacing(tail.addr, tail.len, || {
+                    gone = mapped();
+                    gone
+                });
+                // If it failed they stay visible, and keep their frames.
+                if gone {
+                    self.tails.with(|tails| tails.push(tail));
+                }
             }
         }
     }

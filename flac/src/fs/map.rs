@@ -359,17 +359,46 @@ impl Fs {
         }
     }
 
-    /// Whether the program may write at `addr`, or nobody can tell.
-    pub fn is_writable_at(&self, addr: usize) -> bool {
-        self.memory.vma(addr).is_none_or(|vma| vma.writable)
+    /// What the program may do in [addr, end) (`PROT_READ`, ...), part by part: it may have changed that since it mapped it. Reading and writing where nobody can tell.
+    pub fn protections(&self, addr: usize, end: usize) -> Vec<(Range<usize>, i32)> {
+        let (mut at, mut parts) = (addr, Vec::new());
+        while at < end {
+            let (upto, prot) = self.memory.vma(at).map_or((end, libc::PROT_READ | libc::PROT_WRITE), |vma| (vma.end.min(end), vma.prot));
+            parts.push((at..upto, prot));
+            at = upto;
+        }
+        parts
     }
 
     /// The shared mapping of a FLAC file at `addr`, if there is one: (inode, offset in the file of `addr`).
     pub fn mapped_at(&self, addr: usize) -> Option<(Ino, u64)> {
-        let Some(view) = self.ledger.first_in(addr, addr + 1) else { return self.absent_at(addr) };
-        let slot = view.inode.checked_sub(1)?;
-        let offset = view.page as u64 * PAGE as u64 + (addr - view.addr) as u64;
-        Some((Ino::new(self.inodes.slot(slot).ino.load(Acquire)), offset))
+        self.mapped_part(addr, addr + 1).map(|(ino, offset, _)| (ino, offset))
+    }
+
+    /// The part of a shared mapping of a FLAC file that begins at `addr`: (inode, offset in the file of `addr`, bytes). What follows up to `end` in the memory need not follow in
+    /// the file; a part may be less than what does.
+    pub fn mapped_part(&self, addr: usize, end: usize) -> Option<(Ino, u64, usize)> {
+        match self.ledger.first_in(addr, end) {
+            Some(view) if view.addr <= addr => {
+                let slot = view.inode.checked_sub(1)?;
+                let offset = view.page as u64 * PAGE as u64 + (addr - view.addr) as u64;
+                Some((Ino::new(self.inodes.slot(slot).ino.load(Acquire)), offset, end.min(view.end()) - addr))
+            }
+            Some(view) => self.absent_part(addr, view.addr),
+            None => self.absent_part(addr, end),
+        }
+    }
+
+    /// Whether a part of the range belongs to a shared mapping of a FLAC file. Views of what was read are none.
+    pub fn shows_a_file(&self, addr: usize, len: usize) -> bool {
+        let (mut at, end) = (addr, addr.saturating_add(len));
+        while let Some(view) = self.ledger.first_in(at, end) {
+            if view.inode != 0 {
+                return true;
+            }
+            at = view.end();
+        }
+        self.has_absent(addr, len)
     }
 
     /// Whether any page in the range is a view of ours (attached or mapped): it must not be moved behind our back.

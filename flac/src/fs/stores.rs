@@ -96,7 +96,7 @@ impl Fs {
                 && let Some(vma) = self.memory.vma(at)
             {
                 let end = vma.end.min(part.end);
-                if vma.writable && vma.inode == self.region.dram.inode() && self.memory.is_any_touched(at, end) {
+                if vma.prot & libc::PROT_WRITE != 0 && vma.inode == self.region.dram.inode() && self.memory.is_any_touched(at, end) {
                     return true;
                 }
                 at = end;

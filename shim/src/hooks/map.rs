@@ -188,7 +188,7 @@ fn remap_file(fs: &Fs, at: *mut c_void, old: size_t, new: size_t, flags: c_int, 
     }
     let fixed = if flags & libc::MREMAP_FIXED != 0 { (to.addr(), libc::MAP_FIXED) } else { (0, 0) };
     // A new mapping, anywhere or where the program wants it.
-    let prot = libc::PROT_READ | if fs.is_writable_at(at.addr()) { libc::PROT_WRITE } else { 0 };
+    let prot = fs.protections(at.addr(), at.addr() + PAGE)[0].1;
     // SAFETY: as above.
     let mapped = unsafe { fs.map(ino, fixed.0, new, prot, libc::MAP_SHARED | fixed.1, from) }?;
     if READ_ONLY.meets(at.addr(), old) {
@@ -204,12 +204,19 @@ hook! {
         let _ = flags;
         let (from, n) = (at.addr() & !(PAGE - 1), n & !(PAGE - 1));
         let Some(fs) = space::opened().filter(|fs| n != 0 && fs.has_mapping(from, n)) else { return Err(Escape::NotOurs) };
-        let ino = |addr| fs.mapped_at(addr).map(|(ino, _)| ino);
-        let (Some(file), Some(offset), true) = (ino(from), page.checked_mul(PAGE), prot == 0) else { return fail(libc::EINVAL) };
-        if !(from..from + n).step_by(PAGE).all(|addr| ino(addr) == Some(file)) {
+        // Pages are counted as numbers that do not wrap; the kernel looks at this first.
+        let (Some(_), 0, Some(parts)) = (page.checked_add(n / PAGE), prot, mapped_parts(fs, from, n)) else { return fail(libc::EINVAL) };
+        let file = parts[0].0;
+        if parts.iter().any(|(ino, _, _)| *ino != file) {
             return fail(libc::EINVAL);
         }
-        let prot = libc::PROT_READ | if fs.is_writable_at(from) { libc::PROT_WRITE } else { 0 };
+        let protections = fs.protections(from, from + n);
+        let prot = protections[0].1;
+        if protections.iter().any(|(_, other)| *other != prot) {
+            return fail(libc::EINVAL);
+        }
+        let offset = page.checked_mul(PAGE).filter(|first| first.checked_add(n).is_some_and(|end| i64::try_from(end).is_ok()));
+        let Some(offset) = offset else { return fail(libc::EOVERFLOW) };
         // SAFETY: the program gives the range another part of the file that it has mapped there.
         #[expect(unsafe_code, reason = "as mmap")]
         unsafe { fs.map(file, from, n, prot, libc::MAP_SHARED | libc::MAP_FIXED, offset as u64) }?;
@@ -241,17 +248,26 @@ hook! {
     }
 }
 
+/// The parts of files that are mapped shared in [at, at + len), in order: (inode, offset, bytes). `None` if something else, or nothing, is mapped in between.
+fn mapped_parts(fs: &Fs, at: usize, len: usize) -> Option<Vec<(Ino, u64, u64)>> {
+    let end = at.checked_add(len)?;
+    let (mut at, mut parts) = (at, Vec::<(Ino, u64, u64)>::new());
+    while at < end {
+        let (ino, offset, bytes) = fs.mapped_part(at, end)?;
+        match parts.last_mut() {
+            Some((last, from, len)) if *last == ino && *from + *len == offset => *len += bytes as u64,
+            _ => parts.push((ino, offset, bytes as u64)),
+        }
+        at += bytes;
+    }
+    Some(parts)
+}
+
 /// `MADV_REMOVE`: a hole in the file that is mapped there; the kernel would make it in the tier, under everybody's feet. `false`: no FLAC file is.
 fn remove(fs: &Fs, at: usize, len: usize) -> Answer<bool> {
-    let mut holes: Vec<(Ino, u64, u64)> = Vec::new();
-    for addr in (at..at.saturating_add(len)).step_by(PAGE) {
-        match (fs.mapped_at(addr), holes.last_mut()) {
-            (None, None) if addr == at => return Ok(false),
-            (None, _) => return fail(libc::EINVAL),
-            (Some((ino, offset)), Some((last, from, len))) if *last == ino && *from + *len == offset => *len += PAGE as u64,
-            (Some((ino, offset)), _) => holes.push((ino, offset, PAGE as u64)),
-        }
-    }
+    let Some(holes) = mapped_parts(fs, at, len) else {
+        return if fs.shows_a_file(at, len) { fail(libc::EINVAL) } else { Ok(false) };
+    };
     if READ_ONLY.meets(at, len) {
         return fail(libc::EACCES);
     }

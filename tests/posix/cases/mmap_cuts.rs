@@ -13,7 +13,13 @@ cases![
     many_pages_can_go,
     a_mapping_that_was_synced_takes_guards,
     removing_makes_a_hole,
+    a_large_hole_is_removed_as_quickly,
+    what_is_mapped_beside_is_not_removed,
     another_part_of_the_file_takes_the_place,
+    no_part_of_the_file_lies_beyond_all_numbers,
+    what_may_not_be_touched_stays_so_when_it_is_replaced,
+    what_may_not_be_touched_stays_so_beside_what_is_shown,
+    what_may_not_be_touched_stays_so_when_it_is_cut_off,
 ];
 
 const RW: i32 = PROT_READ | PROT_WRITE;
@@ -200,5 +206,90 @@ fn another_part_of_the_file_takes_the_place(d: &Dir) -> Outcome {
         expected[7 * 4096] = b'!';
         assert!(content(d.at(name)) == expected);
     }
+    Ok(())
+}
+
+fn a_large_hole_is_removed_as_quickly(d: &Dir) -> Outcome {
+    const SIZE: usize = 1 << 40;
+    let fd = d.open("f", b"first");
+    sys::ftruncate(&fd, SIZE as i64)?;
+    let map = sys::mmap(&fd, SIZE, RW, MAP_SHARED, 0)?;
+    map.put(SIZE - 4096, b"last");
+    map.put(SIZE / 2, b"middle");
+    map.advise(4096, SIZE - 2 * 4096, libc::MADV_REMOVE)?;
+    assert_eq!((map.get(0, 5), map.get(SIZE / 2, 6), map.get(SIZE - 4096, 4)), (b"first".to_vec(), vec![0; 6], b"last".to_vec()));
+    Ok(())
+}
+
+fn what_is_mapped_beside_is_not_removed(d: &Dir) -> Outcome {
+    let fd = d.open("f", &[1; 4 * 4096]);
+    let map = sys::mmap(&fd, 4 * 4096, RW, MAP_SHARED, 0)?;
+    map.put(2 * 4096, b"stored");
+    map.replace_part(2 * 4096, 4096)?;
+    map.put(2 * 4096, b"memory");
+    fails!(EINVAL, map.advise(2 * 4096, 2 * 4096, libc::MADV_REMOVE));
+    assert_eq!((map.get(2 * 4096, 6), map.get(3 * 4096, 1)), (b"memory".to_vec(), vec![1]));
+    assert_eq!(&content(d.at("f"))[2 * 4096..2 * 4096 + 7], b"stored\x01");
+    Ok(())
+}
+
+fn no_part_of_the_file_lies_beyond_all_numbers(d: &Dir) -> Outcome {
+    let fd = d.open("f", &[1; 4 * 4096]);
+    let map = sys::mmap(&fd, 4 * 4096, RW, MAP_SHARED, 0)?;
+    fails!(EINVAL, map.remap(4096, 4096, usize::MAX));
+    fails!(EOVERFLOW, map.remap(4096, 4096, usize::MAX / 4096));
+    assert_eq!(map.get(0, 4 * 4096), vec![1; 4 * 4096]);
+    Ok(())
+}
+
+fn what_may_not_be_touched_stays_so_when_it_is_replaced(d: &Dir) -> Outcome {
+    let fd = d.open("f", &[1; 8 * 4096]);
+    let map = sys::mmap(&fd, 8 * 4096, RW, MAP_SHARED, 0)?;
+    map.protect(4096, 4096, libc::PROT_NONE)?;
+    map.remap(4096, 4096, 5)?;
+    assert_eq!(touch_in_child(&map, 4096), Ended::Signal(libc::SIGSEGV));
+    fails!(EINVAL, map.remap(0, 2 * 4096, 5));
+    map.protect(4096, 4096, RW)?;
+    map.put(4096, b"stored");
+    assert_eq!(&content(d.at("f"))[5 * 4096..5 * 4096 + 7], b"stored\x01");
+    Ok(())
+}
+
+fn what_may_not_be_touched_stays_so_beside_what_is_shown(d: &Dir) -> Outcome {
+    const SIZE: usize = 1 << 40;
+    let fd = d.open("f", b"first");
+    sys::ftruncate(&fd, SIZE as i64)?;
+    let map = sys::mmap(&fd, SIZE, RW, MAP_SHARED, 0)?;
+    let middle = SIZE / 2;
+    map.protect(middle + 2 * 4096, 2 * 4096, libc::PROT_NONE)?;
+    map.protect(middle + 5 * 4096, 4096, PROT_READ)?;
+    map.put(middle + 4096, b"stored");
+    map.put(middle + 4 * 4096, b"stored");
+    let (_read_end, write_end) = sys::pipe(0)?;
+    for page in [2, 3] {
+        fails!(EFAULT, sys::write_from(&write_end, map.address() + middle + page * 4096, 100));
+        assert_eq!(touch_in_child(&map, middle + page * 4096), Ended::Signal(libc::SIGSEGV), "page {page}");
+    }
+    assert_eq!(map.get(middle + 5 * 4096, 1), [0]);
+    let store = sys::fork(|| map.put(middle + 5 * 4096, b"x"));
+    assert_eq!(store.wait(), Ended::Signal(libc::SIGSEGV));
+    Ok(())
+}
+
+fn what_may_not_be_touched_stays_so_when_it_is_cut_off(d: &Dir) -> Outcome {
+    let fd = d.open("f", &[1; 4 * 4096]);
+    let map = sys::mmap(&fd, 4 * 4096, RW, MAP_SHARED, 0)?;
+    map.protect(2 * 4096, 4096, libc::PROT_NONE)?;
+    map.protect(3 * 4096, 4096, PROT_READ)?;
+    sys::ftruncate(&fd, 10)?;
+    sys::ftruncate(&fd, 4 * 4096)?;
+    map.put(4096, b"stored");
+    assert_eq!(touch_in_child(&map, 2 * 4096), Ended::Signal(libc::SIGSEGV));
+    assert_eq!(map.get(3 * 4096, 1), [0]);
+    let store = sys::fork(|| map.put(3 * 4096, b"x"));
+    assert_eq!(store.wait(), Ended::Signal(libc::SIGSEGV));
+    map.protect(2 * 4096, 2 * 4096, RW)?;
+    map.put(2 * 4096, b"again");
+    assert_eq!(&content(d.at("f"))[2 * 4096..2 * 4096 + 6], b"again\0");
     Ok(())
 }

@@ -73,6 +73,15 @@ impl Map {
         call!(libc::mprotect(self.at(offset, length).cast(), length, protection)).map(drop)
     }
 
+    /// Anonymous memory in the place of a part.
+    pub fn replace_part(&self, offset: usize, length: usize) -> Sys<()> {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
+        let rw = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a part of this mapping, to which nobody keeps a reference.
+        let at = unsafe { libc::mmap(self.at(offset, length).cast(), length, rw, flags, -1, 0) };
+        if at == libc::MAP_FAILED { Err(Errno::last()) } else { Ok(()) }
+    }
+
     pub fn msync(&self, flags: i32) -> Sys<()> {
         call!(libc::msync(self.at(0, self.length).cast(), self.length, flags)).map(drop)
     }
