@@ -76,15 +76,14 @@ impl PoolSpace {
         let lowest = || self.find_free(hint as u32, total).or_else(|| self.find_free(0, hint as u32));
         let first = run.or_else(lowest)?;
         let end = if run.is_some() { set_aside } else { total };
-        let mut count = 0;
-        while count < want && first + count < end && self.take(first + count) {
-            count += 1;
-        }
+        let count = self.free_from(first, want.min(end - first));
+        // Before they are used: who dies in between leaves too little space, never too much.
+        c.pool_free.fetch_sub(count as u64, AcqRel);
+        (first..first + count).for_each(|frame| self.take(frame));
         if run.is_none() {
             // Unless a frame below was freed meanwhile.
             let _ = c.pool_hint.compare_exchange(hint, (first + count) as u64, AcqRel, Relaxed);
         }
-        c.pool_free.fetch_sub(count as u64, AcqRel);
         c.pool_reserved.fetch_sub(count as u64, AcqRel);
         Some((PoolFrame::new(first), count))
     }
@@ -142,18 +141,25 @@ impl PoolSpace {
         None
     }
 
-    fn take(&self, frame: u32) -> bool {
-        let bit = 1u64 << (frame % 64);
-        self.0.pool_bits()[frame as usize / 64].fetch_or(bit, AcqRel) & bit == 0
+    fn take(&self, frame: u32) {
+        self.0.pool_bits()[frame as usize / 64].fetch_or(1 << (frame % 64), AcqRel);
     }
 
-    /// Marks a frame as used by an extent (while rebuilding). `false` if it was already, or lies outside the pool.
-    pub fn mark_used(&self, frame: PoolFrame) -> bool {
-        if frame.get() >= self.0.geometry().pool_frames || !self.take(frame.get()) {
-            return false;
+    /// What is used is what extents name (a bit for each frame), and what waits for the log. Nobody else is alive, and there is no view.
+    pub fn recount(&self, named: &[u64], procs: &Procs) {
+        let c = self.0.counters();
+        let _lock = c.pool_lock.lock(procs);
+        self.0.limbo().iter().for_each(|bits| bits.store(0, Release));
+        c.pool_limbo.store(0, Release);
+        let waiting = self.waiting();
+        let mut used = 0;
+        for ((to, named), waiting) in self.0.pool_bits().iter().zip(named).zip(waiting) {
+            to.store(named | waiting, Release);
+            used += (named | waiting).count_ones() as u64;
         }
-        self.0.counters().pool_free.fetch_sub(1, AcqRel);
-        true
+        c.pool_free.store(self.0.geometry().pool_frames as u64 - used, Release);
+        c.pool_hint.store(0, Release);
+        c.pool_run_hint.store(0, Release);
     }
 
     /// Frees a run at once: nothing durable refers to it.
@@ -281,16 +287,38 @@ impl PoolSpace {
         let mut kept = 0;
         for i in 0..used {
             let (seq, first, count) = (list[i].seq.load(Relaxed), list[i].first.load(Relaxed), list[i].count.load(Relaxed));
-            if seq <= durable.get() {
+            // Never in the list once it is free, nor twice: the next who goes through it would free what somebody uses by then. Who dies in between loses it.
+            if count == 0 || seq <= durable.get() {
+                list[i].count.store(0, Release);
                 self.release(PoolFrame::new(first), count);
-            } else {
-                list[kept].seq.store(seq, Relaxed);
-                list[kept].first.store(first, Relaxed);
-                list[kept].count.store(count, Relaxed);
-                kept += 1;
+                continue;
             }
+            if kept < i {
+                list[i].count.store(0, Release);
+                list[kept].seq.store(seq, Release);
+                list[kept].first.store(first, Release);
+                list[kept].count.store(count, Release);
+            }
+            kept += 1;
         }
         c.pending.store(kept as u32, Release);
+    }
+
+    /// One bit for each frame that is used.
+    pub fn bits(&self) -> Vec<u64> {
+        let words = (self.0.geometry().pool_frames as usize).div_ceil(64);
+        self.0.pool_bits()[..words].iter().map(|word| word.load(Relaxed)).collect()
+    }
+
+    /// One bit for each frame that waits for the log, or for the views of it.
+    pub fn waiting(&self) -> Vec<u64> {
+        let words = (self.0.geometry().pool_frames as usize).div_ceil(64);
+        let mut waiting: Vec<u64> = self.0.limbo()[..words].iter().map(|word| word.load(Relaxed)).collect();
+        for entry in &self.0.pending()[..self.0.counters().pending.load(Relaxed) as usize] {
+            let first = entry.first.load(Relaxed);
+            (first..first + entry.count.load(Relaxed)).for_each(|frame| waiting[frame as usize / 64] |= 1 << (frame % 64));
+        }
+        waiting
     }
 
     /// Whether frames wait for the log.

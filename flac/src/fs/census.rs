@@ -3,10 +3,12 @@
 
 use super::Fs;
 use super::files::open_slot_of;
+use super::record::decode_extents;
 use crate::attach::View;
+use crate::error::Result;
 use crate::sync::Ordering::*;
 use crate::table::Entry;
-use crate::units::{BLOCK_FRAMES, FrameNo, PageNo};
+use crate::units::{BLOCK_FRAMES, FrameNo, Ino, PageNo, PoolFrame};
 
 /// So many differences are told.
 const MOST: usize = 50;
@@ -21,10 +23,10 @@ pub(super) struct Census {
     pub pool_pins: Vec<u32>,
     /// Views of each frame, those of its whole block not counted.
     pub views: Vec<u32>,
-    /// Dirty pages, each of which has a promise of pool space.
+    /// Dirty pages, each of which has a promise of pool space, and those being flushed that still have it.
     pub reserved: u64,
-    /// Page-table nodes.
-    pub nodes: u64,
+    /// One bit for each page-table node.
+    pub nodes: Vec<u64>,
     /// Holders of each inode slot: open files and shared mappings.
     pub opens: Vec<u32>,
     /// Shared mappings of each inode slot.
@@ -60,7 +62,7 @@ impl Fs {
             pool_pins: vec![0; control.pool_pins().len()],
             views: vec![0; frames],
             reserved: 0,
-            nodes: 0,
+            nodes: vec![0; control.node_bits().len()],
             opens: vec![0; inodes],
             maps: vec![0; inodes],
         };
@@ -75,12 +77,15 @@ impl Fs {
     fn count_inode(&self, slot: u32, census: &mut Census) {
         let s = self.inodes.slot(slot);
         let table = self.inodes.table(slot);
-        census.nodes += table.count_nodes();
+        table.each_node(&mut |node| census.nodes[node / 64] |= 1 << (node % 64));
+        census.reserved += s.flush_promises.load(Relaxed) as u64;
+        // In the FLAC space a page that is being flushed is one of a handle, which may never be committed.
+        let of_handles = s.ino.load(Relaxed) == Ino::SPACE.get();
         table.for_each(PageNo::new(0), PageNo::new(u64::MAX), &mut |_, cell| {
             let entry = Entry::from_raw(cell.load(Relaxed));
             if let Some(frame) = entry.dram() {
                 census.refs[frame.get() as usize] += 1;
-                census.reserved += (entry.is_dirty() || entry.is_flushing()) as u64;
+                census.reserved += (entry.is_dirty() || of_handles && entry.is_flushing()) as u64;
             }
         });
         if let Some(block) = s.cur_block.load(Relaxed).checked_sub(1) {
@@ -145,8 +150,21 @@ impl Fs {
         compare("frames in views", c.viewed.load(Relaxed) as u64, viewed as u64);
         compare("free frames", c.dram_free.load(Relaxed), free);
         compare("promised pool frames", c.pool_reserved.load(Relaxed), census.reserved);
+        let (used, free) = (self.space.bits(), c.pool_free.load(Relaxed));
+        let count = |pick: &dyn Fn(usize) -> u64| (0..used.len()).map(|i| pick(i).count_ones() as u64).sum::<u64>();
+        compare("free pool frames", free, control.geometry().pool_frames as u64 - count(&|i| used[i]));
+        match self.named_frames() {
+            Ok((named, twice)) => {
+                let waiting = self.space.waiting();
+                let needed = |i: usize| named[i] | waiting[i];
+                compare("pool frames in use", count(&|i| used[i] & needed(i)), count(&needed));
+                compare("pool frames in use for nothing", count(&|i| used[i] & !needed(i)), 0);
+                compare("pool frames that two extents name", twice.is_some() as u64, 0);
+            }
+            Err(_) => compare("extents that can be read", 0, 1),
+        }
         let nodes = control.node_bits().iter().map(|w| w.load(Relaxed).count_ones() as u64).sum();
-        compare("page-table nodes", nodes, census.nodes);
+        compare("page-table nodes", nodes, census.nodes.iter().map(|w| w.count_ones() as u64).sum());
         for slot in self.inodes.all() {
             let (s, i) = (self.inodes.slot(slot), slot as usize);
             compare(&format!("holders of inode slot {i}"), s.opens.load(Relaxed) as u64, census.opens[i] as u64);
@@ -166,6 +184,22 @@ impl Fs {
         found
     }
 
+    /// One bit for each pool frame that an extent names, and one that two of them name, or that lies outside the pool.
+    pub(super) fn named_frames(&self) -> Result<(Vec<u64>, Option<PoolFrame>)> {
+        let total = self.region.control.geometry().pool_frames;
+        let (mut named, mut twice) = (vec![0; (total as usize).div_ceil(64)], None);
+        let txn = self.meta.settled()?;
+        for pair in txn.scan(b"E", b"E")? {
+            for frame in decode_extents(pair?.1)?.flatten().map(|extent| extent.frame.get()) {
+                match named.get_mut(frame as usize / 64).filter(|_| frame < total) {
+                    Some(word) if *word >> (frame % 64) & 1 == 0 => *word |= 1 << (frame % 64),
+                    _ => twice = Some(PoolFrame::new(frame)),
+                }
+            }
+        }
+        Ok((named, twice))
+    }
+
     /// Puts the frames' counts right. Nobody else is alive, and this process has no view.
     pub(super) fn recount_frames(&self) {
         let control = self.region.control;
@@ -179,6 +213,8 @@ impl Fs {
                 to.store(*count, Release);
             }
         }
+        control.node_bits().iter().zip(&census.nodes).for_each(|(to, bits)| to.store(*bits, Release));
+        control.counters().node_hint.store(0, Release);
         control.pins().iter().for_each(|p| p.store(0, Release));
         self.space.forget_pins(&self.procs);
         let c = control.counters();

@@ -6,7 +6,7 @@
 
 use super::Fs;
 use crate::error::{Error, Result};
-use crate::inode::{SlotNo, WriteGuard, flag};
+use crate::inode::{SlotNo, flag};
 use crate::region::InodeSlot;
 use crate::sync::Ordering::*;
 use crate::table::Entry;
@@ -88,7 +88,7 @@ impl Fs {
             self.flush_slot(slot, ino)?;
         }
         let write = match pass {
-            Pass::Cold => WriteGuard::try_lock(s, &*self.procs),
+            Pass::Cold => self.inodes.try_lock(slot),
             _ => Some(self.inodes.lock(slot)),
         };
         let Some(_write) = write else { return Ok(None) };

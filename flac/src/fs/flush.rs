@@ -3,7 +3,7 @@
 use super::Fs;
 use super::extents::{Runs, clear_extents, put_extents};
 use super::record::{Extent, Inode};
-use super::snapshot::{Page, Snapshot};
+use super::snapshot::{Page, Promises, Snapshot};
 use super::stats::Stats;
 use crate::checksum;
 use crate::error::{Error, Result};
@@ -12,7 +12,7 @@ use crate::media::{Medium, Writer};
 use crate::metalog::MetaTxn;
 use crate::region::InodeSlot;
 use crate::sync::Ordering::*;
-use crate::units::{Ino, PAGE, PageNo, Seq};
+use crate::units::{Ino, PAGE, PageNo, PoolFrame, Seq};
 use std::ops::Range;
 
 /// Frames for which space is set aside before writers ask for it.
@@ -115,6 +115,7 @@ impl Fs {
         if flusher.inherited {
             self.take_back(slot);
         }
+        self.count_pages(slot)?;
         let Some(mut snapshot) = self.take_snapshot(slot, mapped) else { return Ok(()) };
         let result = self.write_pages(&mut snapshot).and_then(|()| self.log_pages(slot, ino, &snapshot));
         match result {
@@ -140,18 +141,19 @@ impl Fs {
     /// Gives each page a pool frame and writes it there. No lock but the flush lock is held.
     pub(crate) fn write_pages(&self, snapshot: &mut Snapshot) -> Result<()> {
         self.set_aside(self.space.needed() + AHEAD);
+        let promises = snapshot.promises;
         let mut data: Vec<&mut Page> = snapshot.pages.iter_mut().filter(|p| p.frame.is_some()).collect();
         snapshot.carried = data.len() <= self.pool.inline_pages();
         // Elsewhere a page more or less in one go makes no difference.
         let together = !snapshot.carried && self.pool.medium() == Medium::Block;
         if !snapshot.carried && !snapshot.unstable && data.len() >= MANY {
-            return self.pool.write_beside(|writer| self.write_many(&mut data, together, writer));
+            return self.pool.write_beside(|writer| self.write_many(&mut data, promises, together, writer));
         }
         let (many, mut fresh) = (!snapshot.carried && data.len() >= SEVERAL, false);
         let mut at = 0;
         while at < data.len() {
             let want = (data.len() - at).min(BATCH) as u32;
-            let (first, count) = self.space.alloc(want, together, &self.procs).ok_or(Error::NoSpace)?;
+            let (first, count) = self.take_promised(promises, want, together)?;
             let batch = &mut data[at..at + count as usize];
             for (i, page) in batch.iter_mut().enumerate() {
                 if snapshot.unstable {
@@ -177,13 +179,13 @@ impl Fs {
     }
 
     /// As [`Fs::write_pages`], for many pages that do not change: while some are written, the next are checksummed.
-    fn write_many<'f>(&'f self, data: &mut [&mut Page], together: bool, writer: &mut Writer<'f>) -> Result<()> {
+    fn write_many<'f>(&'f self, data: &mut [&mut Page], promises: Promises, together: bool, writer: &mut Writer<'f>) -> Result<()> {
         // Elsewhere than on a disk both need the processor: in smaller portions, so that none waits long for the other.
         let batch = if together { BATCH } else { BATCH / 4 };
         let mut at = 0;
         while at < data.len() {
             let want = (data.len() - at).min(batch) as u32;
-            let (first, count) = self.space.alloc(want, together, &self.procs).ok_or(Error::NoSpace)?;
+            let (first, count) = self.take_promised(promises, want, together)?;
             let mut bytes: Vec<&'f [u8]> = Vec::with_capacity(count as usize);
             for (i, page) in data[at..at + count as usize].iter_mut().enumerate() {
                 let content = page.frame.map_or(&[][..], |frame| self.held_bytes(frame));
@@ -195,6 +197,14 @@ impl Fs {
             at += count as usize;
         }
         Ok(())
+    }
+
+    /// A run of up to `want` pool frames for pages of a flush, for their promises.
+    fn take_promised(&self, promises: Promises, want: u32, together: bool) -> Result<(PoolFrame, u32)> {
+        promises.spend(want);
+        let run = self.space.alloc(want, together, &self.procs);
+        promises.keep(want - run.map_or(0, |(_, count)| count));
+        run.ok_or(Error::NoSpace)
     }
 
     /// The content of a page whose frame this flush holds.

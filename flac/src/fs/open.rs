@@ -113,17 +113,13 @@ impl Fs {
 
     /// Rebuilds the pool's free space from the extents.
     fn count_pool(&self) -> Result<()> {
-        let txn = self.meta.settled()?;
-        for pair in txn.scan(b"E", b"E")? {
-            for extent in super::record::decode_extents(pair?.1)?.flatten() {
-                if !self.space.mark_used(extent.frame) {
-                    return Err(Error::Corrupt(format!(
-                        "pool frame {} is used twice or lies outside the pool: run `flac fsck`",
-                        extent.frame.get()
-                    )));
-                }
-            }
+        let (named, twice) = self.named_frames()?;
+        if let Some(frame) = twice {
+            let what = format!("pool frame {} is used twice or lies outside the pool: run `flac fsck`", frame.get());
+            return Err(Error::Corrupt(what));
         }
+        // Anew: whoever was at it before may have died.
+        self.space.recount(&named, &self.procs);
         Ok(())
     }
 

@@ -17,6 +17,7 @@ impl Fs {
         self.recount_opens();
         self.take_back_all();
         self.recount_frames();
+        self.recount_pool()?;
         self.region.control.counters().unclean.store(0, Release);
         self.bury_orphans();
         Ok(())
@@ -55,6 +56,7 @@ impl Fs {
     /// A flusher died with the machine's last process: what it was flushing is dirty again, and so is the inode of what it had not come to.
     fn take_back_all(&self) {
         for slot in self.inodes.all() {
+            self.inodes.slot(slot).flush_promises.store(0, Release);
             self.inodes.table(slot).for_each(PageNo::new(0), PageNo::new(u64::MAX), &mut |page, cell| {
                 let entry = Entry::from_raw(cell.load(Relaxed));
                 if entry.is_flushing() || entry.is_dirty() {
@@ -62,6 +64,13 @@ impl Fs {
                 }
             });
         }
+    }
+
+    /// Frames that the dead had taken and not named yet, or not named any more and not freed yet, are free.
+    fn recount_pool(&self) -> Result<()> {
+        let (named, _) = self.named_frames()?;
+        self.space.recount(&named, &self.procs);
+        Ok(())
     }
 
     /// Inodes without names that nobody holds any more.

@@ -42,6 +42,7 @@ impl Fs {
             self.refill(slot, size);
             s.flags.fetch_or(flag::DIRTY, AcqRel);
             s.size.store(size, Release);
+            s.shrinking.store(0, Release);
             touch(&[&s.mtime, &s.ctime]);
             Ok(())
         })?;
@@ -65,15 +66,13 @@ impl Fs {
         let cut = PageNo::of(size.next_multiple_of(PAGE as u64));
         self.inodes.release_block(slot);
         let mapped = if s.shared_maps.load(Acquire) != 0 { self.mapped_behind(slot, cut) } else { Vec::new() };
-        self.inodes.drop_pages(slot, cut);
-        if s.flags.load(Relaxed) & flag::HAS_POOL != 0 {
-            let old = s.cut.load(Relaxed);
-            if old == 0 || cut.get() + 1 < old {
-                s.cut.store(cut.get() + 1, Relaxed);
-            }
-            if cut.get() != 0 {
-                self.recount(slot)?;
-            }
+        // From here on nothing fails, and whoever dies has cut the file off.
+        s.shrinking.store(size + 1, Release);
+        self.inodes.cut_pages(slot, size);
+        if s.flags.load(Relaxed) & flag::HAS_POOL != 0 && cut.get() != 0 {
+            // Leaves that were never loaded went, too.
+            let end = PageNo::new(s.cut.load(Relaxed).saturating_sub(1));
+            self.recount(slot, end).unwrap_or_else(|_| _ = s.flags.fetch_or(flag::UNCOUNTED, AcqRel));
         }
         self.clear(&mapped);
         for (page, frame) in mapped {
@@ -145,12 +144,32 @@ impl Fs {
         true
     }
 
-    /// Counts the pages of a file anew after a cut that dropped leaves that were never loaded. Needs the inode's lock.
-    fn recount(&self, slot: SlotNo) -> Result<()> {
+    /// Counts the pages of a file anew if somebody died while they changed: less than there are, and who loads the inode next would not look for them.
+    pub(super) fn count_pages(&self, slot: SlotNo) -> Result<()> {
         let s = self.inodes.slot(slot);
-        let end = s.cut.load(Relaxed).saturating_sub(1);
+        let is_counted = || s.flags.load(Acquire) & flag::UNCOUNTED == 0;
+        // Whoever died holding the lock is found by who takes it.
+        if is_counted() && !s.lock.is_locked() {
+            return Ok(());
+        }
+        let write = self.inodes.lock(slot);
+        if is_counted() {
+            return Ok(());
+        }
+        if s.mode.load(Relaxed) & libc::S_IFMT == libc::S_IFREG {
+            self.recount(slot, PageNo::new(u64::MAX))?;
+        }
+        s.flags.fetch_or(flag::DIRTY, AcqRel);
+        s.flags.fetch_and(!flag::UNCOUNTED, AcqRel);
+        drop(write);
+        Ok(())
+    }
+
+    /// Counts the pages of a file anew, of which nothing that was never loaded lies at or behind `end`. Needs the inode's lock.
+    fn recount(&self, slot: SlotNo, end: PageNo) -> Result<()> {
+        let s = self.inodes.slot(slot);
         let mut count = 0;
-        self.load_leaves(slot, PageNo::new(end))?;
+        self.load_leaves(slot, end)?;
         self.inodes.table(slot).for_each(PageNo::new(0), PageNo::new(u64::MAX), &mut |_, cell| {
             count += !Entry::from_raw(cell.load(Relaxed)).is_hole() as u64;
         });

@@ -4,7 +4,7 @@ use super::Fs;
 use super::record::Extent;
 use super::stores::Stored;
 use crate::inode::{SlotNo, flag};
-use crate::sync::Ordering::*;
+use crate::sync::{AtomicU32, Ordering::*};
 use crate::table::Entry;
 use crate::units::{BLOCK_FRAMES, FrameNo, PageNo};
 use std::ops::Range;
@@ -31,19 +31,59 @@ pub(crate) struct Snapshot {
     pub(crate) unstable: bool,
     /// The content goes into the record ([`Fs::write_pages`] decides).
     pub(crate) carried: bool,
+    pub(crate) promises: Promises,
+}
+
+/// How many pages of a flush still have their promise of pool space ([`crate::region::InodeSlot::flush_promises`]); `None`: nobody asks (the FLAC space).
+#[derive(Clone, Copy)]
+pub(crate) struct Promises(pub(crate) Option<&'static AtomicU32>);
+
+impl Promises {
+    /// The promises of so many pages are about to become frames, or something else: counted before that, so that a death leaves too few.
+    pub(crate) fn spend(self, count: u32) {
+        if let Some(promises) = self.0 {
+            promises.fetch_sub(count, AcqRel);
+        }
+    }
+
+    /// So many were not, or are promises again.
+    pub(crate) fn keep(self, count: u32) {
+        if let Some(promises) = self.0 {
+            promises.fetch_add(count, AcqRel);
+        }
+    }
 }
 
 impl Fs {
-    /// A flusher died: what it was flushing is dirty again. Needs the flush lock.
+    /// A flusher died: what it was flushing is dirty again, and each such page has a promise again, though the frames that were taken for it may be used until somebody
+    /// counts the pool anew. Needs the flush lock.
     pub(super) fn take_back(&self, slot: SlotNo) {
         let s = self.inodes.slot(slot);
         let _write = self.inodes.lock(slot);
-        self.inodes.table(slot).for_each(PageNo::new(0), PageNo::new(u64::MAX), &mut |page, cell| {
+        let table = self.inodes.table(slot);
+        let (from, to) = (PageNo::new(0), PageNo::new(u64::MAX));
+        let mut pages = 0;
+        table.for_each(from, to, &mut |_, cell| {
+            let entry = Entry::from_raw(cell.load(Relaxed));
+            pages += (entry.is_flushing() && entry.dram().is_some()) as u32;
+        });
+        // As everywhere: who dies here leaves too many promises and never too few.
+        let left = s.flush_promises.load(Acquire);
+        if pages > left {
+            self.region.control.counters().pool_reserved.fetch_add((pages - left).into(), AcqRel);
+            s.flush_promises.store(pages, Release);
+        }
+        table.for_each(from, to, &mut |page, cell| {
             let entry = Entry::from_raw(cell.load(Relaxed));
             if entry.is_flushing() {
+                if entry.dram().is_some() {
+                    s.flush_promises.fetch_sub(1, AcqRel);
+                }
                 cell.store(entry.dirtied(self.inodes.mark(slot, page, 1)).raw(), Release);
             }
         });
+        // Of pages that were written anew, or cut off, meanwhile.
+        self.space.unreserve(s.flush_promises.swap(0, AcqRel).into());
         self.merge_cut(slot);
         s.flags.fetch_or(flag::DIRTY, AcqRel);
     }
@@ -83,6 +123,7 @@ impl Fs {
                     self.frames.get(frame);
                 }
                 cell.store(entry.flushing().raw(), Release);
+                s.flush_promises.fetch_add(frame.is_some().into(), AcqRel);
                 taken.push((no, frame));
             }
         });
@@ -99,6 +140,7 @@ impl Fs {
             cut: cut.checked_sub(1).map(PageNo::new),
             unstable,
             carried: false,
+            promises: Promises(Some(&s.flush_promises)),
         };
         drop(write);
         snapshot.pages = taken.into_iter().map(|(no, frame)| Page { no, frame, to: None, copy: None }).collect();
@@ -139,6 +181,7 @@ impl Fs {
             if let Some(extent) = page.to {
                 self.space.free_now(extent.frame, 1, &self.procs);
                 self.region.control.counters().pool_reserved.fetch_add(1, AcqRel);
+                snapshot.promises.keep(1);
             }
         }
     }
@@ -157,6 +200,9 @@ impl Fs {
             }
         }
         for pages in snapshot.pages.chunks(BLOCK_FRAMES) {
+            if !ok {
+                snapshot.promises.spend(pages.iter().filter(|page| page.frame.is_some()).count() as u32);
+            }
             self.finish_pages(slot, pages, ok);
             // The frames were held until here: none of them can have become a page's again.
             pages.iter().filter_map(|p| p.frame).for_each(|frame| _ = self.frames.put(frame));

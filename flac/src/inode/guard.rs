@@ -6,7 +6,7 @@ use crate::sync::{Guard, LOOKS, Liveness, Ordering::*, fence, spin_loop};
 /// Serialises writers of an inode; the sequence counter is odd while this lives.
 pub struct WriteGuard<'a> {
     slot: &'a InodeSlot,
-    _lock: Guard<'a>,
+    lock: Guard<'a>,
 }
 
 impl<'a> WriteGuard<'a> {
@@ -27,7 +27,13 @@ impl<'a> WriteGuard<'a> {
         // Already odd: the previous owner died; its work is a correct state, the counter goes on from there.
         slot.version.store(version | 1, Relaxed);
         fence(Release);
-        WriteGuard { slot, _lock: lock }
+        WriteGuard { slot, lock }
+    }
+
+    /// Whether the previous owner died holding the lock.
+    #[inline]
+    pub fn is_inherited(&self) -> bool {
+        self.lock.inherited
     }
 }
 

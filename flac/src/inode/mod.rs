@@ -13,7 +13,7 @@ use crate::procs::Procs;
 use crate::region::{Control, InodeSlot, TimeCell};
 use crate::sync::{Ordering::*, RobustLock};
 use crate::table::{Marked, Table};
-use crate::units::{BLOCK_FRAMES, FrameNo, Ino, PageNo};
+use crate::units::{BLOCK_FRAMES, FrameNo, Ino, PAGE, PageNo};
 use std::sync::Arc;
 
 /// Bits of `InodeSlot::flags`.
@@ -26,6 +26,8 @@ pub mod flag {
     pub const UNLINKED: u32 = 4;
     /// Times changed since the last flush, nothing else.
     pub const TIMES: u32 = 8;
+    /// Who held the lock died: how many pages there are has to be counted anew before it is logged.
+    pub const UNCOUNTED: u32 = 16;
     /// Some page that only the pool has was read often.
     pub const HOT: u32 = 32;
     /// Of the shared mappings that there are, one may have been written through.
@@ -137,6 +139,7 @@ impl Inodes {
         s.inline.iter().for_each(|e| e.store(0, Relaxed));
         s.cut.store(0, Relaxed);
         s.flush_cut.store(0, Relaxed);
+        s.shrinking.store(0, Relaxed);
         s.spare.iter().for_each(|w| w.store(0, Relaxed));
         s.cur_block.store(0, Relaxed);
         s.shared_maps.store(0, Relaxed);
@@ -229,7 +232,45 @@ impl Inodes {
     /// Locks the inode in `slot`.
     #[inline]
     pub fn lock(&self, slot: SlotNo) -> WriteGuard<'static> {
-        WriteGuard::lock(self.slot(slot), &*self.procs)
+        let write = WriteGuard::lock(self.slot(slot), &*self.procs);
+        if write.is_inherited() {
+            self.go_on_after_death(slot);
+        }
+        write
+    }
+
+    /// Locks the inode in `slot` if nobody has it locked.
+    pub fn try_lock(&self, slot: SlotNo) -> Option<WriteGuard<'static>> {
+        let write = WriteGuard::try_lock(self.slot(slot), &*self.procs)?;
+        if write.is_inherited() {
+            self.go_on_after_death(slot);
+        }
+        Some(write)
+    }
+
+    /// Somebody died holding the lock: has the pages counted anew, and does the rest of a truncation, for some of what that was to cut off is gone. Needs the inode's lock.
+    #[cold]
+    fn go_on_after_death(&self, slot: SlotNo) {
+        let s = self.slot(slot);
+        s.flags.fetch_or(flag::UNCOUNTED | flag::DIRTY, AcqRel);
+        let Some(size) = s.shrinking.load(Acquire).checked_sub(1) else { return };
+        self.release_block(slot);
+        self.cut_pages(slot, size);
+        s.size.store(size.min(s.size.load(Relaxed)), Release);
+        s.shrinking.store(0, Release);
+    }
+
+    /// Frees the pages behind `size`, and notes that the log is to know it. Needs the inode's lock.
+    pub fn cut_pages(&self, slot: SlotNo, size: u64) {
+        let s = self.slot(slot);
+        let cut = PageNo::of(size.next_multiple_of(PAGE as u64));
+        self.drop_pages(slot, cut);
+        if s.flags.load(Relaxed) & flag::HAS_POOL != 0 {
+            let old = s.cut.load(Relaxed);
+            if old == 0 || cut.get() + 1 < old {
+                s.cut.store(cut.get() + 1, Relaxed);
+            }
+        }
     }
 
     /// Gives back the frames of the current block that no page uses; returns how many.
@@ -270,7 +311,7 @@ impl Inodes {
     pub fn change(&self, ino: Ino, f: &mut dyn FnMut(&mut Attr)) -> bool {
         let Some(slot) = self.find(ino) else { return false };
         let s = self.slot(slot);
-        let _write = WriteGuard::lock(s, &*self.procs);
+        let _write = self.lock(slot);
         if s.ino.load(Acquire) != ino.get() {
             return false;
         }
@@ -284,7 +325,7 @@ impl Inodes {
     pub fn change_times(&self, ino: Ino, f: &mut dyn FnMut(&mut Attr) -> bool) {
         let Some(slot) = self.find(ino) else { return };
         let s = self.slot(slot);
-        let _write = WriteGuard::lock(s, &*self.procs);
+        let _write = self.lock(slot);
         if s.ino.load(Acquire) != ino.get() {
             return;
         }

@@ -33,7 +33,7 @@ pub const RUNNING: usize = 64;
 /// Pages whose entries lie in the inode slot itself.
 pub const INLINE: usize = 8;
 
-const MAGIC: u64 = u64::from_le_bytes(*b"FLACctl\x0f");
+const MAGIC: u64 = u64::from_le_bytes(*b"FLACctl\x10");
 
 /// Sizes chosen when the region is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -271,9 +271,12 @@ pub struct InodeSlot {
     pub cut: AtomicU64,
     /// `cut` as the flush at work took it.
     pub flush_cut: AtomicU64,
+    /// The size (+1) that a truncation is about to give the file, while pages go; 0: none is at work. Who finds it of a dead process does the rest.
+    pub shrinking: AtomicU64,
     /// Shared mappings: their pages may change at any time.
     pub shared_maps: AtomicU32,
-    _pad: AtomicU32,
+    /// Of the pages that the flush at work took, so many still have their promise of pool space; the others have frames for it. After a death too few at worst.
+    pub flush_promises: AtomicU32,
 }
 
 const _: () = assert!(size_of::<ProcSlot>() == 64);

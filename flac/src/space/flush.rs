@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::fs::extents::{Runs, clear_extents, put_extents};
 use crate::fs::open::OpenId;
 use crate::fs::record::{self, Inode};
-use crate::fs::snapshot::{Page, Snapshot};
+use crate::fs::snapshot::{Page, Promises, Snapshot};
 use crate::metalog::MetaTxn;
 use crate::sync::Ordering::*;
 use crate::table::Entry;
@@ -124,7 +124,15 @@ impl<'s> FlushHandle<'s> {
     fn take_snapshot(&mut self) -> Snapshot {
         let pages: Vec<Page> =
             std::mem::take(&mut self.pages).into_iter().map(|(no, frame)| Page { no, frame, to: None, copy: None }).collect();
-        Snapshot { size: super::SPAN, count: pages.len() as u64, pages, cut: None, unstable: false, carried: false }
+        Snapshot {
+            size: super::SPAN,
+            count: pages.len() as u64,
+            pages,
+            cut: None,
+            unstable: false,
+            carried: false,
+            promises: Promises(None),
+        }
     }
 
     fn check_fork(&self) -> Result<()> {

@@ -120,16 +120,17 @@ impl Table {
         self.free_node(index);
     }
 
-    /// How many nodes the table has.
-    pub fn count_nodes(&self) -> u64 {
-        fn below(table: &Table, index: u64, level: u32) -> u64 {
-            let Some(node) = table.node(index as u32) else { return 0 };
-            let children = node.0.iter().map(|link| link.load(Relaxed)).filter(|link| level > 1 && *link != 0);
-            1 + children.map(|link| below(table, link, level - 1)).sum::<u64>()
+    /// Calls `f` with the number (from 0 on) of each node that the table has.
+    pub fn each_node(&self, f: &mut dyn FnMut(usize)) {
+        if let (root, height @ 1..) = self.tree() {
+            self.each_below(root as u64, height, f);
         }
-        match self.tree() {
-            (_, 0) => 0,
-            (root, height) => below(self, root as u64, height),
-        }
+    }
+
+    fn each_below(&self, index: u64, level: u32, f: &mut dyn FnMut(usize)) {
+        let Some(node) = self.node(index as u32) else { return };
+        f(index as usize - 1);
+        let children = node.0.iter().map(|link| link.load(Relaxed)).filter(|link| level > 1 && *link != 0);
+        children.for_each(|link| self.each_below(link, level - 1, f));
     }
 }
