@@ -1,7 +1,7 @@
 //! Processes that are killed behind any instruction of a call: executed step by step, so that no moment is too short to be found. Another process, which stays, goes on with the same files: no count is too low,
 //! each file is what it was or what the call makes of it, there is space for all that was promised some; and whoever opens the pool next when nobody uses it makes all counts exact.
 //!
-//! `FLAC_STEPS=N` says how many kills (40 unless said), `FLAC_SEED=N` where to begin.
+//! `FLAC_STEPS=N` says how many kills (15 unless said), `FLAC_SEED=N` where to begin.
 #![expect(unsafe_code, reason = "forks and traces")]
 
 mod trace;
@@ -53,6 +53,14 @@ enum Call {
     Rename(usize, usize),
     /// Copies a file to another, and syncs that.
     Copy(usize, usize),
+    /// Stores to a file through a mapping, and syncs that.
+    Store(usize),
+    /// Changes a private mapping of a file.
+    View(usize),
+    /// Makes a hole, and syncs the file.
+    Punch(usize),
+    /// Makes a file of so many pages with another name, syncs it, and removes it.
+    Make(usize),
 }
 
 impl Call {
@@ -61,14 +69,18 @@ impl Call {
         let other = (file + 1 + random.below(3) as usize) % 4;
         // What a record carries, and what is written beside it.
         let pages = [1, 3, 12, PAGES][random.below(4) as usize];
-        match random.below(10) {
+        match random.below(16) {
             0..3 => Call::Write(file, pages),
             3..6 => Call::Sync(file),
             6 => Call::Cut(file, [0, 1, 11][random.below(3) as usize]),
             7 => Call::Remove(file),
             8 if pages == 1 => Call::Settle,
             8 => Call::Rename(file, other),
-            _ => Call::Copy(file, other),
+            9 => Call::Copy(file, other),
+            10 | 11 => Call::Store(file),
+            12 => Call::View(file),
+            13 => Call::Punch(file),
+            _ => Call::Make([2, 300][pages % 2]),
         }
     }
 
@@ -76,8 +88,8 @@ impl Call {
     fn file(self) -> usize {
         match self {
             Call::Write(file, _) | Call::Sync(file) | Call::Cut(file, _) | Call::Remove(file) => file,
-            Call::Rename(_, file) | Call::Copy(_, file) => file,
-            Call::Settle => 0,
+            Call::Rename(_, file) | Call::Copy(_, file) | Call::Store(file) | Call::View(file) | Call::Punch(file) => file,
+            Call::Settle | Call::Make(_) => 0,
         }
     }
 
@@ -91,6 +103,10 @@ impl Call {
             Call::Rename(..) => (4, 0),
             Call::Copy(..) => (5, 0),
             Call::Settle => (6, 0),
+            Call::Store(_) => (7, 0),
+            Call::View(_) => (8, 0),
+            Call::Punch(_) => (9, 0),
+            Call::Make(pages) => (10, pages),
         }
     }
 }
@@ -107,10 +123,15 @@ fn name(file: usize) -> Name {
     Name::new(FILES[file].as_bytes()).expect("a short name")
 }
 
+/// A file that is made and goes.
+fn other() -> Name {
+    Name::new(b"other").expect("a short name")
+}
+
 impl Site {
     fn new(place: &str) -> Site {
         let dir = tempfile::Builder::new().prefix("test-of-flac-").tempdir_in(place).expect("a temporary directory");
-        Pool::create(dir.path(), &PoolOptions { size: 2 << 20, ..Default::default() }).expect("a pool");
+        Pool::create(dir.path(), &PoolOptions { size: 4 << 20, ..Default::default() }).expect("a pool");
         let config = Config { dram: Some(16 << 20), ..Config::new(dir.path()) };
         let site = Site { fs: Some(Fs::open(&config).expect("the pool opens")), config, _dir: dir, value: 0 };
         (0..4).for_each(|file| _ = site.make(file));
@@ -161,7 +182,37 @@ impl Site {
                 fs.copy_range(from, 0, to, 0, (PAGES * PAGE) as u64).expect("a copy");
                 fs.sync(to).expect("a sync");
             }
+            Call::Store(file) => self.map(file, libc::MAP_SHARED, value),
+            Call::View(file) => self.map(file, libc::MAP_PRIVATE, value),
+            Call::Punch(file) => {
+                let ino = self.make(file);
+                let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+                fs.allocate(ino, mode, 2 * PAGE as u64, 9 * PAGE as u64).expect("a hole");
+                fs.sync(ino).expect("a sync");
+            }
+            Call::Make(pages) => {
+                let id = fs.create_open(Ino::ROOT, &other(), libc::S_IFREG | 0o600, &ROOT, libc::O_RDWR, 10).expect("a file");
+                fs.write_bytes(id, &vec![value; pages * PAGE], 0).expect("a write");
+                fs.sync(fs.open_ino(id)).expect("a sync");
+                fs.unlink(Ino::ROOT, &other(), &ROOT).expect("it goes");
+                fs.release(10);
+            }
         }
+    }
+
+    /// Maps a file, stores to some pages, syncs what is mapped and unmaps it.
+    fn map(&self, file: usize, flags: i32, value: u8) {
+        let (fs, ino, len) = (self.fs(), self.make(file), PAGES * PAGE);
+        // SAFETY: a new mapping, anywhere.
+        let at = unsafe { fs.map(ino, 0, len, libc::PROT_READ | libc::PROT_WRITE, flags, 0) }.expect("a mapping");
+        // SAFETY: it is as long as the file, and nobody else has it.
+        (0..len).step_by(5 * PAGE / 2).for_each(|byte| unsafe { (at as *mut u8).add(byte).write_volatile(value) });
+        if flags == libc::MAP_SHARED {
+            fs.sync_mapped(at, len).expect("a sync");
+        }
+        fs.unmapped(at, len);
+        // SAFETY: as above.
+        assert_eq!(unsafe { libc::munmap(at as *mut _, len) }, 0);
     }
 
     /// Writes all files anew, each page with its value; not yet durable.
@@ -215,10 +266,18 @@ impl Site {
         };
         let mut after = was.clone();
         match call {
-            Call::Sync(_) => {}
+            Call::Sync(_) | Call::View(_) | Call::Make(_) => {}
             Call::Settle => after.fill(None),
             Call::Write(file, pages) => {
                 partly(file, &|at| if at < pages * PAGE { 255 } else { was[file].as_ref().expect("it was there")[at] });
+                after[file].clone_from(&is[file]);
+            }
+            Call::Store(file) => {
+                partly(file, &|at| if at % (5 * PAGE / 2) == 0 { 255 } else { was[file].as_ref().expect("it was there")[at] });
+                after[file].clone_from(&is[file]);
+            }
+            Call::Punch(file) => {
+                partly(file, &|at| if (2..11).contains(&(at / PAGE)) { 0 } else { was[file].as_ref().expect("it was there")[at] });
                 after[file].clone_from(&is[file]);
             }
             Call::Copy(from, to) => {
@@ -287,6 +346,10 @@ impl Site {
         self.is_before_or_after(call);
         // First to the very file, alone: what its flusher has left is flushed, and no more.
         self.fs().sync(self.make(call.file())).expect("a sync");
+        match self.fs().unlink(Ino::ROOT, &other(), &ROOT) {
+            Ok(()) | Err(Error::Os(libc::ENOENT)) => {}
+            Err(e) => panic!("the other file: {e}"),
+        }
         self.no_count_is_too_low();
         self.fill();
         self.compare();
@@ -324,7 +387,7 @@ fn kills(place: &str) {
     let mut site = Site::new(place);
     let mut lengths = std::collections::HashMap::new();
     let mut killed = 0;
-    while killed < number("FLAC_STEPS", 40) {
+    while killed < number("FLAC_STEPS", 15) {
         let call = Call::any(&mut random);
         let steps = lengths.get(&call.kind()).map_or(u64::MAX, |length| random.below(*length));
         println!("{call:?}, killed behind {steps}");

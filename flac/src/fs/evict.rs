@@ -84,7 +84,8 @@ impl Fs {
         if ino.get() == 0 {
             return Ok(None);
         }
-        if pass == Pass::Dirty && s.flags.load(Acquire) & flag::DIRTY != 0 {
+        // What a flush has taken is clean when that is done, and dirty again if whoever did it is dead.
+        if pass == Pass::Dirty && (s.flags.load(Acquire) & flag::DIRTY != 0 || s.flush_lock.is_locked()) {
             self.flush_slot(slot, ino)?;
         }
         let write = match pass {

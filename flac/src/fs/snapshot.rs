@@ -76,10 +76,10 @@ impl Fs {
         table.for_each(from, to, &mut |page, cell| {
             let entry = Entry::from_raw(cell.load(Relaxed));
             if entry.is_flushing() {
-                if entry.dram().is_some() {
-                    s.flush_promises.fetch_sub(1, AcqRel);
-                }
+                s.flush_promises.fetch_sub(entry.dram().is_some().into(), AcqRel);
                 cell.store(entry.dirtied(self.inodes.mark(slot, page, 1)).raw(), Release);
+                // The flusher's reference.
+                entry.dram().inspect(|frame| _ = self.frames.put(*frame));
             }
         });
         // Of pages that were written anew, or cut off, meanwhile.

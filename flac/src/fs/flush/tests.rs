@@ -1,4 +1,5 @@
 //! What happens to a file while it is flushed.
+#![expect(unsafe_code, reason = "forks")]
 
 use super::*;
 use crate::fs::survival::{geometry_on, make_file, make_pool, open, place, place_with_pool};
@@ -199,4 +200,41 @@ fn regression_a_large_flush_writes_what_is_new_in_the_pool_once() {
     assert_eq!(fs.read_bytes(id, &mut back, 0), Ok(written));
     assert!(back.iter().all(|byte| *byte == 1));
     assert_eq!(fs.check(true).expect("a check"), Vec::<String>::new());
+}
+
+/// Its pages were neither clean nor dirty, so nobody flushed them again to evict them, and there was no memory for others.
+#[test]
+fn regression_what_a_dead_process_was_flushing_is_evicted() {
+    const ALL: usize = 16 << 20;
+    let dir = place();
+    let pool = dir.path().join("pool");
+    make_pool(&pool, &Geometry::of(64 << 20), Lower::Ext4);
+    let fs = open(&pool).expect("the pool opens");
+    let write = |name: &[u8], hold: usize, value: u8| {
+        let id = fs.open_file(make_file(&fs, name), libc::O_RDWR, hold).expect("it opens");
+        fs.write_bytes(id, &vec![value; ALL], 0).map(|()| id)
+    };
+    let id = write(b"first", 1, 1).expect("a write");
+    let token = fs.before_fork().expect("a slot for the child");
+    // SAFETY: the child calls nothing that needs another thread.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        fs.after_fork_child(token);
+        let slot = fs.hold_inode(fs.open_ino(id)).expect("cached");
+        let _flusher = fs.inodes.slot(slot).flush_lock.lock(&*fs.procs);
+        let taken = fs.take_snapshot(slot, PageNo::new(0)..PageNo::new(u64::MAX)).is_some();
+        // SAFETY: it ends.
+        unsafe { libc::_exit(i32::from(!taken)) };
+    }
+    fs.after_fork_parent(token, Some(child));
+    let mut status = 1;
+    // SAFETY: our child.
+    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+    assert_eq!(status, 0);
+    write(b"second", 2, 2).expect("there is memory");
+    let mut bytes = vec![0; ALL];
+    assert_eq!(fs.read_bytes(id, &mut bytes, 0), Ok(ALL));
+    assert!(bytes.iter().all(|byte| *byte == 1));
+    assert_eq!(fs.check(true).expect("a check"), Vec::<String>::new());
+    (1..=2).for_each(|hold| fs.release(hold));
 }
