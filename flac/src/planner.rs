@@ -5,8 +5,10 @@
 //! one huge entry serves 2 MiB; and who overwrites the buffer is copied to from then on, with rare tries to see whether that changed. What moving costs here is in [`costs`].
 
 mod costs;
+mod program;
 
 pub use costs::{Cost, Costs};
+pub use program::Program;
 
 use crate::attach::Touched;
 use crate::region::OpenSlot;
@@ -125,29 +127,27 @@ pub fn is_waiting(open: &OpenSlot) -> bool {
 }
 
 /// Learns from what became of the last attach, if `t` is about the buffer that it was made to.
-pub fn judge(open: &OpenSlot, t: &Transfer, process: &AtomicU32, costs: &Costs) {
-    if let (true, Some(b)) = (t.again, t.buffer) {
-        let badly = turned_out_badly(t, b, costs);
-        for place in [&open.habit, process] {
-            let mut habit = Habit::unpack(place.load(Relaxed));
-            match habit.wait {
-                _ if badly => habit.went_badly(),
-                0 => habit.went_well(),
-                // Other open files of the process do not wait.
-                wait if std::ptr::eq(place, process) => habit.wait = wait - 1,
-                _ => {}
-            }
-            place.store(habit.pack(), Relaxed);
+///
+/// Returns whether it was bad; `None` if nothing was learned.
+pub fn judge(open: &OpenSlot, t: &Transfer, process: &AtomicU32, costs: &Costs) -> Option<bool> {
+    let (true, Some(b)) = (t.again, t.buffer) else { return None };
+    let badly = turned_out_badly(t, b, costs);
+    for place in [&open.habit, process] {
+        let mut habit = Habit::unpack(place.load(Relaxed));
+        match habit.wait {
+            _ if badly => habit.went_badly(),
+            0 => habit.went_well(),
+            // Other open files of the process do not wait.
+            wait if std::ptr::eq(place, process) => habit.wait = wait - 1,
+            _ => {}
         }
+        place.store(habit.pack(), Relaxed);
     }
+    Some(badly)
 }
 
-/// Whether to attach, where nothing says to wait. Updates the open file's habit.
-pub fn attach_pays(open: &OpenSlot, t: &Transfer, process: &AtomicU32, costs: &Costs) -> bool {
-    judge(open, t, process, costs);
-    if is_waiting(open) {
-        return false;
-    }
+/// Whether to attach, where nothing says to wait.
+pub fn attach_pays(t: &Transfer, costs: &Costs) -> bool {
     // The half of it, for programs that do not look at all they read.
     let shown = costs.of(Cost::Map) + costs.of(Cost::TouchHuge) / 2;
     if t.slow || t.huge && t.bytes >= BLOCK && shown < BLOCK / PAGE * costs.of(Cost::PageOut) {
@@ -198,6 +198,12 @@ fn turned_out_badly(t: &Transfer, b: Touched, costs: &Costs) -> bool {
 mod tests {
     use super::*;
 
+    /// As for a read: what became of the last attach, then whether to attach.
+    fn pays(open: &OpenSlot, t: &Transfer, process: &AtomicU32, costs: &Costs) -> bool {
+        judge(open, t, process, costs);
+        !is_waiting(open) && attach_pays(t, costs)
+    }
+
     fn reads(open: &OpenSlot, count: usize, after_attach: Touched) -> usize {
         let process = AtomicU32::default();
         let mut attached = false;
@@ -205,7 +211,7 @@ mod tests {
         for _ in 0..count {
             // The last transfer's buffer counts as attached until a copy replaced it.
             let t = Transfer { bytes: BLOCK, huge: true, slow: false, buffer: Some(after_attach), again: attached };
-            attached = !waits(open, &process) && attach_pays(open, &t, &process, &Costs::default());
+            attached = !waits(open, &process) && pays(open, &t, &process, &Costs::default());
             attaches += attached as usize;
         }
         attaches
@@ -230,7 +236,7 @@ mod tests {
     fn files(process: &AtomicU32, count: usize, then: Touched) -> usize {
         let attached = |open: &OpenSlot| {
             let fresh = Transfer { bytes: BLOCK, huge: true, slow: false, buffer: None, again: false };
-            let attached = !waits(open, process) && attach_pays(open, &fresh, process, &Costs::default());
+            let attached = !waits(open, process) && pays(open, &fresh, process, &Costs::default());
             if attached {
                 judge(open, &Transfer { buffer: Some(then), again: true, ..fresh }, process, &Costs::default());
             }
@@ -267,7 +273,7 @@ mod tests {
         for _ in 0..1000 {
             // Never the buffer of last time: only the write that follows tells.
             let fresh = Transfer { bytes: BLOCK, huge: true, slow: false, buffer: None, again: false };
-            if !waits(&open, &process) && attach_pays(&open, &fresh, &process, &Costs::default()) {
+            if !waits(&open, &process) && pays(&open, &fresh, &process, &Costs::default()) {
                 attaches += 1;
                 judge(
                     &open,
@@ -295,11 +301,11 @@ mod tests {
     fn where_a_huge_entry_costs_more_than_a_copy_warm_buffers_are_copied_to() {
         let (process, costs) = (AtomicU32::default(), Costs::default());
         let warm = Transfer { bytes: BLOCK, huge: true, slow: false, buffer: Some(Touched { read: 0, own: BLOCK / PAGE }), again: false };
-        assert!(attach_pays(&open(), &warm, &process, &costs));
+        assert!(pays(&open(), &warm, &process, &costs));
         costs.measured(Cost::Map, 20_000);
         costs.measured(Cost::TouchHuge, 120_000);
-        assert!(!attach_pays(&open(), &warm, &process, &costs));
-        assert!(attach_pays(&open(), &Transfer { buffer: Some(Touched::default()), ..warm }, &process, &costs), "fresh memory");
+        assert!(!pays(&open(), &warm, &process, &costs));
+        assert!(pays(&open(), &Transfer { buffer: Some(Touched::default()), ..warm }, &process, &costs), "fresh memory");
     }
 
     #[test]

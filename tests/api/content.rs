@@ -200,6 +200,30 @@ fn a_large_read_into_fresh_memory_is_attached() {
 }
 
 #[test]
+fn what_a_program_has_overwritten_is_copied_when_it_runs_again() {
+    let mut space = Space::new();
+    let (_, id) = space.create("a", 0);
+    let len = 32 << 20;
+    let bytes = pattern(len, 7);
+    space.write(id, &bytes, 0).unwrap();
+    let mut attached = Vec::new();
+    for round in 0..4 {
+        let (_, id) = space.open("a", 0);
+        let mut memory = Fresh::new(len);
+        let buffer = memory.bytes();
+        assert_eq!(space.read_into(id, buffer, 0), Ok(len));
+        assert!(buffer == bytes, "round {round}");
+        buffer.iter_mut().step_by(4096).for_each(|b| *b = round);
+        memory.drop_from(&space.fs);
+        attached.push(space.counter("bytes attached"));
+        space = space.next_process();
+    }
+    if space.fs.can_attach() {
+        assert_eq!(attached, [len as u64, 0, 0, 0]);
+    }
+}
+
+#[test]
 fn regression_a_view_split_after_its_file_is_gone_keeps_its_content() {
     let space = Space::with_dram(32 << 20);
     let (ino, id) = space.create("a", 0);

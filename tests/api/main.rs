@@ -50,6 +50,15 @@ impl Space {
         self
     }
 
+    /// As another process, once this one has ended: what is shared stays.
+    fn next_process(mut self) -> Self {
+        let dram = Some(self.fs.dram_bytes().0);
+        self.fs.exit();
+        let fs = Fs::open(&Config { dram, ..Config::new(self.dir.path()) }).expect("the pool opens again");
+        std::mem::forget(std::mem::replace(&mut self.fs, fs));
+        self
+    }
+
     fn counter(&self, name: &str) -> u64 {
         self.fs.stats.list().iter().find(|(n, _)| *n == name).expect("a counter of this name").1
     }

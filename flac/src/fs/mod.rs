@@ -11,6 +11,7 @@ mod ahead;
 pub mod attr;
 mod calibrate;
 pub mod census;
+mod decide;
 mod direct;
 mod evict;
 pub(crate) mod extents;
@@ -93,6 +94,10 @@ pub struct Fs {
     share_habit: crate::sync::AtomicU32,
     /// The planner's memory of attaching, whatever the open file: for those of which it knows nothing yet.
     attach_habit: crate::sync::AtomicU32,
+    /// And of what its program did in earlier runs.
+    program: crate::planner::Program,
+    /// Where the last large attach lies, until it has been judged; else 0.
+    attached: crate::sync::AtomicUsize,
 }
 
 impl Fs {

@@ -68,6 +68,8 @@ impl Fs {
             stock: Default::default(),
             share_habit: Default::default(),
             attach_habit: Default::default(),
+            program: Default::default(),
+            attached: Default::default(),
             pool,
             meta,
             region,

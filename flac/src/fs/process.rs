@@ -114,6 +114,7 @@ impl Fs {
     pub fn exit(&self) {
         if self.has_any_view() {
             self.note_stores(0, usize::MAX);
+            self.judge_last(0..usize::MAX);
         }
         use crate::sync::Liveness;
         self.empty_slot(self.procs.me());

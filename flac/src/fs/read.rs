@@ -72,11 +72,12 @@ impl Fs {
             return Ok(n);
         }
         let mut done = 0;
-        let mut mover = Mover::Best;
+        let (mut mover, mut asks) = (Mover::Best, true);
         while done < len {
             // SAFETY: done < len, so the rest lies in the program's buffer.
             let (to, rest, at) = (unsafe { to.add(done) }, len - done, offset + done as u64);
-            if rest >= super::share::ATTACH_MIN
+            if asks
+                && rest >= super::share::ATTACH_MIN
                 && let Some(open) = open
             {
                 // SAFETY: the rest of the program's buffer.
@@ -85,8 +86,10 @@ impl Fs {
                         done += n;
                         continue;
                     }
-                    Attached::Copy => Mover::Best,
-                    Attached::CopyToFresh => Mover::Kernel,
+                    Attached::Copy { fresh, all } => {
+                        asks = !all;
+                        if fresh { Mover::Kernel } else { Mover::Best }
+                    }
                 };
             }
             let want = rest.min(PIECE);

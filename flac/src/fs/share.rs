@@ -2,11 +2,12 @@
 //! Sharing instead of copying: frames attached to the program's buffers, and frames shared between files.
 
 use super::Fs;
+use super::decide::{JUDGED_LATER, Verdict};
 use super::stats::Stats;
 use crate::attach::View;
 use crate::error::{Error, Result};
 use crate::inode::{SlotNo, WriteGuard, flag, touch};
-use crate::planner::{self, Transfer};
+use crate::planner;
 use crate::region::{LEDGER, OpenSlot, map_anonymous};
 use crate::sync::Ordering::*;
 use crate::table::Entry;
@@ -25,9 +26,12 @@ pub(super) enum Attached {
     /// So many bytes are done.
     Done(usize),
     /// Copy.
-    Copy,
-    /// Copy to memory that has no pages yet: the kernel makes them on its way for less than a fault for each.
-    CopyToFresh,
+    Copy {
+        /// To memory that has no pages yet: the kernel makes them on its way for less than a fault for each.
+        fresh: bool,
+        /// All that the call reads: the answer does not depend on the buffer.
+        all: bool,
+    },
 }
 
 impl Fs {
@@ -40,25 +44,26 @@ impl Fs {
         let addr = to as usize;
         let size = s.size.load(Acquire);
         if !self.attach || offset >= size || s.shared_maps.load(Relaxed) != 0 {
-            return Ok(Attached::Copy);
+            return Ok(Attached::Copy { fresh: false, all: false });
         }
         let len = len.min((size - offset) as usize);
         if addr % PAGE != offset as usize % PAGE {
             self.misfit(open, addr, len)?;
-            return Ok(Attached::Copy);
+            return Ok(Attached::Copy { fresh: false, all: false });
         }
         if !addr.is_multiple_of(PAGE) {
             // SAFETY: the head of the program's buffer, up to its first whole page.
             return unsafe { self.read_at(slot, None, to, (PAGE - addr % PAGE).min(len), offset) }.map(Attached::Done);
         }
         let pages = len / PAGE;
-        if (pages as u64) < RUN_MIN || !self.attach_pays(slot, open, addr, pages, offset) {
+        let verdict = if (pages as u64) < RUN_MIN { Verdict::Copy } else { self.attach_pays(slot, open, addr, pages, offset) };
+        if verdict != Verdict::Attach {
             if self.has_huge_frames() && addr % BLOCK != offset as usize % BLOCK {
                 self.misfit(open, addr, pages * PAGE)?;
             }
             self.detach(addr, pages * PAGE)?;
             open.last_pages.store(0, Relaxed);
-            return Ok(if self.is_fresh(addr, pages) { Attached::CopyToFresh } else { Attached::Copy });
+            return Ok(Attached::Copy { fresh: self.is_fresh(addr, pages), all: verdict == Verdict::CopyAll });
         }
         let mut done = 0;
         while done < pages as u64 {
@@ -78,7 +83,10 @@ impl Fs {
         }
         open.last_addr.store(addr as u64, Relaxed);
         open.last_pages.store(done as u32, Relaxed);
-        Ok(if done > 0 { Attached::Done(done as usize * PAGE) } else { Attached::Copy })
+        if done as usize >= JUDGED_LATER {
+            self.attached.store(addr, Relaxed);
+        }
+        Ok(if done > 0 { Attached::Done(done as usize * PAGE) } else { Attached::Copy { fresh: false, all: false } })
     }
 
     /// Whether a large buffer that is to be copied to has no pages yet, by its first and its last one.
@@ -100,107 +108,6 @@ impl Fs {
     /// Whether this kernel tells what a buffer is (Linux 6.11), without which everything is copied.
     pub fn can_attach(&self) -> bool {
         self.attach && self.memory.vma(std::ptr::from_ref(self).addr()).is_some()
-    }
-
-    fn attach_pays(&self, slot: SlotNo, open: &OpenSlot, addr: usize, pages: usize, offset: u64) -> bool {
-        let may_be_huge = self.has_huge_frames() && pages >= BLOCK_FRAMES;
-        let explain = |what: &str| planner::explain(format_args!("read of {} KiB to {addr:#x}: {what}", pages * PAGE / 1024));
-        if !may_be_huge && planner::is_known_warm(open, addr) {
-            explain("copied, as the last one to this buffer");
-            return false;
-        }
-        if planner::waits(open, &self.attach_habit) {
-            explain("copied, because attaching has turned out badly for this open file");
-            return false;
-        }
-        planner::note_warm(open, addr);
-        let pays = self.attach_pays_now(slot, open, addr, pages, offset);
-        let waits = planner::is_waiting(open);
-        if pays || waits {
-            planner::note_warm(open, 0);
-        }
-        explain(match () {
-            () if pays => "attached",
-            () if waits => "copied: the last attach turned out badly, what it showed was overwritten or read through small pages",
-            () => "copied: the buffer is in use, or can't be replaced",
-        });
-        pays
-    }
-
-    /// The program writes a buffer to the open file: if it is the one that was last attached by a read of it, the planner hears what became of it. For a program that takes fresh memory for
-    /// each round that is the only time to see it.
-    #[inline]
-    pub(super) fn judge_attach(&self, open: &OpenSlot, addr: usize, len: usize) {
-        let pages = open.last_pages.load(Relaxed) as usize;
-        if len >= ATTACH_MIN && pages > 0 && open.last_addr.load(Relaxed) as usize == addr.next_multiple_of(PAGE) {
-            open.last_pages.store(0, Relaxed);
-            if let Some(buffer) = self.memory.touched(addr.next_multiple_of(PAGE), pages * PAGE) {
-                let huge = self.has_huge_frames() && pages >= BLOCK_FRAMES;
-                planner::judge(
-                    open,
-                    &Transfer { bytes: pages * PAGE, huge, slow: false, buffer: Some(buffer), again: true },
-                    &self.attach_habit,
-                    self.costs(),
-                );
-            }
-        }
-    }
-
-    fn attach_pays_now(&self, slot: SlotNo, open: &OpenSlot, addr: usize, pages: usize, offset: u64) -> bool {
-        let bytes = pages * PAGE;
-        let Some(vma) = self.memory.vma(addr) else { return false };
-        let ours = vma.inode == 0 || self.is_view(&vma);
-        let here = &raw const bytes as usize;
-        let on_stack = here >= vma.start && here < vma.end;
-        if !vma.private_rw
-            || !ours
-            || on_stack
-            || vma.page_size != PAGE as u64
-            || !self.is_one_range(&vma, addr, bytes)
-            || self.in_arena(addr)
-        {
-            return false;
-        }
-        let last = open.last_addr.load(Relaxed) as usize;
-        let last_end = last + open.last_pages.load(Relaxed) as usize * PAGE;
-        let again = last_end > last && addr >= last && addr < last_end;
-        let missing = self.is_in_pool_only(slot, PageNo::of(offset));
-        let huge = !missing && self.has_huge_frames() && addr % BLOCK == offset as usize % BLOCK;
-        let slow = missing && self.pool.is_slower_than_dram();
-        let need = !(huge && bytes >= BLOCK || slow) || again;
-        let buffer = if need { self.memory.touched(addr, bytes) } else { None };
-        planner::attach_pays(open, &Transfer { bytes, huge, slow, buffer, again }, &self.attach_habit, self.costs())
-    }
-
-    /// Whether `addr` lies in a heap of a secondary arena of glibc's malloc: 64 MiB-aligned, headed by its sizes. glibc gives pages of such a heap back by
-    /// `madvise(MADV_DONTNEED)`, unseen by us, and takes them for zeros afterwards; an attached view would show the file again.
-    fn in_arena(&self, addr: usize) -> bool {
-        const HEAP: usize = 64 << 20;
-        let base = addr & !(HEAP - 1);
-        if self.memory.vma(base).is_none_or(|v| v.start > base || !v.private_rw) {
-            return false;
-        }
-        // Pointer to the arena, the heap before, size, size that was made accessible.
-        let mut head = [0usize; 4];
-        // SAFETY: `head` is ours; the heap's first page is mapped (asked above), and if it goes meanwhile the copy ends.
-        let left = unsafe { crate::region::copy::copy(head.as_mut_ptr().cast(), base as *const u8, size_of_val(&head)) };
-        let [arena, _, size, accessible] = head;
-        left == 0 && arena != 0 && arena % 16 == 0 && size % PAGE == 0 && size >= PAGE && size <= accessible && accessible <= HEAP
-    }
-
-    /// Whether the buffer lies in eligible mappings from end to end (attaching splits a mapping into several).
-    fn is_one_range(&self, first: &crate::attach::Vma, addr: usize, bytes: usize) -> bool {
-        let mut end = first.end;
-        for _ in 0..64 {
-            if end >= addr + bytes {
-                return true;
-            }
-            match self.memory.vma(end) {
-                Some(v) if v.start == end && v.private_rw && (v.inode == 0 || self.is_view(&v)) => end = v.end,
-                _ => return false,
-            }
-        }
-        false
     }
 
     /// Attaches the pages from `page` on whose frames follow each other; returns how many, 0 if there is nothing to attach.
@@ -310,6 +217,7 @@ impl Fs {
     /// still writes through a shared mapping must not hit a frame that is another file's by now. If it did not, the views stay.
     pub fn replacing(&self, addr: usize, len: usize, replace: impl FnOnce() -> bool) {
         let (from, to) = (addr & !(PAGE - 1), addr.saturating_add(len).saturating_add(PAGE - 1) & !(PAGE - 1));
+        self.judge_last(from..to);
         // Out of the ledger before the range is free: whoever gets it next enters views of its own.
         let mut views = Vec::new();
         while let Some(view) = self.ledger.take_first(from, to) {

@@ -30,6 +30,8 @@ const INODES: usize = 1 << 20;
 pub(super) const NODES: usize = 1 << 19;
 /// Classes of programs, see `fs::running`.
 pub const RUNNING: usize = 64;
+/// Programs that the planner remembers; what has a number in common is taken for one.
+pub const PROGRAMS: usize = 128;
 /// Pages whose entries lie in the inode slot itself.
 pub const INLINE: usize = 8;
 
@@ -110,6 +112,8 @@ pub struct Counters {
     pub copies_in: [Rivals; 2],
     /// What moving bytes costs, once somebody has measured it.
     pub costs: Costs,
+    /// What became of attaching in earlier runs of a program, see `planner::program`.
+    pub programs: [AtomicU32; PROGRAMS],
     /// How many processes run programs of each class; after a death too many at worst.
     pub running: [AtomicU32; RUNNING],
 }

@@ -14,7 +14,7 @@ mod place;
 pub use dram::{Dram, read_frames, write_frames};
 pub use layout::{
     ALONE, BY_DESCRIPTOR, Control, Counters, Geometry, HoldWord, IDLE, INLINE, InodeSlot, LEDGER, LedgerEntry, MAX_HOLDS, OpenSlot, PROCS,
-    ProcSlot, RUNNING, TimeCell,
+    PROGRAMS, ProcSlot, RUNNING, TimeCell,
 };
 pub use map::{map_anonymous, map_file, map_fixed, protect, reserve, unmap_range};
 pub use node::{Marks, Node};
