@@ -14,6 +14,8 @@ fn main() {
     println!("cargo:rustc-cdylib-link-arg=-Wl,-z,initfirst");
     // One segment of data instead of two, and none of it protected after it was set up: two changes of the address space less. (The table of libc's functions is writable in any case.)
     println!("cargo:rustc-cdylib-link-arg=-Wl,-z,norelro");
+    // Of the crates that are linked in: see `real.rs`.
+    println!("cargo:rustc-cdylib-link-arg=-Wl,--wrap=dlsym");
     bind_own_symbols();
     link_unwinder();
 }

@@ -149,6 +149,14 @@ impl Procs {
         }
     }
 
+    /// The slot of the process `pid`, whose holds are numbers of its descriptors.
+    pub fn slot_of(&self, pid: u32) -> Option<u32> {
+        let is = |slot: &u32| {
+            self.visible_pid(*slot) == Some(pid) && self.control.procs()[*slot as usize].about.load(Relaxed) & BY_DESCRIPTOR != 0
+        };
+        self.in_use().find(is)
+    }
+
     /// The number of the process in `slot`, unless it belongs to another namespace.
     fn visible_pid(&self, slot: u32) -> Option<u32> {
         let p = &self.control.procs()[slot as usize];

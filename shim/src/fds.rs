@@ -171,6 +171,33 @@ fn format_into(to: &mut [u8; 32], fd: c_int) -> &[u8] {
     &to[..to.len() - left]
 }
 
+/// The process that the kernel's descriptor `process` stands for, as this process's namespace numbers it.
+pub fn process_behind(process: c_int) -> Option<c_int> {
+    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{process}")).ok()?;
+    info.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok()).filter(|pid| *pid > 0)
+}
+
+/// `fd` is a duplicate of what `process`, the kernel's descriptor of a process, has open at `number`: a stub that does not say what it stands for is held as there.
+pub fn fetched(fd: c_int, process: c_int, number: c_int) -> Answer<()> {
+    note_unknown(fd);
+    let stub = borrow(fd)?;
+    let flags = rustix::fs::fcntl_getfl(stub)?;
+    if !is_opened_as_stub(flags) || !is_stub(fd)? || rustix::fs::tell(stub)? != stubs::NO_SLOT {
+        return Ok(());
+    }
+    let fs = space::fs()?;
+    // It may be another pool's.
+    if !is_stub(fd)? {
+        return Ok(());
+    }
+    let id = process_behind(process).and_then(|pid| fs.held_by(pid as u32, number as usize)).ok_or(Escape::Fail(libc::EBADF))?;
+    fs.adopt(id, fd as usize)?;
+    note_flac(fd, true);
+    // Where there is no descriptor left for that it stays as it is.
+    let _ = identify(fd);
+    Ok(())
+}
+
 /// Opens a file with `open_at`, which holds it at the number that it is given, and returns the descriptor: the lowest free number.
 pub fn open(fs: &'static Fs, flags: c_int, open_at: impl FnOnce(usize) -> flac::Result<OpenId>) -> Answer<c_int> {
     let (stub, is_duplicate) = stubs::make(fs, flags & libc::O_CLOEXEC != 0)?;

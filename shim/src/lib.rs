@@ -3,7 +3,7 @@
 //! Owns what a process has of its own: descriptors, the working directory, streams, the environment. Calls `flac` for
 //! everything else, and stores no file data. In the order of dependence:
 //!
-//! * [`real`]: the functions of libc behind ours. [`log`]: lines for people. [`config`]: the environment, read once.
+//! * [`real`], [`next`]: the functions of libc behind ours. [`log`]: lines for people. [`config`]: the environment, read once.
 //! * [`thread`]: what each thread has of ours. [`boundary`]: the one way from C into our code and back; [`hook`]: the one macro that exports a symbol.
 //! * [`abi`]: what C hands us, in types that only C can make.
 //! * [`space`]: the process's one `flac::Fs`. [`fds`], [`stubs`]: kernel descriptors that stand for open files. [`cwd`], [`paths`]: names.
@@ -35,6 +35,7 @@ mod locked;
 mod log;
 mod memory;
 mod mounts;
+mod next;
 mod nodes;
 mod paths;
 mod patterns;

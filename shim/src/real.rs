@@ -1,9 +1,10 @@
 //! The functions of libc behind ours: the next definition of each symbol, found when it is first needed.
 //!
 //! Works before any constructor has run, and takes no lock of our own (no `Once`: it would survive a fork locked).
-//! `dlsym` allocates nothing when it succeeds (glibc >= 2.34), so an allocator that is just starting may come through here.
+//! Nothing is allocated, so an allocator that is just starting may come through here (`dlsym`, which is asked for what is not found otherwise, allocates nothing when it succeeds, glibc >= 2.34).
 #![expect(unsafe_code, reason = "dlsym")]
 
+use crate::next;
 use libc::c_void;
 use std::ffi::CStr;
 use std::ptr::null_mut;
@@ -31,6 +32,10 @@ impl Symbol {
     #[cold]
     #[inline(never)]
     fn look_up(&self, name: &'static CStr) -> *mut c_void {
+        if let Some(at) = next::address(name).filter(|at| !at.is_null()) {
+            self.at.store(at, Ordering::Relaxed);
+            return at;
+        }
         // `dlsym` frees the message of an earlier one that failed. Where `free` itself is still to be found, that asks for it again: whoever asked first frees the message.
         let looking = &crate::thread::flags().looking;
         let outer = looking.replace(self);
@@ -46,6 +51,29 @@ impl Symbol {
         at
     }
 }
+
+/// `dlsym` as the crates call it that are linked in (`build.rs` has the linker turn their calls to this one): what they look for anywhere, libc's functions that not every libc has, is looked
+/// for behind us.
+///
+/// # Safety
+/// As for `dlsym`.
+#[cfg(not(test))]
+#[unsafe(no_mangle)]
+unsafe extern "C" fn __wrap_dlsym(handle: *mut c_void, name: *const libc::c_char) -> *mut c_void {
+    unsafe extern "C" {
+        fn __real_dlsym(handle: *mut c_void, name: *const libc::c_char) -> *mut c_void;
+    }
+    // SAFETY: the caller's C string.
+    match next::address(unsafe { CStr::from_ptr(name) }) {
+        Some(at) if handle == libc::RTLD_DEFAULT => at,
+        // SAFETY: as the caller says.
+        _ => unsafe { __real_dlsym(handle, name) },
+    }
+}
+
+// For ourselves only.
+#[cfg(not(test))]
+std::arch::global_asm!(".hidden __wrap_dlsym");
 
 /// Whether the next definition of this symbol lies in a library whose file name begins with `library`.
 pub fn is_of(name: &'static CStr, library: &[u8]) -> bool {

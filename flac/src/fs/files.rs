@@ -184,6 +184,12 @@ impl Fs {
         (word != 0).then(|| self.id_of(open_slot_of(word)))
     }
 
+    /// Which open file the process `pid` holds at `hold`, where its holds are numbers of its descriptors.
+    pub fn held_by(&self, pid: u32, hold: usize) -> Option<OpenId> {
+        let word = self.region.control.holds(self.procs.slot_of(pid)?).get(hold)?.load(Acquire);
+        (word != 0).then(|| self.id_of(open_slot_of(word)))
+    }
+
     /// Holds at `hold` an open file that arrived by other ways (a descriptor inherited without a copy of the holds, `SCM_RIGHTS`). `EBADF` if the slot is gone.
     pub fn adopt(&self, id: OpenId, hold: usize) -> Result<()> {
         let gone = Error::Os(libc::EBADF);

@@ -1,13 +1,13 @@
 //! mmap and its kin. Mappings of FLAC files are FLAC's; of the rest FLAC only hears what becomes of pages that it has attached.
 
-use crate::abi::{fail, offset};
+use crate::abi::{In, fail, offset};
 use crate::boundary::{Answer, Escape, Mapped, checked};
 use crate::ranges::{READ_ONLY, UNATTACHABLE};
 use crate::{fds, space};
 use flac::Fs;
 use flac::fs::open::OpenId;
 use flac::units::{Ino, PAGE};
-use libc::{c_int, c_void, off_t, size_t};
+use libc::{c_int, c_uint, c_void, iovec, off_t, size_t, ssize_t};
 
 /// Whether FLAC is in use, so that some of this process's pages may be its.
 fn in_use() -> bool {
@@ -261,6 +261,44 @@ fn mapped_parts(fs: &Fs, at: usize, len: usize) -> Option<Vec<(Ino, u64, u64)>> 
         at += bytes;
     }
     Some(parts)
+}
+
+hook! {
+    /// `process_madvise(2)`: on this process, and with advice that changes what is there, it is `madvise` of each part.
+    fn process_madvise(process: c_int, parts: *const iovec, n: size_t, advice: c_int, flags: c_uint) -> ssize_t,
+    when((in_use() && changes_content(advice)) || (is_lasting(advice) && crate::config::on())), real(theirs) {
+        // Of no parts the kernel says whether it takes such advice at all.
+        if theirs(process, parts, 0, advice, flags) < 0 {
+            return Err(Escape::Fail(crate::boundary::errno()));
+        }
+        if !is_this_process(process) {
+            return Err(Escape::NotOurs);
+        }
+        if n > crate::transfer::MOST_VECTORS {
+            return fail(libc::EINVAL);
+        }
+        let parts = In::<iovec>::at(parts.cast()).array(n)?;
+        let mut done = 0;
+        for part in parts {
+            // SAFETY: the program's own memory and advice.
+            #[expect(unsafe_code, reason = "as madvise")]
+            let advised = crate::boundary::call_out(|| unsafe { madvise(part.iov_base, part.iov_len, advice) });
+            if advised != 0 {
+                let error = crate::boundary::errno();
+                return if done == 0 { fail(error) } else { Ok(done) };
+            }
+            done += part.iov_len as ssize_t;
+        }
+        Ok(done)
+    }
+}
+
+/// Whether this descriptor of a process, or number that stands for one, means the caller.
+fn is_this_process(process: c_int) -> bool {
+    /// `PIDFD_SELF_THREAD` and `PIDFD_SELF_THREAD_GROUP`.
+    const SELF: std::ops::RangeInclusive<c_int> = -10001..=-10000;
+    let own = rustix::process::getpid().as_raw_nonzero().get();
+    SELF.contains(&process) || fds::process_behind(process) == Some(own)
 }
 
 /// `MADV_REMOVE`: a hole in the file that is mapped there; the kernel would make it in the tier, under everybody's feet. `false`: no FLAC file is.

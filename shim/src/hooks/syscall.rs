@@ -187,6 +187,8 @@ fn by_number(n: c_long, w: &Words) -> Option<c_long> {
         libc::SYS_mremap => call!(w, map::mremap, _ _ _ _ _),
         libc::SYS_remap_file_pages => call!(w, map::remap_file_pages, _ _ _ _ _),
         libc::SYS_madvise => call!(w, map::madvise, _ _ _),
+        libc::SYS_process_madvise => call!(w, map::process_madvise, _ _ _ _ _),
+        libc::SYS_pidfd_getfd => call!(w, super::descriptor::pidfd_getfd, _ _ _),
         libc::SYS_mprotect => call!(w, map::mprotect, _ _ _),
         libc::SYS_pkey_mprotect => call!(w, map::pkey_mprotect, _ _ _ _),
         libc::SYS_dup => Some((libc::dup as unsafe extern "C" fn(_) -> _).call(w)),

@@ -30,6 +30,7 @@ cases![
     every_number_that_a_child_is_given_is_its_own,
     whether_two_are_one_open_file_can_be_asked,
     the_kernel_knows_whether_two_are_one_open_file,
+    a_descriptor_is_fetched_from_another_process,
     a_full_table_stops_only_what_returns_a_descriptor,
     a_full_table_is_a_childs_too,
     a_number_is_open_for_every_call_or_for_none,
@@ -78,6 +79,40 @@ fn the_kernel_knows_whether_two_are_one_open_file(d: &Dir) -> Outcome {
     // They are what they were.
     sys::lseek(&same, 7, libc::SEEK_SET)?;
     assert_eq!((sys::lseek(&fd, 0, libc::SEEK_CUR)?, sys::lseek(&other, 0, libc::SEEK_CUR)?), (7, 0));
+    Ok(())
+}
+
+fn a_descriptor_is_fetched_from_another_process(d: &Dir) -> Outcome {
+    let (opened, open) = sys::pipe(0)?;
+    let (seen, see) = sys::pipe(0)?;
+    let own = d.open("own", b"own bytes");
+    let child = sys::fork(|| {
+        let fd = d.open("f", b"bytes");
+        let dir = sys::open(d.path(), O_RDONLY, 0).unwrap();
+        sys::lseek(&fd, 2, libc::SEEK_SET).unwrap();
+        write_all(&open, &[fd.raw() as u8, dir.raw() as u8]);
+        assert_eq!(sys::read(&seen, &mut [0]).unwrap(), 1);
+        assert_eq!(sys::lseek(&fd, 0, libc::SEEK_CUR).unwrap(), 5, "the position is of both");
+    });
+    let mut numbers = [0; 2];
+    assert_eq!(sys::read(&opened, &mut numbers)?, 2);
+    let process = sys::pidfd_open(child.pid())?;
+    let [fd, dir] = match numbers.map(|number| sys::pidfd_getfd(&process, i32::from(number))) {
+        [Err(sys::ENOSYS | sys::EPERM), _] => return skip("no descriptors are fetched here"),
+        [fd, dir] => [fd?, dir?],
+    };
+    assert_eq!(sys::fstat(&fd)?.st_ino, sys::stat(d.at("f"))?.st_ino);
+    assert_eq!(sys::fstat(&dir)?.st_ino, sys::stat(d.path())?.st_ino);
+    let mut room = [0; 9];
+    assert_eq!((sys::read(&fd, &mut room)?, &room[..3]), (3, &b"tes"[..]));
+    write_all(&see, b"!");
+    child.succeeds();
+    sys::pwrite(&fd, b"more", 5)?;
+    assert_eq!(content(d.at("f")), b"bytesmore");
+    // One's own, too.
+    let again = sys::pidfd_getfd(sys::pidfd_open(std::process::id() as i32)?, own.raw())?;
+    assert_eq!((sys::read(&own, &mut room)?, sys::lseek(&again, 0, libc::SEEK_CUR)?), (9, 9));
+    fails!(EBADF, sys::pidfd_getfd(sys::pidfd_open(std::process::id() as i32)?, 999));
     Ok(())
 }
 

@@ -15,6 +15,7 @@ cases![
     removing_makes_a_hole,
     a_large_hole_is_removed_as_quickly,
     what_is_mapped_beside_is_not_removed,
+    a_process_may_advise_itself_by_its_descriptor,
     another_part_of_the_file_takes_the_place,
     no_part_of_the_file_lies_beyond_all_numbers,
     what_may_not_be_touched_stays_so_when_it_is_replaced,
@@ -186,6 +187,31 @@ fn removing_makes_a_hole(d: &Dir) -> Outcome {
     assert_eq!(&content(d.at("f"))[2 * 4096..2 * 4096 + 6], b"again\0");
     sys::fsync(&fd)?;
     assert_eq!(other.get(2 * 4096, 5), b"again");
+    Ok(())
+}
+
+fn a_process_may_advise_itself_by_its_descriptor(d: &Dir) -> Outcome {
+    const SIZE: usize = 16 * 4096;
+    let fd = d.open("f", &[1; SIZE]);
+    let map = sys::mmap(&fd, SIZE, RW, MAP_SHARED, 0)?;
+    match map.advise_by_process([(4096, 4096), (3 * 4096, 2 * 4096)], libc::MADV_REMOVE) {
+        Err(sys::EINVAL | sys::ENOSYS) => return skip("a kernel before 6.13"),
+        advised => assert_eq!(advised?, 3 * 4096),
+    }
+    let holes: Vec<usize> = (0..16).filter(|page| map.get(page * 4096, 1) == [0]).collect();
+    assert_eq!(holes, [1, 3, 4]);
+    assert_eq!(content(d.at("f")), map.get(0, SIZE));
+    let read_only = sys::mmap(sys::open(d.at("f"), libc::O_RDONLY, 0)?, SIZE, PROT_READ, MAP_SHARED, 0)?;
+    fails!(EACCES, read_only.advise_by_process([(5 * 4096, 4096), (7 * 4096, 4096)], libc::MADV_REMOVE));
+    // What was read into its memory is gone afterwards.
+    const MUCH: usize = 1 << 20;
+    let (other, own) = (d.open("g", &[1; MUCH]), sys::anonymous(MUCH, libc::MAP_PRIVATE)?);
+    assert_eq!(sys::pread_to(&other, own.address(), MUCH, 0)?, MUCH);
+    assert_eq!(own.advise_by_process([(0, 4096), (2 * 4096, 4096)], libc::MADV_DONTNEED)?, 2 * 4096);
+    let gone: Vec<usize> = (0..MUCH / 4096).filter(|page| own.get(page * 4096, 1) == [0]).collect();
+    assert_eq!(gone, [0, 2]);
+    fails!(EINVAL, map.advise_by_process([(0, 4096), (8192, 4096)], 9999));
+    assert_eq!(content(d.at("f")), map.get(0, SIZE));
     Ok(())
 }
 

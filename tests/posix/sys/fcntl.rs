@@ -100,3 +100,13 @@ pub fn kcmp(a: impl Raw, b: impl Raw) -> Sys<i64> {
     let own = std::process::id();
     call!(libc::syscall(libc::SYS_kcmp, own, own, KCMP_FILE, i64::from(a.raw()), i64::from(b.raw())))
 }
+
+/// `pidfd_open`.
+pub fn pidfd_open(pid: i32) -> Sys<super::Fd> {
+    call!(libc::syscall(libc::SYS_pidfd_open, pid, 0)).map(|fd| super::Fd::own(fd as i32))
+}
+
+/// `pidfd_getfd`: a duplicate of a descriptor of another process.
+pub fn pidfd_getfd(process: impl Raw, number: i32) -> Sys<super::Fd> {
+    call!(libc::syscall(libc::SYS_pidfd_getfd, process.raw(), number, 0)).map(|fd| super::Fd::own(fd as i32))
+}

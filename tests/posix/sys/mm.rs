@@ -95,6 +95,13 @@ impl Map {
         call!(libc::madvise(self.at(offset, length).cast(), length, advice)).map(drop)
     }
 
+    /// `process_madvise` of two parts, on this process. How many bytes were advised.
+    pub fn advise_by_process(&self, parts: [(usize, usize); 2], advice: i32) -> Sys<i64> {
+        let process = super::pidfd_open(std::process::id() as i32)?;
+        let parts = parts.map(|(offset, length)| libc::iovec { iov_base: self.at(offset, length).cast(), iov_len: length });
+        call!(libc::syscall(libc::SYS_process_madvise, super::Raw::raw(&process), parts.as_ptr(), parts.len(), advice, 0))
+    }
+
     pub fn lock(&self) -> Sys<()> {
         call!(libc::mlock(self.at(0, self.length).cast_const().cast(), self.length)).map(drop)
     }

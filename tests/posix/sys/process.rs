@@ -46,6 +46,11 @@ impl Child {
         Child { pid }
     }
 
+    /// Its number.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
     /// Waits for the end.
     pub fn wait(self) -> Ended {
         let pid = self.pid;

@@ -40,7 +40,8 @@ int main(void) {
     for (int i = 0; i < 3; i++) pthread_create(&threads[i], NULL, use, names[i]);
     for (int i = 0; i < 3; i++) pthread_join(threads[i], NULL);
     struct stat of;
-    printf("%d %ld\n", stat("x", &of), (long)of.st_size);
+    printf("%d", stat("x", &of));
+    printf(" %ld\n", (long)of.st_size);
     return 0;
 }
 END

@@ -10,7 +10,7 @@ use crate::stdio::{reopen, standard};
 use crate::{creds, fds, log};
 use flac::Fs;
 use flac::fs::open::OpenId;
-use libc::{c_int, c_long, c_ulong, c_void};
+use libc::{c_int, c_long, c_uint, c_ulong, c_void};
 
 /// After something new is at number `fd` that the program chose: streams on that number follow.
 fn moved(fd: c_int) {
@@ -183,6 +183,18 @@ fn control(fd: c_int, command: c_int, argument: c_ulong, theirs: impl FnOnce() -
         }
         // The descriptor's own flags, pipes: the kernel's answer for the stub is right.
         _ => Err(Escape::NotOurs),
+    }
+}
+
+hook! {
+    /// `pidfd_getfd(2)`: of FLAC's descriptors most say what they are only with what their process has noted.
+    fn pidfd_getfd(process: c_int, number: c_int, flags: c_uint) -> c_int, real(theirs) {
+        let fd = checked(theirs(process, number, flags))?;
+        if let Err(e) = fds::fetched(fd, process, number) {
+            let _ = fds::close(fd);
+            return Err(e);
+        }
+        Ok(fd)
     }
 }
 
