@@ -68,5 +68,35 @@ for n in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27
     ln t "$name"
     "./$name" again || echo "$n: $?"
 done
-rm -f 0* lib.so t
+rm -f 0* t
+# It is about the library by the name that the program gave it.
+cat >names.c <<'END'
+#include <dlfcn.h>
+#include <stdio.h>
+int main(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        void *h = dlopen(argv[i], RTLD_NOW);
+
+        if (h)
+            dlsym(h, "missing");
+        puts(dlerror());
+        if (h) {
+            dlclose(h);
+            dlsym(RTLD_DEFAULT, "missing");
+            dlopen(argv[i], RTLD_NOW | RTLD_NOLOAD);
+            puts(dlerror() ? "failed" : "not loaded");
+        }
+    }
+    return 0;
+}
+END
+gcc -w -o names names.c -ldl
+echo 'no library' >text.so
+: >empty.so
+mkdir -p a/long/path/to/libraries
+echo 'int missing(void); int f(void) { return missing(); }' | gcc -shared -fPIC -xc - -o a/long/path/to/libraries/wants.so
+./names ./text.so ./empty.so a/long/path/to/libraries/wants.so ./lib.so ./none.so a/long/path/to/libraries/wants.so ./text.so
+(cd a && ../names long/../../text.so long/path/to/libraries/wants.so)
+rm -rf a ./*.so names
 echo done
