@@ -57,6 +57,10 @@ impl Fs {
         }
         let pages = len / PAGE;
         let verdict = if (pages as u64) < RUN_MIN { Verdict::Copy } else { self.attach_pays(slot, open, addr, pages, offset) };
+        // What lay in this buffer has been judged.
+        if (addr..addr + len).contains(&self.attached.load(Relaxed)) {
+            self.attached.store(0, Relaxed);
+        }
         if verdict != Verdict::Attach {
             if self.has_huge_frames() && addr % BLOCK != offset as usize % BLOCK {
                 self.misfit(open, addr, pages * PAGE)?;
