@@ -131,7 +131,7 @@ fn other() -> Name {
 impl Site {
     fn new(place: &str) -> Site {
         let dir = tempfile::Builder::new().prefix("test-of-flac-").tempdir_in(place).expect("a temporary directory");
-        Pool::create(dir.path(), &PoolOptions { size: 4 << 20, ..Default::default() }).expect("a pool");
+        Pool::create(dir.path(), &PoolOptions { size: 32 << 20, ..Default::default() }).expect("a pool");
         let config = Config { dram: Some(16 << 20), ..Config::new(dir.path()) };
         let site = Site { fs: Some(Fs::open(&config).expect("the pool opens")), config, _dir: dir, value: 0 };
         (0..4).for_each(|file| _ = site.make(file));
