@@ -131,7 +131,10 @@ pub fn after_fork_parent(token: Option<u32>, child: Option<i32>) {
 pub fn after_fork_child(token: Option<u32>) {
     match (opened(), token) {
         (Some(fs), Some(token)) => fs.after_fork_child(token),
-        _ if STATE.load(Ordering::Relaxed) == OPENING => STATE.store(CLOSED, Ordering::Release),
+        _ if STATE.load(Ordering::Relaxed) == OPENING => {
+            flac::region::close_inherited_lock();
+            STATE.store(CLOSED, Ordering::Release);
+        }
         _ => {}
     }
     crate::ranges::after_fork_child();

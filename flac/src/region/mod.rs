@@ -18,7 +18,7 @@ pub use layout::{
 };
 pub use map::{map_anonymous, map_file, map_fixed, protect, reserve, unmap_range};
 pub use node::{Marks, Node};
-pub use place::{HUGE_DIR, Place, RunDir, RunLock, SHM_DIR, find_huge, out_of_the_way};
+pub use place::{HUGE_DIR, Place, RunDir, RunLock, SHM_DIR, close_inherited_lock, find_huge, out_of_the_way};
 
 #[cfg(test)]
 pub(crate) use dram::tests::POPULATING;

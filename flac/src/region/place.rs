@@ -1,12 +1,14 @@
+#![expect(unsafe_code, reason = "closes a descriptor by its number")]
 //! Where the volatile state lives: the run directory on a tmpfs, and the DRAM tier's file on a tmpfs with huge pages where there is one.
 
 use crate::error::{Error, Result};
 use crate::media::Pool;
 use crate::media::fd::open_lasting;
 use crate::units::{BLOCK, BLOCK_FRAMES, PAGE};
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::fs::{FlockOperation, Mode, OFlags, Stat};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
 /// Where `flac setup` mounts its huge-page tmpfs.
 pub const HUGE_DIR: &str = "/run/flac";
@@ -35,9 +37,24 @@ pub struct RunDir {
 
 /// While this lives no other process opens or removes the run directory. One that was made just now goes with it, unless [`RunLock::keep`] is called: a pool that
 /// can't be opened leaves nothing behind.
+///
+/// A child that is forked meanwhile, by another thread, has the lock's open file, too: the lock is given back before the file is closed, and the child closes its own
+/// ([`close_inherited_lock`]), or it would hold the lock if this process dies.
 pub struct RunLock {
-    _file: OwnedFd,
+    file: OwnedFd,
     made: Option<RunDir>,
+}
+
+/// The descriptor of the lock that this process holds, or waits for; -1 is none.
+static LOCK: AtomicI32 = AtomicI32::new(-1);
+
+/// In a child that was forked while another thread was opening a pool.
+pub fn close_inherited_lock() {
+    let fd = LOCK.swap(-1, Relaxed);
+    if fd >= 0 {
+        // SAFETY: the thread whose it was is not in this process, and nobody else knows the number.
+        unsafe { rustix::io::close(fd) };
+    }
 }
 
 impl RunLock {
@@ -52,6 +69,8 @@ impl Drop for RunLock {
         if let Some(run) = self.made.take() {
             let _ = run.remove();
         }
+        let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
+        let _ = LOCK.compare_exchange(self.file.as_raw_fd(), -1, Relaxed, Relaxed);
     }
 }
 
@@ -75,12 +94,13 @@ impl RunDir {
                 Err(e) => return Err(Error::Io("make the run directory in /dev/shm", e.raw_os_error())),
             }
             let lock = run.open_file("lock")?;
+            LOCK.store(lock.as_raw_fd(), Relaxed);
             rustix::fs::flock(&lock, FlockOperation::LockExclusive).map_err(Error::io("lock the run directory"))?;
             // `flac stop` may have removed it while we waited.
             if rustix::fs::fstat(&lock).map_err(Error::io("look at the run lock"))?.st_nlink > 0 {
                 // Another process may have been faster, and found it empty.
                 let made = (made && !run.dir.join("control").exists()).then(|| run.clone());
-                return Ok((run, RunLock { _file: lock, made }));
+                return Ok((run, RunLock { file: lock, made }));
             }
         }
     }
@@ -249,4 +269,30 @@ fn high(fd: OwnedFd, stat: &Stat) -> OwnedFd {
 /// As [`high_fd`], but closed where the limit allows no such number.
 pub fn out_of_the_way(fd: OwnedFd) -> Option<OwnedFd> {
     high_fd(fd).ok().filter(crate::media::fd::is_high)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::survival::{make_pool, place};
+    use crate::media::create::Geometry;
+    use crate::media::sim::tape::Lower;
+
+    #[test]
+    fn regression_a_copy_of_the_lock_that_a_fork_made_does_not_hold_it() {
+        let dir = place();
+        let pool = dir.path().join("pool");
+        make_pool(&pool, &Geometry::of(64 << 20), Lower::Ext4);
+        let pool = Pool::open(&pool).expect("the pool opens");
+        let (run, mut lock) = RunDir::open(&pool).expect("a run directory");
+        lock.keep();
+        let copy = rustix::io::dup(&lock.file).expect("a copy");
+        let again = run.open_file("lock").expect("it opens");
+        let try_lock = || rustix::fs::flock(&again, FlockOperation::NonBlockingLockExclusive);
+        assert_eq!(try_lock(), Err(rustix::io::Errno::WOULDBLOCK));
+        drop(lock);
+        assert_eq!(try_lock(), Ok(()));
+        run.remove().expect("it goes");
+        drop(copy);
+    }
 }
