@@ -4,8 +4,8 @@
 //! the start of a mapping: nothing that is read into it ever fits. So blocks of [`LARGE`] bytes and more are mapped here, each by itself, so that the *place the program reads to*, a fixed distance
 //! into its block ([`Skew`]), lies at a multiple of 2 MiB. The distance is learned from each large read that goes to such a block; a wrong one costs nothing but the attach.
 //!
-//! What a read fills of a block is given huge pages where the kernel leaves that to programs (`transparent_hugepage/enabled` is `madvise`), for when it is copied there: `sort` takes a fifth less
-//! time on text that lies so. Only that: the rest of a block may never be used, and a huge page of it would be memory wasted.
+//! What a read fills of a block is given huge pages where the kernel leaves that to programs (`transparent_hugepage/enabled` is `madvise`), for when it is copied there: `sort` took a fifth less
+//! processor time on text that lies so, beside other work. Only that: the rest of a block may never be used, and a huge page of it would be memory wasted.
 //!
 //! *Why not smaller blocks.* From this size on libc, too, maps each block by itself and unmaps it when it is freed (its threshold grows up to here and no further), so serving them costs
 //! nothing; smaller ones it keeps warm for the next use. *What is kept.* A table of fixed size, without locks: a signal handler or a child of fork finds it whole at any moment, and a
