@@ -93,14 +93,14 @@ impl RunDir {
                 Err(rustix::io::Errno::EXIST) => {}
                 Err(e) => return Err(Error::Io("make the run directory in /dev/shm", e.raw_os_error())),
             }
-            let lock = run.open_file("lock")?;
-            LOCK.store(lock.as_raw_fd(), Relaxed);
-            rustix::fs::flock(&lock, FlockOperation::LockExclusive).map_err(Error::io("lock the run directory"))?;
+            let mut lock = RunLock { file: run.open_file("lock")?, made: None };
+            LOCK.store(lock.file.as_raw_fd(), Relaxed);
+            rustix::fs::flock(&lock.file, FlockOperation::LockExclusive).map_err(Error::io("lock the run directory"))?;
             // `flac stop` may have removed it while we waited.
-            if rustix::fs::fstat(&lock).map_err(Error::io("look at the run lock"))?.st_nlink > 0 {
+            if rustix::fs::fstat(&lock.file).map_err(Error::io("look at the run lock"))?.st_nlink > 0 {
                 // Another process may have been faster, and found it empty.
-                let made = (made && !run.dir.join("control").exists()).then(|| run.clone());
-                return Ok((run, RunLock { file: lock, made }));
+                lock.made = (made && !run.dir.join("control").exists()).then(|| run.clone());
+                return Ok((run, lock));
             }
         }
     }
