@@ -4,9 +4,6 @@
 //! the start of a mapping: nothing that is read into it ever fits. So blocks of [`LARGE`] bytes and more are mapped here, each by itself, so that the *place the program reads to*, a fixed distance
 //! into its block ([`Skew`]), lies at a multiple of 2 MiB. The distance is learned from each large read that goes to such a block; a wrong one costs nothing but the attach.
 //!
-//! What a read fills of a block is given huge pages where the kernel leaves that to programs (`transparent_hugepage/enabled` is `madvise`), for when it is copied there: `sort` took a fifth less
-//! processor time on text that lies so, beside other work. Only that: the rest of a block may never be used, and a huge page of it would be memory wasted.
-//!
 //! *Why not smaller blocks.* From this size on libc, too, maps each block by itself and unmaps it when it is freed (its threshold grows up to here and no further), so serving them costs
 //! nothing; smaller ones it keeps warm for the next use. *What is kept.* A table of fixed size, without locks: a signal handler or a child of fork finds it whole at any moment, and a
 //! death leaves nothing. *Limits.* Memory use is libc's, but for a page or two a block; when the table is full, libc serves.
@@ -220,22 +217,6 @@ pub fn resize(fs: Option<&Fs>, block: *mut c_void, size: usize) -> Option<*mut c
     moved
 }
 
-/// A read of up to `len` bytes goes to `to`; the file has `rest()` of them. What it will fill of a block is given huge pages.
-#[inline]
-pub fn fill(to: usize, len: usize, rest: impl FnOnce() -> Option<u64>) {
-    if len < HUGE || USED.load(Relaxed) == 0 {
-        return;
-    }
-    if let (Some(entry), Some(rest)) = (around(to), rest()) {
-        let end = (to + len.min(usize::try_from(rest).unwrap_or(len))).min(entry.end.load(Relaxed));
-        let (from, end) = (to.next_multiple_of(HUGE), end / HUGE * HUGE);
-        if from < end {
-            // SAFETY: changes no content. If another thread frees the block meanwhile, which is the program's mistake, it is advice about what came in its place.
-            let _ = unsafe { rustix::mm::madvise(with_exposed_provenance_mut(from), end - from, rustix::mm::Advice::LinuxHugepage) };
-        }
-    }
-}
-
 /// Learns from a read of `len` bytes to `to`, from file offset `from()` on.
 #[inline]
 pub fn learn(to: usize, len: usize, from: impl FnOnce() -> Option<u64>) {
@@ -322,42 +303,6 @@ mod tests {
         learn(block.addr() + 64, TEACHES - 1, || Some(0));
         learn(block.addr() - HUGE * 64, TEACHES, || Some(0));
         assert_eq!(SKEW.get(), HUGE + 48 - 4096);
-        assert!(free(None, block));
-    }
-
-    /// Bytes from `at` on, up to the end of its mapping, that may have huge pages.
-    fn huge_pages(at: usize) -> usize {
-        let maps = std::fs::read_to_string("/proc/self/smaps").expect("smaps");
-        let mut end = 0;
-        let may = maps.lines().find_map(|line| {
-            let range = line.split_once(' ').and_then(|(range, _)| range.split_once('-'));
-            let number = |hex: &str| usize::from_str_radix(hex, 16).ok();
-            if let Some((from, to)) = range.and_then(|(from, to)| number(from).zip(number(to))) {
-                end = if (from..to).contains(&at) { to } else { 0 };
-            }
-            (end != 0 && line.starts_with("VmFlags:")).then(|| line.split(' ').any(|flag| flag == "hg"))
-        });
-        if may == Some(true) { end - at } else { 0 }
-    }
-
-    #[test]
-    fn what_a_read_fills_of_a_block_may_have_huge_pages_and_nothing_else() {
-        if !std::path::Path::new("/sys/kernel/mm/transparent_hugepage").exists() {
-            return;
-        }
-        let _alone = ALONE.lock();
-        SKEW.0.store(0, Relaxed);
-        let block = allocate(LARGE, 16).expect("a block");
-        let at = block.addr();
-        let bytes = fill(block, LARGE);
-        super::fill(at, HUGE - 1, || Some(u64::MAX));
-        super::fill(at, LARGE, || None);
-        super::fill(at, LARGE, || Some(HUGE as u64 - 1));
-        super::fill(at + LARGE, LARGE, || Some(u64::MAX));
-        assert_eq!(huge_pages(at), 0);
-        super::fill(at + HUGE - 1, LARGE, || Some(2 * HUGE as u64 + 5));
-        assert_eq!([0, HUGE, 2 * HUGE, 3 * HUGE].map(|skip| huge_pages(at + skip)), [0, 2 * HUGE, HUGE, 0]);
-        assert_eq!((bytes[3 * PAGE], bytes[LARGE - 1]), (4, 7), "its content stays");
         assert!(free(None, block));
     }
 

@@ -52,12 +52,6 @@ pub fn read(fs: &Fs, id: OpenId, to: &[IoVec], at: Option<u64>) -> Answer<usize>
 /// As [`read`], whatever the program has told the kernel about its memory.
 fn read_as_may_be(fs: &Fs, id: OpenId, to: &[IoVec], at: Option<u64>) -> Answer<usize> {
     show(fs, to);
-    if let [one] = to {
-        crate::blocks::fill(one.iov_base.addr(), one.iov_len, || {
-            let from = at.or_else(|| fs.seek(id, 0, libc::SEEK_CUR).ok())?;
-            fs.attr(fs.open_ino(id)).ok()?.size.checked_sub(from)
-        });
-    }
     let n = within_limit(to, |to| {
         // SAFETY: the buffers are the program's, as it gave them to the call that we answer, or this crate's own.
         Ok(unsafe { fs.read(id, to, at) }?)
