@@ -1,1 +1,3 @@
 //! The outside of FLAC: see `tests/` and `examples/`.
+
+pub mod random;

@@ -9,44 +9,23 @@
 mod shim;
 mod site;
 
+use flac_outside::random::{Random, number};
 use std::time::Duration;
 
 use site::{Crash, Site};
 
-/// Numbers that look random and depend on the seed alone (SplitMix64).
-struct Random(u64);
-
-impl Random {
-    /// Seeded by `FLAC_SEED`, else by the clock; the seed is printed, so that a failure can be repeated.
-    fn new(test: &str) -> Self {
-        let seed = std::env::var("FLAC_SEED").map_or_else(
-            |_| std::time::UNIX_EPOCH.elapsed().map_or(1, |now| now.as_nanos() as u64 % 1_000_000_007),
-            |text| text.parse().unwrap_or_else(|_| panic!("FLAC_SEED={text} is no number")),
-        );
-        println!("{test}: FLAC_SEED={seed}");
-        Self(seed)
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ (mixed >> 31)) % limit
-    }
-
-    fn moment(&mut self) -> Duration {
-        Duration::from_micros(self.below(80_000))
-    }
+/// When to kill.
+fn moment(random: &mut Random) -> Duration {
+    Duration::from_micros(random.below(80_000))
 }
 
 fn rounds(default: u32) -> u32 {
-    std::env::var("FLAC_KILL_ROUNDS").map_or(default, |text| text.parse().expect("FLAC_KILL_ROUNDS is a number"))
+    number("FLAC_KILL_ROUNDS").map_or(default, |rounds| rounds as u32)
 }
 
 #[test]
 fn the_others_go_on_after_a_kill_and_nothing_acknowledged_is_lost() {
-    let mut random = Random::new("kill");
+    let mut random = Random::seeded("kill");
     let site = Site::new();
     for round in 0..rounds(20) {
         let mut workers = site.start_workers(|| random.below(u64::MAX));
@@ -54,7 +33,7 @@ fn the_others_go_on_after_a_kill_and_nothing_acknowledged_is_lost() {
         // Mostly one dies; sometimes two or all three, one after the other.
         let deaths = [1, 1, 1, 2, 3][random.below(5) as usize];
         for death in 0..deaths {
-            std::thread::sleep(random.moment());
+            std::thread::sleep(moment(&mut random));
             workers[(first + death) % 3].kill();
         }
         for survivor in (first + deaths)..(first + 3) {
@@ -69,11 +48,11 @@ fn the_others_go_on_after_a_kill_and_nothing_acknowledged_is_lost() {
 
 #[test]
 fn everything_acknowledged_survives_the_loss_of_memory() {
-    let mut random = Random::new("reboot");
+    let mut random = Random::seeded("reboot");
     let site = Site::new();
     for round in 0..rounds(10) {
         let mut workers = site.start_workers(|| random.below(u64::MAX));
-        std::thread::sleep(random.moment());
+        std::thread::sleep(moment(&mut random));
         workers.iter_mut().for_each(site::Worker::kill);
         let crash = site.lose_memory();
         site.check(crash, round);

@@ -3,6 +3,7 @@
 //!
 //! `FLAC_KILL_ROUNDS=N` sets the number of rounds (10 unless said), `FLAC_SEED=N` the moments.
 
+use flac_outside::random::{Random, number};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -126,19 +127,6 @@ impl Drop for Site {
     }
 }
 
-/// Numbers that look random and depend on the seed alone (SplitMix64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ (mixed >> 31)) % limit
-    }
-}
-
 #[test]
 fn the_header_is_clean_c_and_clean_cpp() {
     let dir = temp();
@@ -211,12 +199,7 @@ fn a_process_with_a_space_may_fork() {
 
 #[test]
 fn what_was_acknowledged_survives_kills_and_the_loss_of_memory() {
-    let number =
-        |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap_or_else(|_| panic!("{name}={text} is no number")));
-    let seed =
-        number("FLAC_SEED").unwrap_or_else(|| std::time::UNIX_EPOCH.elapsed().map_or(1, |now| now.as_nanos() as u64 % 1_000_000_007));
-    println!("logstore: FLAC_SEED={seed}");
-    let mut random = Random(seed);
+    let mut random = Random::seeded("logstore");
     let site = Site::new(&installed().dynamic);
     for round in 0..number("FLAC_KILL_ROUNDS").unwrap_or(10) as u32 {
         let mut workers: Vec<Child> = (0..SHARDS).map(|shard| site.start(shard, random.below(u64::MAX))).collect();

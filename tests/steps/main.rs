@@ -12,29 +12,13 @@ use flac::fs::open::OpenId;
 use flac::media::{Pool, PoolOptions};
 use flac::units::Ino;
 use flac::{Config, Error, Fs};
+use flac_outside::random::{Random, number};
 
 const ROOT: Creds<'static> = Creds { uid: 0, gid: 0, groups: &[], umask: 0o022 };
 const PAGE: usize = 4096;
 /// Pages of a file.
 const PAGES: usize = 24;
 const FILES: [&str; 4] = ["a", "b", "c", "d"];
-
-/// Numbers that look random and depend on the seed alone (SplitMix64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ (mixed >> 31)) % limit
-    }
-}
-
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
-}
 
 /// What the child does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -381,13 +365,13 @@ impl Drop for Site {
 }
 
 fn kills(place: &str) {
-    let seed = number("FLAC_SEED", 1);
+    let seed = number("FLAC_SEED").unwrap_or(1);
     println!("FLAC_SEED={seed}");
     let mut random = Random(seed);
     let mut site = Site::new(place);
     let mut lengths = std::collections::HashMap::new();
     let mut killed = 0;
-    while killed < number("FLAC_STEPS", 15) {
+    while killed < number("FLAC_STEPS").unwrap_or(15) {
         let call = Call::any(&mut random);
         let steps = lengths.get(&call.kind()).map_or(u64::MAX, |length| random.below(*length));
         println!("{call:?}, killed behind {steps}");

@@ -9,7 +9,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::thread::JoinHandle;
 
-use crate::random::Random;
+use flac_outside::random::Random;
 
 const SECTOR: usize = 512;
 /// A device writes back by itself when its cache is full.

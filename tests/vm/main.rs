@@ -15,7 +15,6 @@ mod disk;
 mod flushes;
 mod image;
 mod machine;
-mod random;
 mod records;
 #[path = "../programs/shim.rs"]
 #[expect(dead_code, reason = "the machine makes its pool itself")]
@@ -28,8 +27,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use disk::Disk;
+use flac_outside::random::Random;
 use machine::{Machine, Medium, Site};
-use random::Random;
 use records::Records;
 
 /// How long one run of the machine may take to get to work. Software emulation on a busy computer is slow.

@@ -10,7 +10,7 @@ use flac::fs::names::{Last, Name, Resolved};
 use flac::units::Ino;
 use flac::{Config, Fs, Result};
 
-use crate::random::{Random, mix};
+use flac_outside::random::{Random, mix};
 
 const ROOT: Creds<'static> = Creds { uid: 0, gid: 0, groups: &[], umask: 0o022 };
 const OVERWRITE_LENGTH: usize = 24 * 4096 + 100;
