@@ -43,7 +43,7 @@ impl Case {
             path: path.to_owned(),
             promise: String::new(),
             needs: Vec::new(),
-            limit: Duration::from_secs(60),
+            limit: Duration::from_secs(240),
             both_roots: false,
             digest_skip: String::new(),
             expect: String::new(),

@@ -1,5 +1,4 @@
 # sort with temporary files inside FLAC, onto its own input, and with many inputs.
-# limit: 120
 seq 300000 | awk '{print ($1 * 7919) % 300007, $1}' >in; sha256sum in
 sort -S 1M -T . in >o1
 sort in >o2

@@ -1,6 +1,6 @@
 # git with 10,000 objects and more: add, gc, clone, checkout and fsck.
 # needs: git
-# limit: 240
+# limit: 480
 export GIT_AUTHOR_DATE='2001-02-03T04:05:06Z' GIT_COMMITTER_DATE='2001-02-03T04:05:06Z' GIT_CONFIG_NOSYSTEM=1
 git config --global user.name U
 git config --global user.email u@example.org

@@ -1,6 +1,5 @@
 # git: init, add, commit, branch, merge, stash, worktree, clone, gc, fsck and bisect on a repository in FLAC.
 # needs: git
-# limit: 120
 export GIT_AUTHOR_DATE='2001-02-03T04:05:06Z' GIT_COMMITTER_DATE='2001-02-03T04:05:06Z' GIT_CONFIG_NOSYSTEM=1 GIT_PAGER=cat
 git config --global user.name U
 git config --global user.email u@example.org

@@ -1,5 +1,4 @@
 # A process that executes a program keeps what it hands on, has given up the rest when the program runs, and leaves nothing behind: not in a thousand commands either.
-# limit: 120
 import fcntl, os, signal, subprocess, time
 
 def wait_until(what, seconds=20):

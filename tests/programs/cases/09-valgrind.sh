@@ -1,6 +1,6 @@
 # Programs run under valgrind, which finds nothing wrong with them that is not there on a kernel file system
 # needs: valgrind
-# limit: 120
+# limit: 480
 # Valgrind itself is a static program, which makes its files by raw system calls, and its search for leaks reads every page that is mapped, the whole cache.
 check() { TMPDIR=/tmp valgrind -q --leak-check=no --error-exitcode=9 "$@" 2>/dev/null; echo "$?"; }
 seq 200000 >a
