@@ -23,14 +23,16 @@ kind_of() {
     esac
 }
 
-# Debian's source packages by a package list of our own, so that the machine's configuration is left alone.
+# Debian's source packages from the mirror that the machine uses, by a package list of our own, so that its configuration is left alone.
 fetch() {
     compgen -G "$cache/$1_*.orig.tar.?z" >/dev/null && return
-    local apt=$cache/apt keys=/usr/share/keyrings/debian-archive-keyring.gpg
+    local apt=$cache/apt keys=/usr/share/keyrings/debian-archive-keyring.gpg site
     [ -e "$keys" ] || apt_install debian-archive-keyring
     if [ ! -e "$apt/apt.conf" ]; then
         mkdir -p "$apt"/{lists,cache/archives}/partial
-        echo "deb-src [signed-by=$keys] http://deb.debian.org/debian bookworm main" >"$apt/sources.list"
+        site=$(apt-get indextargets --format '$(SITE)' 'Origin: Debian' 'Component: main' | head -n 1)
+        [ -n "$site" ] || { echo "apt knows no mirror of Debian (after apt-get update)" >&2 && exit 1; }
+        echo "deb-src [signed-by=$keys] $site bookworm main" >"$apt/sources.list"
         cat >"$apt/apt.conf" <<END
 Dir::State::lists "$apt/lists";
 Dir::Cache "$apt/cache";
