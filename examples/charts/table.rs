@@ -97,19 +97,25 @@ fn table(rows: &[&Entry], among: &[System]) -> String {
     text += &"---|".repeat(systems.len() + ratios.len() + 2);
     text += "\n";
     for entry in rows.iter().filter(|entry| !entry.systems.is_empty()) {
-        text += &row(entry, &systems, &ratios);
+        text += &row(entry, &systems, &ratios, !among.contains(&System::FlacSync));
     }
     text
 }
 
-fn row(entry: &Entry, systems: &[System], ratios: &[System]) -> String {
+/// `briefly`: where only the systems that fsync took part, they stand in the columns of those that don't.
+fn row(entry: &Entry, systems: &[System], ratios: &[System], briefly: bool) -> String {
+    let shown = |system: System| match system {
+        System::Flac if briefly && !entry.systems.contains_key(&system) => System::FlacSync,
+        System::Disk if briefly && !entry.systems.contains_key(&system) => System::DiskSync,
+        _ => system,
+    };
     let scale = if entry.unit == "ns" { 1e-3 } else { 1.0 };
     let mut text = if entry.passed() == Some(false) { format!("| **{}** |", entry.row) } else { format!("| {} |", entry.row) };
     for system in systems {
-        let _ = write!(text, " {} |", entry.systems.get(system).map_or(String::new(), |sample| digits(sample.median * scale)));
+        let _ = write!(text, " {} |", entry.systems.get(&shown(*system)).map_or(String::new(), |sample| digits(sample.median * scale)));
     }
     for system in ratios {
-        let _ = write!(text, " {} |", entry.ratio(*system).map_or(String::new(), digits));
+        let _ = write!(text, " {} |", entry.ratio(shown(*system)).map_or(String::new(), digits));
     }
     let targets: Vec<String> = entry.targets.iter().map(|target| format!("{} {}", target.times, target.system.name())).collect();
     let limit = entry.limit.as_ref().map_or(String::new(), |limit| digits(limit.value * scale));
