@@ -127,6 +127,7 @@ impl Inside {
 impl Drop for Inside {
     #[inline]
     fn drop(&mut self) {
+        crate::uses::end();
         state().set(0);
         // A signal after this finds us outside; one before it is waiting.
         std::sync::atomic::compiler_fence(std::sync::atomic::Ordering::SeqCst);
@@ -136,6 +137,7 @@ impl Drop for Inside {
 
 /// Calls back into the program from a hook's body: what it calls of libc may be a hook again.
 pub fn call_out<R>(f: impl FnOnce() -> R) -> R {
+    crate::uses::end();
     let before = state().replace(0);
     let result = f();
     state().set(before);
@@ -281,6 +283,7 @@ fn outside(guard: Inside, wait: Wait) -> Option<c_int> {
             let what = crate::nodes::to_open();
             // A signal that was put off is for that function to see before it arrives.
             std::mem::forget(guard);
+            crate::uses::end();
             state().set(0);
             Some(crate::nodes::open_outside(what))
         }

@@ -8,7 +8,7 @@
 //! the number is a stub, and whatever makes stubs (open, dup, `SCM_RIGHTS`, inheritance) sets the kind anew.
 
 use crate::boundary::{Answer, Escape};
-use crate::{config, space, stubs};
+use crate::{config, space, stubs, uses};
 use flac::Fs;
 use flac::fs::open::OpenId;
 use flac::units::Ino;
@@ -78,6 +78,7 @@ pub fn open_file(fd: c_int) -> Answer<(&'static Fs, OpenId)> {
     if kind.load(Ordering::Relaxed) >= FLAC
         && let Some(fs) = space::opened()
         && let Some(id) = fs.held(fd as usize)
+        && uses::begin(fs, fd as usize, id)
     {
         return Ok((fs, id));
     }
@@ -130,7 +131,8 @@ fn look(fd: c_int) -> Answer<(&'static Fs, OpenId)> {
         fs.adopt(id, fd as usize)?;
     }
     note_flac(fd, is_duplicate);
-    Ok((fs, held.filter(|_| is_duplicate).unwrap_or(id)))
+    let id = held.filter(|_| is_duplicate).unwrap_or(id);
+    if uses::begin(fs, fd as usize, id) { Ok((fs, id)) } else { Err(Escape::Fail(libc::EBADF)) }
 }
 
 /// Whether a descriptor with these flags may be a stub.
@@ -144,7 +146,9 @@ fn is_stub(fd: c_int) -> Answer<bool> {
     let mut path = [0u8; 32];
     let link = format_into(&mut path, fd);
     let mut place = [const { std::mem::MaybeUninit::uninit() }; 256];
-    let (target, _) = rustix::fs::readlinkat_raw(rustix::fs::CWD, link, &mut place)?;
+    // Another thread has closed it.
+    let closed = |e| if e == rustix::io::Errno::NOENT { rustix::io::Errno::BADF } else { e };
+    let (target, _) = rustix::fs::readlinkat_raw(rustix::fs::CWD, link, &mut place).map_err(closed)?;
     Ok(match space::opened() {
         Some(fs) => {
             use std::os::unix::ffi::OsStrExt;
@@ -271,6 +275,7 @@ pub fn release(fd: c_int) {
         && kind.swap(UNKNOWN, Ordering::Relaxed) >= FLAC
         && let Some(fs) = space::opened()
     {
+        uses::end();
         fs.release(fd as usize);
     }
 }
@@ -286,6 +291,7 @@ pub fn close(fd: c_int) -> Answer<()> {
 pub fn duplicated(from: c_int, to: c_int) -> Answer<()> {
     match open_file(from) {
         Ok((fs, _)) => {
+            uses::end();
             fs.dup_hold(from as usize, to as usize)?;
             note_flac(to, is_duplicate(from));
             Ok(())

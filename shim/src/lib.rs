@@ -6,7 +6,7 @@
 //! * [`real`], [`next`]: the functions of libc behind ours. [`log`]: lines for people. [`config`]: the environment, read once.
 //! * [`thread`]: what each thread has of ours. [`boundary`]: the one way from C into our code and back; [`hook`]: the one macro that exports a symbol.
 //! * [`abi`]: what C hands us, in types that only C can make.
-//! * [`space`]: the process's one `flac::Fs`. [`fds`], [`stubs`]: kernel descriptors that stand for open files. [`cwd`], [`paths`]: names.
+//! * [`space`]: the process's one `flac::Fs`. [`fds`], [`stubs`]: kernel descriptors that stand for open files; [`uses`]: which ones a call is about. [`cwd`], [`paths`]: names.
 //! * [`hooks`]: the calls, one file a family. `HOOKS.txt` lists every symbol.
 
 #![cfg_attr(test, allow(dead_code, unused_macros, reason = "the hooks are left out: the test runner would call them"))]
@@ -58,5 +58,6 @@ mod thread;
 mod transfer;
 #[cfg(test)]
 mod unhooked;
+mod uses;
 #[cfg(not(test))]
 mod vectors;

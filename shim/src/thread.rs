@@ -6,11 +6,15 @@
 
 use crate::real::Symbol;
 use std::cell::Cell;
+use std::num::NonZeroU64;
 
 /// A handler of the program runs on its alternate stack.
 pub const ALTERNATE: u8 = 1;
 /// The thread was made with a small stack, or a handler runs on one that the kernel does not take for the alternate one.
 pub const SMALL: u8 = 2;
+
+/// So many open files a call is about at most.
+pub const USES: usize = 3;
 
 /// A `syscall` under way.
 #[derive(Clone, Copy)]
@@ -41,9 +45,11 @@ pub struct Flags {
     pub looking: Cell<*const Symbol>,
     /// The innermost `syscall` that is served as a function's call, see `hooks::syscall`.
     pub numbered: Cell<Numbered>,
+    /// The open files that the call under way is about, see `uses`.
+    pub uses: [Cell<Option<NonZeroU64>>; USES],
 }
 
-const _: () = assert!(size_of::<Flags>() == 48);
+const _: () = assert!(size_of::<Flags>() == 72);
 
 #[cfg(all(target_arch = "x86_64", not(test)))]
 std::arch::global_asm!(
@@ -51,10 +57,10 @@ std::arch::global_asm!(
     ".hidden flac_thread_flags",
     ".globl flac_thread_flags",
     ".type flac_thread_flags,@object",
-    ".size flac_thread_flags, 48",
+    ".size flac_thread_flags, 72",
     ".p2align 3",
     "flac_thread_flags:",
-    ".zero 48",
+    ".zero 72",
     ".text",
 );
 
@@ -72,7 +78,7 @@ pub fn flags() -> &'static Flags {
             options(pure, readonly, nostack),
         );
     }
-    // SAFETY: forty-eight aligned bytes, zero at first (valid for `Flags`), this thread's own, and there for as long as it runs. Not `Sync`, so it stays with the thread.
+    // SAFETY: seventy-two aligned bytes, zero at first (valid for `Flags`), this thread's own, and there for as long as it runs. Not `Sync`, so it stays with the thread.
     unsafe { &*at }
 }
 
@@ -80,7 +86,7 @@ pub fn flags() -> &'static Flags {
 #[cfg(not(all(target_arch = "x86_64", not(test))))]
 pub fn flags() -> &'static Flags {
     thread_local! {
-        static FLAGS: Flags = const { Flags { state: Cell::new(0), pending: Cell::new(false), tight: Cell::new(0), handled: Cell::new(0), looking: Cell::new(std::ptr::null()), numbered: Cell::new(Numbered { number: 0, first: 0, stack: 0, level: 0 }) } };
+        static FLAGS: Flags = const { Flags { state: Cell::new(0), pending: Cell::new(false), tight: Cell::new(0), handled: Cell::new(0), looking: Cell::new(std::ptr::null()), numbered: Cell::new(Numbered { number: 0, first: 0, stack: 0, level: 0 }), uses: [const { Cell::new(None) }; USES] } };
     }
     // SAFETY: without a destructor it is there for as long as the thread runs; not `Sync`, so it stays with the thread.
     FLAGS.with(|flags| unsafe { &*std::ptr::from_ref(flags) })

@@ -21,6 +21,8 @@ pub struct OpenId(u64);
 const INDEX_BITS: u32 = 16;
 
 impl OpenId {
+    /// How many slots there may be.
+    pub(super) const SLOTS: usize = 1 << INDEX_BITS;
     /// For a descriptor's offset (always below 2^62).
     pub const fn to_raw(self) -> u64 {
         self.0
@@ -148,9 +150,10 @@ impl Fs {
 
     fn set_hold(&self, hold: usize, word: u32) {
         use crate::sync::Liveness;
-        let old = self.procs.holds()[hold].swap(word, AcqRel);
+        let old = self.procs.holds()[hold].swap(word, SeqCst);
         self.procs.slot().holds_end.fetch_max(hold as u32 + 1, AcqRel);
         if old != 0 {
+            self.await_uses(open_slot_of(old));
             self.drop_open(open_slot_of(old), self.procs.me());
         }
     }
@@ -180,7 +183,7 @@ impl Fs {
     /// Which open file is held at `hold`. The hot path: no lock, no system call, safe in signal handlers.
     #[inline]
     pub fn held(&self, hold: usize) -> Option<OpenId> {
-        let word = self.procs.holds().get(hold)?.load(Acquire);
+        let word = self.procs.holds().get(hold)?.load(SeqCst);
         (word != 0).then(|| self.id_of(open_slot_of(word)))
     }
 
@@ -222,8 +225,9 @@ impl Fs {
     pub fn release(&self, hold: usize) {
         use crate::sync::Liveness;
         let Some(word) = self.procs.holds().get(hold) else { return };
-        let word = word.swap(0, AcqRel);
+        let word = word.swap(0, SeqCst);
         if word != 0 {
+            self.await_uses(open_slot_of(word));
             self.drop_open(open_slot_of(word), self.procs.me());
         }
     }

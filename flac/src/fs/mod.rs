@@ -41,6 +41,7 @@ mod stock;
 mod stores;
 #[cfg(test)]
 pub(crate) mod survival;
+mod uses;
 mod views;
 pub mod watch;
 mod write;

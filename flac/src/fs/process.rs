@@ -42,6 +42,7 @@ impl Fs {
     /// After `fork`, in the child, before anything else is called.
     pub fn after_fork_child(&self, token: u32) {
         self.procs.become_child(token);
+        self.forget_uses();
         self.meta.after_fork_child();
         self.ledger.after_fork_child();
         self.memory.after_fork_child();

@@ -1,8 +1,8 @@
 //! Threads of one process on one file.
 
-use crate::case::{Dir, Outcome, cases, content, pattern};
+use crate::case::{Dir, Outcome, Stop, cases, content, pattern};
 use crate::sys::{self, Raw};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 cases![
     disjoint_ranges_from_four_threads,
@@ -14,6 +14,7 @@ cases![
     creating_in_one_directory_from_four_threads,
     fork_while_threads_do_io,
     descriptors_opened_by_one_thread_serve_another,
+    what_one_thread_closes_another_does_not_write_to_the_next_file,
     cancelled_thread_leaves_the_file_usable,
     threads_may_be_cancelled_whatever_they_do,
     threads_that_wait_may_be_cancelled,
@@ -196,6 +197,40 @@ fn descriptors_opened_by_one_thread_serve_another(d: &Dir) -> Outcome {
         .expect("no panic");
     assert_eq!(content(d.at("f")), b"XYZ");
     Ok(())
+}
+
+fn what_one_thread_closes_another_does_not_write_to_the_next_file(d: &Dir) -> Outcome {
+    const LONG: std::time::Duration = std::time::Duration::from_secs(1);
+    const NONE: i32 = -1;
+    let (current, done) = (AtomicI32::new(NONE), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                match current.load(Ordering::Relaxed) {
+                    NONE => std::hint::spin_loop(),
+                    fd => assert!(matches!(sys::pwrite(fd, b"for the old", 0), Ok(11) | Err(sys::EBADF))),
+                }
+            }
+        });
+        let start = std::time::Instant::now();
+        let result = (0_usize..).take_while(|_| start.elapsed() < LONG).try_for_each(|round| {
+            let old = sys::open(d.at("old"), libc::O_CREAT | libc::O_RDWR, 0o644)?;
+            // No new file gets such a number.
+            let number = sys::dup2(&old, 100 + (round % 100) as i32)?;
+            drop(old);
+            current.store(number, Ordering::Relaxed);
+            (0..round % 50 * 100).for_each(|_| std::hint::spin_loop());
+            sys::close(number)?;
+            let new = sys::open(d.at("new"), libc::O_CREAT | libc::O_RDWR | libc::O_TRUNC, 0o644)?;
+            (0..1000).for_each(|_| std::hint::spin_loop());
+            let size = sys::fstat(&new)?.st_size;
+            current.store(NONE, Ordering::Relaxed);
+            // A panic would leave the other thread waiting.
+            if size == 0 { Ok(()) } else { Err(Stop::Failed(format!("round {round}: {size} bytes"))) }
+        });
+        done.store(true, Ordering::Relaxed);
+        result
+    })
 }
 
 fn cancelled_thread_leaves_the_file_usable(d: &Dir) -> Outcome {
