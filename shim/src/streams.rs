@@ -9,8 +9,10 @@ use crate::abi::{CPath, fail};
 use crate::boundary::{Answer, Escape, checked};
 use crate::{fds, files};
 use flac::Fs;
+use flac::fs::names::Listed;
 use flac::units::Ino;
 use libc::{DIR, c_int, c_long, dirent64};
+use std::hash::{DefaultHasher, Hasher};
 
 const MAGIC: u64 = 0xf1ac_d112_f1ac_d112;
 /// A record's fields before its name.
@@ -38,17 +40,9 @@ impl Records {
     pub fn of(fs: &Fs, dir: Ino) -> Answer<Self> {
         let entries = fs.list_dir(dir)?;
         let mut words: Vec<u64> = Vec::with_capacity(entries.len() * 5 + size_of::<dirent64>() / 8 + 1);
-        for (ino, kind, name) in entries.iter() {
-            let len = (HEAD + name.len() + 1).next_multiple_of(8);
-            let start = words.len();
-            let next = start * 8 + len;
-            let mut record = [0u8; size_of::<dirent64>() + 8];
-            record[..8].copy_from_slice(&ino.get().to_ne_bytes());
-            record[8..16].copy_from_slice(&(next as u64).to_ne_bytes());
-            record[16..18].copy_from_slice(&(len as u16).to_ne_bytes());
-            record[18] = kind;
-            record[HEAD..HEAD + name.len()].copy_from_slice(name);
-            words.extend(record[..len].chunks_exact(8).map(|w| u64::from_ne_bytes(w.try_into().expect("8 bytes"))));
+        for entry in entries.iter() {
+            let next = words.len() * 8 + length(entry.2);
+            push(&mut words, entry, next as u64);
         }
         let len = words.len() * 8;
         // A program may copy a whole `struct dirent` from the last record.
@@ -64,25 +58,56 @@ impl Records {
             (record, at + usize::from(len).max(8))
         })
     }
-    /// Bytes of whole records from `at` on, at most `room`.
-    pub fn bytes(&self, at: usize, room: usize) -> &[u8] {
-        let mut end = at;
-        while let Some((_, next)) = self.get(end) {
-            if next - at > room {
-                break;
-            }
-            end = next;
-        }
-        if end <= at {
-            return &[];
-        }
-        // SAFETY: inside `words`: `get` yielded each record up to `end`.
-        unsafe { std::slice::from_raw_parts(self.words.as_ptr().cast::<u8>().add(at), end - at) }
+}
+
+/// Bytes of the record of an entry with this name.
+fn length(name: &[u8]) -> usize {
+    (HEAD + name.len() + 1).next_multiple_of(8)
+}
+
+/// Appends an entry's record; `next` is where its reader goes on.
+fn push(words: &mut Vec<u64>, (ino, kind, name): Listed<'_>, next: u64) {
+    let len = length(name);
+    let mut record = [0u8; size_of::<dirent64>() + 8];
+    record[..8].copy_from_slice(&ino.get().to_ne_bytes());
+    record[8..16].copy_from_slice(&next.to_ne_bytes());
+    record[16..18].copy_from_slice(&(len as u16).to_ne_bytes());
+    record[18] = kind;
+    record[HEAD..HEAD + name.len()].copy_from_slice(name);
+    words.extend(record[..len].chunks_exact(8).map(|w| u64::from_ne_bytes(w.try_into().expect("8 bytes"))));
+}
+
+/// The place of a name for those who read a directory through its descriptor, a part at a time: a hash, which stays whatever else comes and goes. `.` and `..` come first.
+fn place(nth: usize, name: &[u8]) -> u64 {
+    if nth < 2 {
+        return nth as u64 + 1;
     }
-    /// Whether there is anything at `at`.
-    pub fn ends_at(&self, at: usize) -> bool {
-        self.get(at).is_none()
+    let mut hash = DefaultHasher::new();
+    hash.write(name);
+    (hash.finish() >> 2).max(3)
+}
+
+/// Records of what comes behind the place `from` in `dir`, as many as have room, and the place of the last one. `EINVAL` if the first has none.
+pub fn behind(fs: &Fs, dir: Ino, from: u64, room: usize) -> Answer<(Vec<u64>, u64)> {
+    let list = fs.list_dir(dir)?;
+    let placed = list.iter().enumerate().map(|(nth, entry)| (place(nth, entry.2), entry));
+    let mut entries: Vec<(u64, Listed<'_>)> = placed.filter(|(place, _)| *place > from).collect();
+    // No more than these have room.
+    let most = room / length(b"") + 1;
+    if most < entries.len() {
+        entries.select_nth_unstable_by_key(most, |(place, _)| *place);
+        entries.truncate(most);
     }
+    entries.sort_unstable_by_key(|(place, _)| *place);
+    let (mut words, mut end) = (Vec::new(), from);
+    for (place, entry) in &entries {
+        if words.len() * 8 + length(entry.2) > room {
+            break;
+        }
+        push(&mut words, *entry, *place);
+        end = *place;
+    }
+    if words.is_empty() && !entries.is_empty() { fail(libc::EINVAL) } else { Ok((words, end)) }
 }
 
 /// The stream behind C's pointer; `NotOurs` if it is libc's, or null.

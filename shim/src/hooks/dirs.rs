@@ -3,7 +3,7 @@
 use crate::abi::{CPath, Out, OutBytes, count, fail};
 use crate::boundary::{self, Answer, Escape};
 use crate::fds;
-use crate::streams::{self, Records};
+use crate::streams;
 use libc::{AT_FDCWD, DIR, c_int, c_long, dirent64, size_t, ssize_t};
 
 hook! {
@@ -93,7 +93,7 @@ hook! {
 }
 
 hook! {
-    /// `getdents64(2)`. The open file's offset counts bytes of records from the start of the directory.
+    /// `getdents64(2)`. The open file's offset is the place of the last name that was read.
     fn getdents64(fd: c_int, to: OutBytes, room: size_t) -> ssize_t, also(getdents), when(fds::maybe(fd)) {
         entries(fd, to, room).map(|(_, length)| length)
     }
@@ -103,13 +103,13 @@ hook! {
     /// `getdirentries(3)`: `getdents64` that says where it began.
     fn getdirentries64(fd: c_int, to: OutBytes, room: size_t, base: Out<i64>) -> ssize_t, also(getdirentries), when(fds::maybe(fd)) {
         let (at, length) = entries(fd, to, room)?;
-        base.put(at as i64)?;
+        base.put(at.cast_signed())?;
         Ok(length)
     }
 }
 
 /// Reads records of a FLAC directory; where they began, and their length.
-fn entries(fd: c_int, to: OutBytes, room: size_t) -> Answer<(usize, ssize_t)> {
+fn entries(fd: c_int, to: OutBytes, room: size_t) -> Answer<(u64, ssize_t)> {
     let (fs, id) = fds::open_file(fd)?;
     if fs.open_flags(id) & libc::O_PATH != 0 {
         return fail(libc::EBADF);
@@ -118,14 +118,11 @@ fn entries(fd: c_int, to: OutBytes, room: size_t) -> Answer<(usize, ssize_t)> {
     if fs.attr(ino)?.mode & libc::S_IFMT != libc::S_IFDIR {
         return fail(libc::ENOTDIR);
     }
-    let records = Records::of(fs, ino)?;
-    let at = fs.seek(id, 0, libc::SEEK_CUR)? as usize;
-    let bytes = records.bytes(at, room);
-    if bytes.is_empty() && !records.ends_at(at) {
-        return fail(libc::EINVAL);
-    }
-    to.fill(bytes)?;
-    fs.seek(id, (at + bytes.len()) as i64, libc::SEEK_SET)?;
+    let at = fs.seek(id, 0, libc::SEEK_CUR)?;
+    let (records, end) = streams::behind(fs, ino, at, room)?;
+    let bytes: Vec<u8> = records.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    to.fill(&bytes)?;
+    fs.seek(id, end.cast_signed(), libc::SEEK_SET)?;
     Ok((at, count(bytes.len())))
 }
 

@@ -8,6 +8,9 @@ use std::os::unix::ffi::OsStrExt;
 cases![
     every_name_comes_once_with_dot_and_dotdot,
     getdirentries_says_where_it_began,
+    removing_what_a_part_has_removes_all,
+    what_comes_meanwhile_hides_and_repeats_no_name,
+    any_offset_gives_whole_records,
     empty_directory_has_dot_and_dotdot,
     types_are_right_or_unknown,
     dot_and_dotdot_have_their_inodes,
@@ -264,5 +267,66 @@ fn getdirentries_says_where_it_began(d: &Dir) -> Outcome {
     assert!(bytes[..length].windows(10).any(|window| window == b"some-name\0"));
     let (length, base) = sys::getdirentries(&fd, &mut bytes)?;
     assert!(length == 0 && base > 0);
+    Ok(())
+}
+
+/// The names in a part of a directory, read through its descriptor; none at the end.
+fn part(fd: &sys::Fd, room: usize) -> sys::Sys<Vec<std::ffi::OsString>> {
+    let mut bytes = vec![0; room];
+    let (length, _) = sys::getdirentries(fd, &mut bytes)?;
+    let mut names = Vec::new();
+    let mut rest = &bytes[..length];
+    while let [_, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, low, high, _, name @ ..] = rest {
+        let end = name.iter().position(|byte| *byte == 0).expect("a NUL");
+        names.push(std::ffi::OsStr::from_bytes(&name[..end]).to_owned());
+        rest = &rest[usize::from(u16::from_ne_bytes([*low, *high]))..];
+    }
+    assert!(rest.is_empty(), "records are whole");
+    names.retain(|name| name != "." && name != "..");
+    Ok(names)
+}
+
+fn removing_what_a_part_has_removes_all(d: &Dir) -> Outcome {
+    make_files(d, 2000);
+    let fd = sys::open(d.path(), libc::O_RDONLY | libc::O_DIRECTORY, 0)?;
+    loop {
+        let names = part(&fd, 4096)?;
+        if names.is_empty() {
+            break;
+        }
+        names.iter().try_for_each(|name| sys::unlink(d.path().join(name)))?;
+    }
+    assert!(sys::names_in(d.path())?.is_empty());
+    Ok(())
+}
+
+fn what_comes_meanwhile_hides_and_repeats_no_name(d: &Dir) -> Outcome {
+    let expected = make_files(d, 500);
+    let fd = sys::open(d.path(), libc::O_RDONLY | libc::O_DIRECTORY, 0)?;
+    let mut seen = HashSet::new();
+    for number in 0.. {
+        let names = part(&fd, 1000)?;
+        if names.is_empty() {
+            break;
+        }
+        for name in names {
+            assert!(seen.insert(name), "once");
+        }
+        if number < 30 {
+            d.file(&format!("a-longer-name-{number}"), b"");
+        }
+    }
+    assert!(seen.is_superset(&expected));
+    Ok(())
+}
+
+fn any_offset_gives_whole_records(d: &Dir) -> Outcome {
+    make_files(d, 100);
+    let fd = sys::open(d.path(), libc::O_RDONLY | libc::O_DIRECTORY, 0)?;
+    for offset in (0..5000).step_by(8) {
+        sys::lseek(&fd, offset, libc::SEEK_SET)?;
+        assert!(part(&fd, 1 << 16)?.len() <= 100);
+    }
+    fails!(EINVAL, sys::lseek(&fd, 0, libc::SEEK_SET).and_then(|_| part(&fd, 8)));
     Ok(())
 }
