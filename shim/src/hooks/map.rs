@@ -1,6 +1,6 @@
 //! mmap and its kin. Mappings of FLAC files are FLAC's; of the rest FLAC only hears what becomes of pages that it has attached.
 
-use crate::abi::{In, fail, offset};
+use crate::abi::{In, fail};
 use crate::boundary::{Answer, Escape, Mapped, checked};
 use crate::ranges::{READ_ONLY, UNATTACHABLE};
 use crate::{fds, space};
@@ -38,11 +38,11 @@ fn map(fs: &Fs, id: OpenId, at: *mut c_void, n: size_t, prot: c_int, flags: c_in
     if opened & libc::O_PATH != 0 {
         return fail(libc::EBADF);
     }
-    let from = offset(from)?;
     let is_shared = matches!(flags & libc::MAP_TYPE, libc::MAP_SHARED | libc::MAP_SHARED_VALIDATE);
-    if n == 0 || !from.is_multiple_of(PAGE as u64) || !(is_shared || flags & libc::MAP_TYPE == libc::MAP_PRIVATE) {
+    if n == 0 || from & (PAGE as off_t - 1) != 0 || !(is_shared || flags & libc::MAP_TYPE == libc::MAP_PRIVATE) {
         return fail(libc::EINVAL);
     }
+    let from = u64::try_from(from).map_err(|_| Escape::Fail(libc::EOVERFLOW))?;
     // A mapping that must be known to be refused: `MAP_SYNC` for one, whose promise is not kept here.
     const LEGACY: c_int = libc::MAP_TYPE
         | libc::MAP_FIXED
@@ -63,7 +63,7 @@ fn map(fs: &Fs, id: OpenId, at: *mut c_void, n: size_t, prot: c_int, flags: c_in
         return fail(libc::EINVAL);
     }
     let mode = opened & libc::O_ACCMODE;
-    if mode == libc::O_WRONLY || (is_shared && prot & libc::PROT_WRITE != 0 && mode != libc::O_RDWR) {
+    if matches!(mode, libc::O_WRONLY | libc::O_ACCMODE) || (is_shared && prot & libc::PROT_WRITE != 0 && mode != libc::O_RDWR) {
         return fail(libc::EACCES);
     }
     let ino = fs.open_ino(id);
@@ -145,10 +145,11 @@ hook! {
 hook! {
     /// `mremap(2)`: attached pages become ordinary memory first, so that they may move and grow.
     fn mremap(at: *mut c_void, old: size_t, new: size_t, flags: c_int, to: *mut c_void) -> Mapped, when(in_use()), real(theirs) {
+        // Of no length: a second mapping of the same.
         if let Some(fs) = space::opened()
-            && fs.has_mapping(at.addr(), old) {
+            && fs.has_mapping(at.addr(), old.max(1)) {
                 fs.privatize(at.addr(), old)?;
-                if fs.has_mapping(at.addr(), old) {
+                if fs.has_mapping(at.addr(), old.max(1)) && (old > 0 || fs.mapped_at(at.addr()).is_some()) {
                     return remap_file(fs, at, old, new, flags, to);
                 }
             }
@@ -191,10 +192,12 @@ fn remap_file(fs: &Fs, at: *mut c_void, old: size_t, new: size_t, flags: c_int, 
     let prot = fs.protections(at.addr(), at.addr() + PAGE)[0].1;
     // SAFETY: as above.
     let mapped = unsafe { fs.map(ino, fixed.0, new, prot, libc::MAP_SHARED | fixed.1, from) }?;
-    if READ_ONLY.meets(at.addr(), old) {
+    if READ_ONLY.meets(at.addr(), old.max(1)) {
         READ_ONLY.add(mapped, new);
     }
-    unmap(at, old)?;
+    if old > 0 {
+        unmap(at, old)?;
+    }
     Ok(Mapped(std::ptr::with_exposed_provenance_mut(mapped)))
 }
 

@@ -27,6 +27,7 @@ cases![
     parts_can_be_unmapped,
     mremap_grows_and_moves,
     mremap_keeps_the_protection,
+    mremap_of_no_length_maps_it_once_more,
     msync_makes_it_durable_and_checks_flags,
     write_from_a_mapping_of_the_same_file,
     read_into_a_mapping_of_another_file,
@@ -275,6 +276,28 @@ fn mremap_grows_and_moves(d: &Dir) -> Outcome {
     assert_eq!(content(d.at("f"))[500_000], b'x');
     let map = map.resize(8192)?;
     assert_eq!(map.get(0, 100), bytes[..100]);
+    Ok(())
+}
+
+fn mremap_of_no_length_maps_it_once_more(d: &Dir) -> Outcome {
+    let fd = d.open("f", &[b'f'; 8192]);
+    let map = sys::mmap(&fd, 8192, RW, MAP_SHARED, 0)?;
+    let again = map.again()?;
+    drop(map);
+    // What other files share is not changed.
+    let copy = d.open("copy", b"");
+    assert_eq!(sys::copy_file_range(&fd, &mut Some(0), &copy, &mut Some(0), 8192)?, 8192);
+    again.put(0, b"x");
+    sys::pwrite(&fd, b"y", 1)?;
+    assert_eq!(again.get(0, 3), b"xyf");
+    assert!(content(d.at("copy")) == [b'f'; 8192]);
+    sys::ftruncate(&fd, 0)?;
+    sys::ftruncate(&fd, 8192)?;
+    let next = d.open("next", &[b'n'; 8192]);
+    again.put(0, &[b'!'; 8192]);
+    assert!(content(d.at("next")) == [b'n'; 8192]);
+    assert!(content(d.at("f")) == [b'!'; 8192]);
+    next.close()?;
     Ok(())
 }
 

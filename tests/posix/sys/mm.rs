@@ -122,6 +122,12 @@ impl Map {
         Ok(moved)
     }
 
+    /// `mremap` from no length: the same, mapped once more.
+    pub fn again(&self) -> Sys<Map> {
+        // SAFETY: a new range; this one stays.
+        mapped(unsafe { libc::mremap(self.at(0, 0).cast(), 0, self.length, libc::MREMAP_MAYMOVE) }, self.length)
+    }
+
     /// `mmap(MAP_FIXED)` of a descriptor over a part of this mapping.
     pub fn replace(&self, offset: usize, length: usize, protection: i32, flags: i32, fd: impl Raw) -> Sys<()> {
         let at = self.at(offset, length).cast();
