@@ -37,7 +37,7 @@ fn at<R: crate::boundary::CReturn>(path: CPath, flags: c_int, theirs: impl Fn(CP
 }
 
 fn get(fs: &Fs, ino: Ino, name: CPath, to: OutBytes, room: size_t) -> Answer<ssize_t> {
-    give(&fs.xattr(ino, name_of(name)?)?, to, room)
+    give(&fs.get_xattr(ino, name_of(name)?, &creds::now().creds())?, to, room)
 }
 
 hook! {
@@ -63,7 +63,7 @@ hook! {
 }
 
 fn list(fs: &Fs, ino: Ino, to: OutBytes, room: size_t) -> Answer<ssize_t> {
-    give(&fs.list_xattr(ino)?, to, room)
+    give(&fs.xattr_names(ino, &creds::now().creds())?, to, room)
 }
 
 hook! {

@@ -19,6 +19,7 @@ cases![
     setting_changes_ctime_alone,
     errors,
     what_is_no_set_of_capabilities_is_refused,
+    reading_needs_permission,
 ];
 
 /// A file that can carry attributes, or the reason to skip.
@@ -194,5 +195,24 @@ fn what_is_no_set_of_capabilities_is_refused(d: &Dir) -> Outcome {
     set(2, 20)?;
     assert_eq!(sys::getxattr(&path, NAME, 100)?.1.len(), 20);
     set(3, 24)?;
+    Ok(())
+}
+
+fn reading_needs_permission(d: &Dir) -> Outcome {
+    if !sys::is_root() {
+        return skip("not root");
+    }
+    let path = subject(d)?;
+    sys::setxattr(&path, "user.a", b"x", 0)?;
+    sys::setxattr(&path, "trusted.b", b"y", 0)?;
+    sys::chmod(&path, 0o600)?;
+    sys::fork(|| {
+        sys::become_user(65534).expect("setresuid");
+        fails!(EACCES, sys::getxattr(&path, "user.a", 10));
+        fails!(ENODATA, sys::getxattr(&path, "trusted.b", 10));
+        let (length, names) = sys::listxattr(&path, 1000).expect("listxattr");
+        assert_eq!(&names[..length], b"user.a\0", "others are not told of what is trusted");
+    })
+    .succeeds();
     Ok(())
 }
