@@ -129,6 +129,9 @@ pub fn copy(from: End, from_at: Position, to: End, to_at: Position, len: usize) 
         crate::limits::check(y.saturating_add(1))?;
         let room = crate::limits::file_size().map_or(u64::MAX, |limit| limit - y);
         let n = fs.copy_range(fs.open_ino(a), x, fs.open_ino(b), y, room.min(len as u64))?;
+        if n > 0 {
+            transfer::drop_set_ids(fs, fs.open_ino(b))?;
+        }
         from_at.set(from, x + n)?;
         to_at.set(to, y + n)?;
         return Ok(n as usize);

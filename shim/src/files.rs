@@ -4,7 +4,7 @@ use crate::abi::{CPath, fail};
 use crate::boundary::{self, Answer, Escape, checked};
 use crate::config::{self, Covered};
 use crate::paths::{self, Walked};
-use crate::{creds, fds, mounts, nodes, stats};
+use crate::{creds, fds, mounts, nodes, stats, transfer};
 use flac::Fs;
 use flac::fs::names::{Last, Name, Resolved};
 use flac::units::Ino;
@@ -35,6 +35,8 @@ pub fn open_by(
     mode: mode_t,
     theirs: impl Fn(CPath) -> c_int,
 ) -> Answer<c_int> {
+    // Only these mean anything with it.
+    let flags = if flags & O_PATH != 0 { flags & (O_PATH | O_DIRECTORY | O_NOFOLLOW | libc::O_CLOEXEC) } else { flags };
     let last = if flags & O_NOFOLLOW != 0 || flags & (O_CREAT | O_EXCL) == O_CREAT | O_EXCL { Last::Keep } else { Last::Follow };
     // Again when another process made or removed the name between our looking and our making it.
     for _ in 0..100 {
@@ -107,9 +109,7 @@ fn open_here(fs: &'static Fs, at: Resolved, flags: c_int, mode: mode_t) -> Answe
             }
             open_found(fs, ino, kind, slash, flags).map(Some)
         }
-        Resolved::Missing { parent, name, slash } if flags & O_CREAT != 0 && !unnamed && flags & O_PATH == 0 => {
-            create(fs, parent, &name, slash, flags, mode)
-        }
+        Resolved::Missing { parent, name, slash } if flags & O_CREAT != 0 && !unnamed => create(fs, parent, &name, slash, flags, mode),
         _ => fail(libc::ENOENT),
     }
 }
@@ -155,15 +155,7 @@ fn open_found(fs: &'static Fs, ino: Ino, kind: u32, slash: bool, flags: c_int) -
         return fail(libc::ENOTDIR);
     }
     if flags & O_PATH != 0 {
-        // Only these flags mean anything with it.
-        let flags = flags & (O_PATH | O_DIRECTORY | O_NOFOLLOW | libc::O_CLOEXEC);
         return fds::open(fs, flags, |hold| fs.open_file(ino, flags, hold));
-    }
-    if flags & libc::O_NOATIME != 0 {
-        let who = creds::now().creds();
-        if who.uid != 0 && fs.attr(ino)?.uid != who.uid {
-            return fail(libc::EPERM);
-        }
     }
     let writes = flags & O_ACCMODE != O_RDONLY || flags & O_TRUNC != 0;
     if is_dir && (writes || flags & O_CREAT != 0) {
@@ -176,12 +168,17 @@ fn open_found(fs: &'static Fs, ino: Ino, kind: u32, slash: bool, flags: c_int) -
     if writes {
         want |= libc::W_OK;
     }
-    fs.access(ino, want, &creds::now().creds())?;
+    let who = creds::now().creds();
+    fs.access(ino, want, &who)?;
+    if flags & libc::O_NOATIME != 0 && !fs.attr(ino)?.owned_by(&who) {
+        return fail(libc::EPERM);
+    }
     match kind {
         libc::S_IFREG | libc::S_IFDIR => {
             let fd = fds::open(fs, flags, |hold| fs.open_file(ino, flags, hold))?;
             if flags & O_TRUNC != 0 {
                 fs.tell_modified(ino);
+                let _ = transfer::drop_set_ids(fs, ino);
             }
             Ok(fd)
         }

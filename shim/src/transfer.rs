@@ -9,6 +9,7 @@ use crate::{creds, fds, limits, space};
 use flac::Fs;
 use flac::fs::io::IoVec;
 use flac::fs::open::OpenId;
+use flac::units::Ino;
 use libc::c_int;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
@@ -111,14 +112,19 @@ pub fn write_placed(fs: &Fs, id: OpenId, from: &[IoVec], at: Option<u64>, append
     if flags & libc::O_DSYNC != 0 {
         sync(fs, id)?;
     }
-    let who = creds::now().creds();
-    if who.uid != 0 && n > 0 {
-        let ino = fs.open_ino(id);
-        if fs.attr(ino)?.mode & (libc::S_ISUID | libc::S_ISGID) != 0 {
-            fs.drop_set_ids(ino, &who)?;
-        }
+    if n > 0 {
+        drop_set_ids(fs, fs.open_ino(id))?;
     }
     Ok(n)
+}
+
+/// The content of `ino` changes: its set-id bits go, unless it is root who changes it.
+pub fn drop_set_ids(fs: &Fs, ino: Ino) -> Answer<()> {
+    let who = creds::now().creds();
+    if who.uid != 0 && fs.attr(ino)?.mode & (libc::S_ISUID | libc::S_ISGID) != 0 {
+        fs.drop_set_ids(ino, &who)?;
+    }
+    Ok(())
 }
 
 /// The open file behind `fd`. If it is the kernel's, what the program has mapped at `memory` is brought in for it.

@@ -47,13 +47,14 @@ fn check(dirfd: c_int, path: CPath, want: c_int, flags: c_int, theirs: impl Fn(C
     if want == libc::F_OK {
         boundary::kernel_first();
     }
+    // Refused before the path is looked at.
+    let known = AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH;
+    if want & !(libc::R_OK | libc::W_OK | libc::X_OK) != 0 || flags & !known != 0 {
+        return fail(libc::EINVAL);
+    }
     match named(dirfd, path, flags)? {
         Named::Kernel(path) => checked(theirs(CPath::of(&path))),
         Named::Flac(fs, ino, _) => {
-            let known = AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH;
-            if want & !(libc::R_OK | libc::W_OK | libc::X_OK) != 0 || flags & !known != 0 {
-                return fail(libc::EINVAL);
-            }
             let who = creds::now();
             fs.access(ino, want, &if flags & AT_EACCESS != 0 { who.creds() } else { who.real() })?;
             Ok(0)
@@ -89,10 +90,11 @@ fn change_mode(fs: &Fs, ino: Ino, mode: mode_t) -> Answer<c_int> {
 }
 
 fn chmod_at(dirfd: c_int, path: CPath, mode: mode_t, flags: c_int, theirs: impl Fn(CPath) -> c_int) -> Answer<c_int> {
-    let known = AT_SYMLINK_NOFOLLOW | libc::AT_EMPTY_PATH;
-    match named(dirfd, path, flags & known)? {
+    if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
+        return Err(Escape::NotOurs);
+    }
+    match named(dirfd, path, flags)? {
         Named::Kernel(path) => checked(theirs(CPath::of(&path))),
-        Named::Flac(..) if flags & !known != 0 => fail(libc::EINVAL),
         Named::Flac(_, _, libc::S_IFLNK) => fail(libc::EOPNOTSUPP),
         Named::Flac(fs, ino, _) => change_mode(fs, ino, mode),
     }
@@ -129,16 +131,16 @@ hook! {
 
 fn change_owner(fs: &Fs, ino: Ino, uid: uid_t, gid: gid_t) -> Answer<c_int> {
     let id = |id: u32| (id != u32::MAX).then_some(id);
-    let change = SetAttr { uid: id(uid), gid: id(gid), ..SetAttr::default() };
-    fs.set_attr(ino, &change, &creds::now().creds())?;
+    fs.chown(ino, id(uid), id(gid), &creds::now().creds())?;
     Ok(0)
 }
 
 fn chown_at(dirfd: c_int, path: CPath, ids: (uid_t, gid_t), flags: c_int, theirs: impl Fn(CPath) -> c_int) -> Answer<c_int> {
-    let known = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH;
-    match named(dirfd, path, flags & known)? {
+    if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
+        return Err(Escape::NotOurs);
+    }
+    match named(dirfd, path, flags)? {
         Named::Kernel(path) => checked(theirs(CPath::of(&path))),
-        Named::Flac(..) if flags & !known != 0 => fail(libc::EINVAL),
         Named::Flac(fs, ino, _) => change_owner(fs, ino, ids.0, ids.1),
     }
 }

@@ -23,7 +23,8 @@ fn closing(fd: c_int) -> Answer<()> {
 hook! {
     /// `close_range(2)`; ours stay open.
     fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int, real(theirs) {
-        if flags & libc::CLOSE_RANGE_CLOEXEC.cast_signed() != 0 {
+        // What closes nothing, or is refused before anything is closed.
+        if flags.cast_unsigned() & !libc::CLOSE_RANGE_UNSHARE != 0 {
             return Err(Escape::NotOurs);
         }
         close_between(first, last, |a, b| boundary::checked(theirs(a, b, flags)).map(|_| ()))?;

@@ -23,11 +23,15 @@ hook! {
             End::Kernel(fd) if rustix::fs::tell(fd).is_err() => return fail(libc::EINVAL),
             End::Kernel(_) => {}
         }
-        if let End::Flac(fs, id) = to {
-            check(fs, id, true)?;
-            if fs.open_flags(id) & libc::O_APPEND != 0 {
-                return fail(libc::EINVAL);
+        let to_flags = match to {
+            End::Flac(fs, id) => {
+                check(fs, id, true)?;
+                fs.open_flags(id)
             }
+            End::Kernel(fd) => rustix::fs::fcntl_getfl(fd)?.bits() as c_int,
+        };
+        if to_flags & libc::O_APPEND != 0 || isize::try_from(n).is_err() {
+            return fail(libc::EINVAL);
         }
         copying::copy(from, Position::of(at), to, Position::of(Out::null()), n).map(count)
     }
@@ -319,6 +323,7 @@ fn clone_range(fs: &Fs, id: OpenId, range: &CloneRange) -> Answer<c_int> {
 }
 
 fn clone_bytes(fs: &Fs, from: flac::units::Ino, from_at: u64, to: flac::units::Ino, to_at: u64, len: u64) -> Answer<()> {
+    crate::transfer::drop_set_ids(fs, to)?;
     crate::limits::check(to_at.saturating_add(u64::from(len > 0)))?;
     // A clone is whole or not at all.
     if crate::limits::file_size().is_some_and(|limit| len > 0 && to_at + len > limit) {

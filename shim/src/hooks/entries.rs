@@ -14,7 +14,7 @@ fn unlink_here(fs: &Fs, at: &Resolved) -> Answer<c_int> {
     match at {
         Resolved::Found { dot: 1.., .. } => fail(libc::EISDIR),
         Resolved::Found { name, .. } if name.as_bytes().is_empty() => fail(libc::EISDIR),
-        Resolved::Found { kind: libc::S_IFDIR, .. } => fail(libc::EISDIR),
+        Resolved::Found { kind: libc::S_IFDIR, parent, .. } => may_remove(fs, *parent).and(fail(libc::EISDIR)),
         Resolved::Found { slash: true, .. } => fail(libc::ENOTDIR),
         Resolved::Found { parent, name, ino, kind, .. } => {
             fs.unlink(*parent, name, &creds::now().creds())?;
@@ -27,11 +27,16 @@ fn unlink_here(fs: &Fs, at: &Resolved) -> Answer<c_int> {
     }
 }
 
+/// Whether names may be removed from the directory at all: asked before what the name stands for.
+fn may_remove(fs: &Fs, parent: Ino) -> Answer<()> {
+    Ok(fs.access(parent, libc::W_OK | libc::X_OK, &creds::now().creds())?)
+}
+
 fn rmdir_here(fs: &Fs, at: &Resolved) -> Answer<c_int> {
     match at {
         Resolved::Found { dot: 1, .. } => fail(libc::EINVAL),
         Resolved::Found { dot: 2, .. } => fail(libc::ENOTEMPTY),
-        Resolved::Found { kind, .. } if *kind != libc::S_IFDIR => fail(libc::ENOTDIR),
+        Resolved::Found { kind, parent, .. } if *kind != libc::S_IFDIR => may_remove(fs, *parent).and(fail(libc::ENOTDIR)),
         Resolved::Found { name, .. } if name.as_bytes().is_empty() => fail(libc::EBUSY),
         Resolved::Found { parent, name, .. } => {
             fs.rmdir(*parent, name, &creds::now().creds())?;
@@ -119,6 +124,12 @@ hook! {
 }
 
 fn make_node(dirfd: c_int, path: CPath, mode: mode_t, rdev: dev_t, theirs: impl Fn(CPath) -> c_int) -> Answer<c_int> {
+    // Refused before the path is looked at.
+    match mode & libc::S_IFMT {
+        0 | libc::S_IFREG | libc::S_IFIFO | libc::S_IFSOCK | libc::S_IFCHR | libc::S_IFBLK => {}
+        libc::S_IFDIR => return fail(libc::EPERM),
+        _ => return fail(libc::EINVAL),
+    }
     match paths::walk(dirfd, path, Last::Entry)? {
         Walked::Kernel(path) => checked(theirs(CPath::of(&path))),
         Walked::Flac(fs, at) => {
@@ -132,8 +143,7 @@ fn make_node(dirfd: c_int, path: CPath, mode: mode_t, rdev: dev_t, theirs: impl 
                 kind @ (libc::S_IFIFO | libc::S_IFSOCK) => kind,
                 // 0:0 is overlayfs's whiteout, which anyone may make.
                 kind @ (libc::S_IFCHR | libc::S_IFBLK) if who.uid == 0 || (kind == libc::S_IFCHR && rdev == 0) => kind,
-                libc::S_IFCHR | libc::S_IFBLK | libc::S_IFDIR => return fail(libc::EPERM),
-                _ => return fail(libc::EINVAL),
+                _ => return fail(libc::EPERM),
             };
             fs.create(parent, &name, kind | mode & 0o7777, rdev, &who)?;
             Ok(0)
@@ -219,6 +229,10 @@ hook! {
 }
 
 fn read_link(dirfd: c_int, path: CPath, to: OutBytes, room: size_t, theirs: impl Fn(CPath) -> ssize_t) -> Answer<ssize_t> {
+    // The kernel takes it for an `int`, and looks at it first.
+    if room as c_int <= 0 {
+        return fail(libc::EINVAL);
+    }
     let (fs, ino) = if path.bytes()?.is_empty() && dirfd != AT_FDCWD {
         fds::inode(dirfd)?
     } else {
@@ -233,10 +247,6 @@ fn read_link(dirfd: c_int, path: CPath, to: OutBytes, room: size_t, theirs: impl
             Err(e) => return Err(e),
         }
     };
-    // The kernel takes it for an `int`.
-    if room as c_int <= 0 {
-        return fail(libc::EINVAL);
-    }
     let mut target = match fs.readlink(ino) {
         // It is the descriptor's own file that is no link.
         Err(e) if e.errno() == libc::EINVAL && path.bytes()?.is_empty() => return fail(libc::ENOENT),

@@ -64,7 +64,7 @@ fn read_vectors(fd: c_int, to: In<iovec>, n: c_int, at: Option<u64>, flags: c_in
     if to.is_nothing() {
         return Ok(0);
     }
-    check_flags(flags, READ_FLAGS)?;
+    check_flags(flags)?;
     transfer::read(fs, id, &to, at).map(count)
 }
 
@@ -76,9 +76,8 @@ fn write_vectors(fd: c_int, from: In<iovec>, n: c_int, at: Option<u64>, flags: c
     if from.is_nothing() {
         return Ok(0);
     }
-    check_flags(flags, WRITE_FLAGS)?;
+    check_flags(flags)?;
     let append = match (flags & libc::RWF_APPEND != 0, flags & RWF_NOAPPEND != 0) {
-        (true, true) => return fail(libc::EINVAL),
         (false, false) => fs.open_flags(id) & libc::O_APPEND != 0,
         (append, _) => append,
     };
@@ -128,13 +127,16 @@ fn start(at: off_t) -> Answer<Option<u64>> {
 const RWF_NOAPPEND: c_int = 0x20;
 const RWF_NOSIGNAL: c_int = 0x100;
 
-/// What may be asked of a read, where all about writing means nothing. `RWF_NOWAIT` is refused, as by tmpfs and by every file system without it.
-const READ_FLAGS: c_int = libc::RWF_HIPRI | libc::RWF_DSYNC | libc::RWF_SYNC | libc::RWF_APPEND | RWF_NOSIGNAL;
-/// What may be asked of a write.
-const WRITE_FLAGS: c_int = READ_FLAGS | RWF_NOAPPEND;
+/// What may be asked; of a read all about writing means nothing. `RWF_NOWAIT` is refused, as by tmpfs and by every file system without it.
+const KNOWN_FLAGS: c_int = libc::RWF_HIPRI | libc::RWF_DSYNC | libc::RWF_SYNC | libc::RWF_APPEND | RWF_NOAPPEND | RWF_NOSIGNAL;
 
-fn check_flags(flags: c_int, known: c_int) -> Answer<()> {
-    if flags & !known == 0 { Ok(()) } else { fail(libc::EOPNOTSUPP) }
+fn check_flags(flags: c_int) -> Answer<()> {
+    const CONTRARY: c_int = libc::RWF_APPEND | RWF_NOAPPEND;
+    match flags {
+        _ if flags & !KNOWN_FLAGS != 0 => fail(libc::EOPNOTSUPP),
+        _ if flags & CONTRARY == CONTRARY => fail(libc::EINVAL),
+        _ => Ok(()),
+    }
 }
 
 hook! {

@@ -97,7 +97,11 @@ fn link_at(
         Side::Flac(_, Resolved::Found { slash: true, kind, .. }) if *kind != libc::S_IFDIR => return fail(libc::ENOTDIR),
         _ => {}
     }
-    match (from, side(new_fd, new, Last::Entry)?) {
+    let to = side(new_fd, new, Last::Entry).map_err(|wrong| match from {
+        Side::Kernel(None) => kernel_error(old_fd, old, false).map_or(wrong, Escape::Fail),
+        _ => wrong,
+    })?;
+    match (from, to) {
         (Side::Kernel(a), Side::Kernel(b)) => both_theirs((old_fd, old, a), (new_fd, new, b), theirs),
         (Side::Flac(fs, Resolved::Found { ino, .. }), Side::Flac(_, to)) => {
             let (parent, name, slash) = missing(to)?;
@@ -142,15 +146,22 @@ fn rename_at(
     flags: c_uint,
     theirs: impl Fn(c_int, CPath, c_int, CPath) -> c_int,
 ) -> Answer<c_int> {
+    let known = libc::RENAME_NOREPLACE | libc::RENAME_EXCHANGE | libc::RENAME_WHITEOUT;
+    if flags & !known != 0 || flags & libc::RENAME_EXCHANGE != 0 && flags.count_ones() > 1 {
+        return fail(libc::EINVAL);
+    }
     match (side(old_fd, old, Last::Entry)?, side(new_fd, new, Last::Entry)?) {
         (Side::Kernel(a), Side::Kernel(b)) => both_theirs((old_fd, old, a), (new_fd, new, b), theirs),
         (Side::Flac(fs, from), Side::Flac(_, to)) => {
-            let known = libc::RENAME_NOREPLACE | libc::RENAME_EXCHANGE | libc::RENAME_WHITEOUT;
-            if flags & !known != 0 || flags & libc::RENAME_EXCHANGE != 0 && flags.count_ones() > 1 {
-                return fail(libc::EINVAL);
-            }
-            let (source, target) = (renamable(&from)?, renamable(&to)?);
+            let source = renamable(&from)?;
+            let target = match renamable(&to) {
+                Err(_) if flags & libc::RENAME_NOREPLACE != 0 => return fail(libc::EEXIST),
+                target => target?,
+            };
             let Resolved::Found { kind, slash, .. } = from else { return fail(libc::ENOENT) };
+            if flags & libc::RENAME_NOREPLACE != 0 && matches!(to, Resolved::Found { .. }) {
+                return fail(libc::EEXIST);
+            }
             // What is named with a slash is a directory, or becomes one.
             let to_slash = match to {
                 Resolved::Found { slash, kind, .. } if flags & libc::RENAME_EXCHANGE != 0 => slash && kind != libc::S_IFDIR,

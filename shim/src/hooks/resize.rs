@@ -3,6 +3,7 @@
 use crate::abi::{CPath, fail, offset};
 use crate::boundary::{Answer, Escape, checked, may_cancel};
 use crate::paths::{self, Walked};
+use crate::transfer::drop_set_ids;
 use crate::{creds, fds, limits};
 use flac::Fs;
 use flac::fs::names::{Last, Resolved};
@@ -13,10 +14,10 @@ use libc::{AT_FDCWD, c_int, off_t, size_t, ssize_t};
 hook! {
     /// `truncate(2)`.
     fn truncate(path: CPath, size: off_t) -> c_int, also(truncate64), real(theirs) {
+        let new = offset(size)?;
         match paths::walk(AT_FDCWD, path, Last::Follow)? {
             Walked::Kernel(path) => checked(theirs(CPath::of(&path), size)),
             Walked::Flac(fs, Resolved::Found { ino, kind, slash, .. }) => {
-                let size = offset(size)?;
                 match kind {
                     libc::S_IFDIR => return fail(libc::EISDIR),
                     _ if slash => return fail(libc::ENOTDIR),
@@ -24,8 +25,9 @@ hook! {
                     _ => return fail(libc::EINVAL),
                 }
                 fs.access(ino, libc::W_OK, &creds::now().creds())?;
-                grow_checked(fs, ino, size)?;
-                fs.truncate(ino, size)?;
+                grow_checked(fs, ino, new)?;
+                fs.truncate(ino, new)?;
+                drop_set_ids(fs, ino)?;
                 Ok(0)
             }
             Walked::Flac(..) => fail(libc::ENOENT),
@@ -39,7 +41,7 @@ fn is_regular(fs: &Fs, ino: Ino) -> Answer<bool> {
 
 fn may_write(fs: &Fs, id: OpenId) -> bool {
     let flags = fs.open_flags(id);
-    flags & libc::O_PATH == 0 && flags & libc::O_ACCMODE != libc::O_RDONLY
+    flags & libc::O_PATH == 0 && matches!(flags & libc::O_ACCMODE, libc::O_WRONLY | libc::O_RDWR)
 }
 
 hook! {
@@ -56,6 +58,7 @@ hook! {
         }
         grow_checked(fs, ino, size)?;
         fs.truncate(ino, size)?;
+        drop_set_ids(fs, ino)?;
         Ok(0)
     }
 }
@@ -91,7 +94,8 @@ pub fn allocate(fd: c_int, mode: c_int, at: off_t, len: off_t) -> Answer<()> {
     if mode & libc::FALLOC_FL_KEEP_SIZE == 0 {
         grow_checked(fs, ino, at + len)?;
     }
-    Ok(fs.allocate(ino, mode, at, len)?)
+    fs.allocate(ino, mode, at, len)?;
+    drop_set_ids(fs, ino)
 }
 
 hook! {

@@ -138,15 +138,13 @@ hook! {
 hook! {
     /// `statx(2)`. All basic fields and the time of creation are there whatever the mask asks.
     fn statx(dirfd: c_int, path: CPath, flags: c_int, mask: c_uint, to: Out<libc::statx>) -> c_int, lands(lands_x; to), real(theirs) {
+        if mask & libc::STATX__RESERVED.cast_unsigned() != 0 || flags & libc::AT_STATX_SYNC_TYPE == libc::AT_STATX_SYNC_TYPE {
+            return fail(libc::EINVAL);
+        }
         boundary::kernel_first();
         match look(dirfd, path, flags)? {
             WalkedAttr::Kernel(path) => checked(theirs(AT_FDCWD, CPath::of(&path), flags, mask, to)),
-            WalkedAttr::Flac(fs, attr) => {
-                if mask & libc::STATX__RESERVED.cast_unsigned() != 0 || flags & libc::AT_STATX_SYNC_TYPE == libc::AT_STATX_SYNC_TYPE {
-                    return fail(libc::EINVAL);
-                }
-                to.put(attributes::statx(fs, &attr)).map(|()| 0)
-            }
+            WalkedAttr::Flac(fs, attr) => to.put(attributes::statx(fs, &attr)).map(|()| 0),
         }
     }
 }

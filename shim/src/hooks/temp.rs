@@ -33,12 +33,12 @@ impl Template {
         }
     }
 
-    /// Where the six letters begin; `EINVAL` if they are not there.
+    /// Where the six letters begin; if they are not there it is libc's to refuse.
     fn mark(self, suffix: c_int) -> Answer<usize> {
         let bytes = self.path().bytes()?;
-        let suffix = usize::try_from(suffix).map_err(|_| Escape::Fail(libc::EINVAL))?;
-        let at = bytes.len().checked_sub(suffix + MARK.len()).ok_or(Escape::Fail(libc::EINVAL))?;
-        if &bytes[at..at + MARK.len()] == MARK { Ok(at) } else { fail(libc::EINVAL) }
+        let suffix = usize::try_from(suffix).map_err(|_| Escape::NotOurs)?;
+        let at = bytes.len().checked_sub(suffix + MARK.len()).ok_or(Escape::NotOurs)?;
+        if &bytes[at..at + MARK.len()] == MARK { Ok(at) } else { Err(Escape::NotOurs) }
     }
 
     /// Writes the six letters.
@@ -137,13 +137,13 @@ hook! {
 }
 
 hook! {
-    /// `mktemp(3)`: on failure the template becomes an empty string.
+    /// `mktemp(3)`: a name that is not there, whether its directory is or not. On failure the template becomes an empty string, which libc sees to.
     fn mktemp(template: Template) -> Template {
-        template.each(0, |path| match paths::walk(AT_FDCWD, path, Last::Keep)? {
-            Walked::Flac(_, Resolved::Found { .. }) => fail(libc::EEXIST),
-            Walked::Flac(..) => Ok(template),
+        template.each(0, |path| match paths::walk(AT_FDCWD, path, Last::Keep) {
+            Ok(Walked::Flac(_, Resolved::Found { .. })) => fail(libc::EEXIST),
+            Ok(Walked::Flac(..)) | Err(Escape::Fail(libc::ENOENT)) => Ok(template),
             // The kernel's after all.
-            Walked::Kernel(_) => Err(Escape::NotOurs),
+            _ => Err(Escape::NotOurs),
         })
     }
 }

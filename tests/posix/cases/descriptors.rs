@@ -22,6 +22,7 @@ cases![
     file_over_a_pipe_and_back,
     closing_everything_from_three_up_leaves_a_working_process,
     close_range_closes_and_marks,
+    close_range_that_is_refused_closes_nothing,
     descriptor_255_works,
     closing_standard_descriptors_reuses_their_numbers,
     thousand_descriptors_at_once,
@@ -388,6 +389,14 @@ fn close_range_closes_and_marks(d: &Dir) -> Outcome {
     sys::close_range(3, u32::MAX, 0)?;
     assert_eq!(content(d.at("f")), b"abc");
     std::mem::forget(fd);
+    Ok(())
+}
+
+fn close_range_that_is_refused_closes_nothing(d: &Dir) -> Outcome {
+    let fd = d.open("f", b"abc");
+    fails!(EINVAL, sys::close_range(3, u32::MAX, 1 << 14));
+    fails!(EINVAL, sys::libc_close_range(3, u32::MAX, 1 << 14));
+    assert_eq!(sys::pread(&fd, &mut [0; 3], 0)?, 3);
     Ok(())
 }
 

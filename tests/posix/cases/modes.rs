@@ -21,6 +21,8 @@ cases![
     chown_clears_set_id_bits,
     lchown_changes_the_symlink_itself,
     writing_clears_set_user_id,
+    truncating_and_copying_clear_set_id_bits,
+    chown_of_nothing_clears_set_id_bits_and_changes_ctime,
     o_creat_ignores_the_mode_of_an_existing_file,
 ];
 
@@ -218,6 +220,49 @@ fn writing_clears_set_user_id(d: &Dir) -> Outcome {
     })
     .succeeds();
     assert_eq!(mode(d.at("f")), 0o777);
+    Ok(())
+}
+
+fn truncating_and_copying_clear_set_id_bits(d: &Dir) -> Outcome {
+    type Change = fn(&Dir) -> sys::Sys<()>;
+    if !sys::is_root() {
+        return skip("needs root to become another user");
+    }
+    let changes: [(&str, Change); 6] = [
+        ("truncate", |d| sys::truncate(d.at("f"), 1)),
+        ("truncate to what it is", |d| sys::truncate(d.at("f"), 3)),
+        ("ftruncate", |d| sys::ftruncate(&sys::open(d.at("f"), O_RDWR, 0)?, 1)),
+        ("O_TRUNC", |d| sys::open(d.at("f"), O_RDWR | libc::O_TRUNC, 0).map(drop)),
+        ("fallocate", |d| sys::fallocate(&sys::open(d.at("f"), O_RDWR, 0)?, 0, 0, 100)),
+        ("sendfile", |d| {
+            let from = sys::open(d.at("from"), libc::O_RDONLY, 0)?;
+            sys::sendfile(&sys::open(d.at("f"), O_RDWR, 0)?, &from, &mut None, 3).map(drop)
+        }),
+    ];
+    d.file("from", b"def");
+    d.file("f", b"");
+    for (how, change) in changes {
+        d.file("f", b"abc");
+        sys::chmod(d.at("f"), 0o6777)?;
+        sys::fork(|| {
+            sys::become_user(65534).expect("setuid");
+            change(d).expect(how);
+        })
+        .succeeds();
+        assert_eq!(mode(d.at("f")), 0o777, "{how}");
+    }
+    Ok(())
+}
+
+fn chown_of_nothing_clears_set_id_bits_and_changes_ctime(d: &Dir) -> Outcome {
+    d.file("f", b"");
+    sys::chmod(d.at("f"), 0o6755)?;
+    let before = sys::stat(d.at("f"))?;
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    sys::chown(d.at("f"), sys::KEEP, sys::KEEP)?;
+    let after = sys::stat(d.at("f"))?;
+    assert_eq!(after.st_mode & 0o7777, 0o755);
+    assert!((after.st_ctime, after.st_ctime_nsec) > (before.st_ctime, before.st_ctime_nsec));
     Ok(())
 }
 

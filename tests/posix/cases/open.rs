@@ -29,6 +29,7 @@ cases![
     mode_three_opens_but_neither_reads_nor_writes,
     two_opens_have_offsets_of_their_own,
     o_path_takes_no_flags_and_no_locks,
+    o_path_makes_nothing,
     a_device_is_opened_as_often_as_wanted,
 ];
 
@@ -221,7 +222,20 @@ fn mode_three_opens_but_neither_reads_nor_writes(d: &Dir) -> Outcome {
     let fd = sys::open(&path, 3, 0)?;
     fails!(EBADF, sys::read(&fd, &mut [0; 3]));
     fails!(EBADF, sys::write(&fd, b"x"));
+    fails!(EINVAL, sys::ftruncate(&fd, 0));
+    fails!(EBADF, sys::fallocate(&fd, 0, 0, 100));
+    assert_eq!(sys::mmap(&fd, 4096, libc::PROT_READ, libc::MAP_SHARED, 0).err(), Some(sys::EACCES));
     assert_eq!(sys::fstat(&fd)?.st_size, 3);
+    Ok(())
+}
+
+fn o_path_makes_nothing(d: &Dir) -> Outcome {
+    let makes = O_PATH | O_CREAT | O_EXCL | libc::O_TRUNC;
+    fails!(ENOENT, sys::open(d.at("f"), makes, 0o644));
+    d.file("f", b"abc");
+    sys::open(d.at("f"), makes, 0)?.close()?;
+    sys::open(d.path(), makes | libc::O_DIRECTORY, 0)?.close()?;
+    assert_eq!(content(d.at("f")), b"abc");
     Ok(())
 }
 

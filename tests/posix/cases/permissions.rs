@@ -7,6 +7,7 @@ use libc::{
 };
 
 cases![
+    permission_comes_before_what_a_name_stands_for,
     reading_without_permission_is_eacces,
     writing_without_permission_is_eacces,
     directory_without_search_hides_its_names,
@@ -301,5 +302,23 @@ fn o_noatime_of_files_not_owned_is_eperm(d: &Dir) -> Outcome {
     let path = d.file("f", b"");
     as_plain_user(|| fails!(EPERM, sys::open(&path, O_RDONLY | libc::O_NOATIME, 0)));
     sys::open(&path, O_RDONLY | libc::O_NOATIME, 0)?.close()?;
+    Ok(())
+}
+
+fn permission_comes_before_what_a_name_stands_for(d: &Dir) -> Outcome {
+    if !sys::is_root() {
+        return skip("needs root to become another user");
+    }
+    d.dir("dir");
+    sys::mkdir(d.at("dir/sub"), 0o755)?;
+    d.file("dir/f", b"");
+    sys::fork(|| {
+        sys::become_user(65534).expect("setuid");
+        fails!(EACCES, sys::unlink(d.at("dir/sub")));
+        fails!(EACCES, sys::rmdir(d.at("dir/f")));
+    })
+    .succeeds();
+    fails!(EISDIR, sys::unlink(d.at("dir/sub")));
+    fails!(ENOTDIR, sys::rmdir(d.at("dir/f")));
     Ok(())
 }

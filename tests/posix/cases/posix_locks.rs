@@ -23,6 +23,7 @@ cases![
     lock_needs_the_access_mode,
     whence_and_length_forms,
     lockf_locks_from_the_offset,
+    lockf_tests_whether_it_may_be_read,
     bad_arguments,
 ];
 
@@ -292,6 +293,21 @@ fn lockf_locks_from_the_offset(d: &Dir) -> Outcome {
     assert!(!free_for_others(d, F_WRLCK, 5, 1));
     sys::lockf(&fd, libc::F_ULOCK, 3)?;
     assert!(free_for_others(d, F_WRLCK, 5, 1));
+    Ok(())
+}
+
+fn lockf_tests_whether_it_may_be_read(d: &Dir) -> Outcome {
+    let fd = d.open("f", b"abc");
+    let held = |kind| {
+        try_lock(&fd, kind, 0, 0)?;
+        let child = sys::fork_with(|| {
+            let fd = sys::open(d.at("f"), O_RDWR, 0).expect("open");
+            i32::from(sys::lockf(&fd, libc::F_TEST, 0) == Err(sys::EACCES))
+        });
+        Ok::<_, sys::Errno>(child.wait() == sys::Ended::Exit(1))
+    };
+    assert!(held(F_WRLCK)?);
+    assert!(!held(F_RDLCK)?, "libc asks for a lock to read");
     Ok(())
 }
 

@@ -15,6 +15,7 @@ cases![
     a_path_without_an_end_is_enametoolong,
     getcwd_by_number_looks_at_the_room_first,
     what_pathconf_is_asked_comes_before_the_path,
+    what_is_asked_comes_before_the_path,
     splice_goes_through_the_right_end_of_a_pipe,
     chroot_is_refused_for_what_is_no_directory_of_ours,
 ];
@@ -141,6 +142,20 @@ fn getcwd_by_number_looks_at_the_room_first(d: &Dir) -> Outcome {
     fails!(ERANGE, sys::getcwd_by_number(at, 1));
     fails!(EFAULT, sys::getcwd_by_number(0, 4096));
     assert!(sys::getcwd_by_number(at, 4096)? > 1);
+    Ok(())
+}
+
+fn what_is_asked_comes_before_the_path(d: &Dir) -> Outcome {
+    const NO_FLAG: i32 = 0x8000;
+    let (file, missing) = (d.file("f", b""), d.at("no/name"));
+    fails!(EINVAL, sys::access(&missing, 0o10));
+    fails!(EINVAL, sys::fchownat(libc::AT_FDCWD, &missing, 0, 0, NO_FLAG));
+    fails!(EINVAL, sys::statx(libc::AT_FDCWD, &missing, 0, u32::MAX));
+    fails!(EINVAL, sys::renameat2(&missing, &missing, 1 << 3));
+    fails!(EINVAL, sys::truncate(&missing, -1));
+    fails!(EINVAL, sys::readlink(&missing, 0));
+    fails!(EPERM, sys::mknod(&file, libc::S_IFDIR | 0o755, 0));
+    fails!(EINVAL, sys::mknod(&file, libc::S_IFLNK | 0o755, 0));
     Ok(())
 }
 

@@ -12,6 +12,7 @@ cases![
     bad_templates_are_einval,
     missing_directory_is_enoent,
     relative_templates_work,
+    mktemp_gives_the_template_back,
 ];
 
 fn mkstemp_makes_a_private_file(d: &Dir) -> Outcome {
@@ -71,5 +72,14 @@ fn missing_directory_is_enoent(d: &Dir) -> Outcome {
 fn relative_templates_work(d: &Dir) -> Outcome {
     let (_, name) = sys::mkstemp("rel-XXXXXX")?;
     assert_eq!(sys::names_in(d.path())?, [name]);
+    Ok(())
+}
+
+fn mktemp_gives_the_template_back(d: &Dir) -> Outcome {
+    let name = sys::mktemp(d.at("new-XXXXXX"));
+    assert!(name.is_some_and(|name| !name.is_empty() && sys::stat(name) == Err(sys::ENOENT)));
+    assert_eq!(sys::mktemp(d.at("no-x")), Some("".into()), "empty, and not null");
+    let name = sys::mktemp(d.at("no/XXXXXX"));
+    assert!(name.is_some_and(|name| !name.is_empty()), "no such directory: no such name");
     Ok(())
 }

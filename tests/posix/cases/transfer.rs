@@ -8,6 +8,7 @@ cases![
     sendfile_to_a_file_uses_both_offsets,
     sendfile_with_an_offset_keeps_the_sources,
     sendfile_to_a_pipe_and_a_socket,
+    sendfile_to_what_appends_is_einval,
     sendfile_at_the_end_is_zero,
     copy_file_range_copies_and_moves_offsets,
     copy_file_range_with_offsets_keeps_them,
@@ -52,6 +53,19 @@ fn sendfile_with_an_offset_keeps_the_sources(d: &Dir) -> Outcome {
     assert_eq!(sys::lseek(&from, 0, libc::SEEK_CUR)?, 0);
     assert_eq!(content(d.at("to")), b"cde");
     fails!(EINVAL, sys::sendfile(&to, &from, &mut Some(-1), 3));
+    Ok(())
+}
+
+fn sendfile_to_what_appends_is_einval(d: &Dir) -> Outcome {
+    let from = d.open("from", b"abc");
+    let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_APPEND;
+    for path in [d.at("here"), d.outside().join("there")] {
+        let to = sys::open(&path, flags, 0o644)?;
+        fails!(EINVAL, sys::sendfile(&to, &from, &mut None, 3));
+        assert_eq!(content(&path), b"");
+    }
+    let null = sys::open("/dev/null", libc::O_WRONLY, 0)?;
+    fails!(EINVAL, sys::sendfile(&null, &from, &mut None, usize::MAX));
     Ok(())
 }
 

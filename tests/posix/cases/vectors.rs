@@ -136,6 +136,8 @@ fn pwritev2_with_rwf_noappend_writes_where_it_is_told(d: &Dir) -> Outcome {
     }
     assert_eq!(content(d.at("f")), b"aXYdef");
     fails!(EINVAL, sys::pwritev2(&fd, &[b"XY"], 1, RWF_NOAPPEND | libc::RWF_APPEND));
+    fails!(EINVAL, sys::preadv2(&fd, &mut [&mut [0; 2]], 1, RWF_NOAPPEND | libc::RWF_APPEND));
+    assert_eq!(sys::preadv2(&fd, &mut [&mut [0; 2]], 1, RWF_NOAPPEND)?, 2);
     assert_eq!(sys::pwrite(&fd, b"g", 0)?, 1);
     assert_eq!(content(d.at("f")), b"aXYdefg");
     Ok(())

@@ -3,7 +3,7 @@
 
 use super::{Errno, Fd, Raw, Sys, c_path, call};
 use std::ffi::{CStr, CString, OsStr, OsString};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 type Flags = i32;
 
@@ -196,6 +196,18 @@ fn with_template<T>(template: impl AsRef<OsStr>, make: impl FnOnce(*mut libc::c_
     // SAFETY: the pointer came from `into_raw`, and the calls keep its length.
     let name = unsafe { CString::from_raw(name) };
     Ok((made?, OsString::from_vec(name.into_bytes())))
+}
+
+/// `mktemp`: the name it made of the template; `None` if it gives another address.
+pub fn mktemp(template: impl AsRef<OsStr>) -> Option<OsString> {
+    unsafe extern "C" {
+        fn mktemp(template: *mut libc::c_char) -> *mut libc::c_char;
+    }
+    let mut room = c_path(template).into_bytes_with_nul();
+    // SAFETY: the template is a writable C string.
+    let made = unsafe { mktemp(room.as_mut_ptr().cast()) };
+    let end = room.iter().position(|byte| *byte == 0)?;
+    std::ptr::eq(made.cast(), room.as_ptr()).then(|| OsStr::from_bytes(&room[..end]).to_owned())
 }
 
 /// Makes a file with the three bytes `abc`.

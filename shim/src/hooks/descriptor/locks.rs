@@ -2,7 +2,7 @@
 
 use crate::abi::{Out, fail};
 use crate::boundary::{Answer, Escape, Wait};
-use crate::{fds, signals};
+use crate::{fds, signals, uses};
 use libc::{c_int, c_short, c_ulong, flock as Range, off_t};
 
 /// The lock that a command of fcntl points at.
@@ -15,6 +15,7 @@ fn range_at(argument: c_ulong) -> Answer<(Out<Range>, Range)> {
 
 /// Takes a lock, going on after signals whose handlers were installed with `SA_RESTART`; leaves our code from time to time: a thread may be cancelled while it waits.
 fn waiting(mut lock: impl FnMut() -> flac::Result<()>) -> Answer<()> {
+    uses::end();
     loop {
         match lock() {
             Err(flac::Error::Os(libc::EINTR)) if !signals::is_waiting() => return Err(Escape::Outside(Wait::Again)),
@@ -80,7 +81,7 @@ hook! {
             libc::F_LOCK => (libc::F_SETLKW, lock(libc::F_WRLCK)),
             libc::F_TLOCK => (libc::F_SETLK, lock(libc::F_WRLCK)),
             libc::F_ULOCK => (libc::F_SETLK, lock(libc::F_UNLCK)),
-            libc::F_TEST => (libc::F_GETLK, lock(libc::F_WRLCK)),
+            libc::F_TEST => (libc::F_GETLK, lock(libc::F_RDLCK)),
             _ => return fail(libc::EINVAL),
         };
         waiting(|| fs.lock_posix(id, command, &mut range))?;
