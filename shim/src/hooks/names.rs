@@ -9,12 +9,13 @@ use flac::Fs;
 use flac::fs::names::{Last, Name, Resolved};
 use flac::units::Ino;
 use libc::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_FOLLOW, c_int, c_uint};
+use std::ffi::{CStr, CString};
 
 /// One of two paths: FLAC's, or the kernel's as given or by another name.
 #[expect(clippy::large_enum_variant, reason = "lives on the stack for one call")]
 enum Side {
     Flac(&'static Fs, Resolved),
-    Kernel(Option<std::ffi::CString>),
+    Kernel(Option<CString>),
 }
 
 fn side(dirfd: c_int, path: CPath, last: Last) -> Answer<Side> {
@@ -25,47 +26,67 @@ fn side(dirfd: c_int, path: CPath, last: Last) -> Answer<Side> {
     })
 }
 
-/// The errno of a call whose paths are on both sides of the border: what is wrong with one of them, else `EXDEV`.
-fn across(from: &Side, (old_fd, old): (c_int, CPath), (new_fd, new): (c_int, CPath)) -> Escape {
-    let wrong = match from {
-        Side::Flac(_, Resolved::Missing { .. }) => Some(libc::ENOENT),
-        Side::Flac(..) => kernel_error(new_fd, new, true),
-        Side::Kernel(Some(_)) => None,
-        Side::Kernel(None) => kernel_error(old_fd, old, false),
-    };
-    Escape::Fail(wrong.unwrap_or(libc::EXDEV))
+/// A path as a program gives it.
+type Given = (c_int, CPath);
+
+/// The new path's side. What is `wrong` with an old path of the kernel's comes before what is wrong with a new one of FLAC's.
+fn new_side(from: &Side, old: Given, new: Given, wrong: fn(c_int, &[u8]) -> Option<c_int>) -> Answer<Side> {
+    let to = side(new.0, new.1, Last::Entry);
+    match from {
+        Side::Kernel(other) if !matches!(to, Ok(Side::Kernel(_))) => theirs_but(old, other.as_deref(), wrong)?,
+        _ => {}
+    }
+    to
 }
 
-/// What the kernel finds wrong with a path; `new` need not exist itself, but its directory must.
-fn kernel_error(fd: c_int, path: CPath, new: bool) -> Option<c_int> {
-    let Ok(path) = path.bytes() else { return Some(libc::EFAULT) };
+/// Fails with what is `wrong` with a path of the kernel's, given or by another name.
+fn theirs_but((fd, path): Given, other: Option<&CStr>, wrong: fn(c_int, &[u8]) -> Option<c_int>) -> Answer<()> {
+    let error = match other {
+        Some(path) => wrong(AT_FDCWD, path.to_bytes()),
+        None => wrong(fd, path.bytes()?),
+    };
+    error.map_or(Ok(()), fail)
+}
+
+/// Why the kernel does not find a path, whose last part it does not follow.
+fn not_found(fd: c_int, path: &[u8]) -> Option<c_int> {
     if path.is_empty() {
         return Some(libc::ENOENT);
     }
-    let look = |path: &[u8]| {
-        let found = match fds::borrow(fd) {
-            Ok(fd) => rustix::fs::statat(fd, path, rustix::fs::AtFlags::SYMLINK_NOFOLLOW),
-            Err(_) if fd == AT_FDCWD => rustix::fs::lstat(path),
-            Err(_) => Err(rustix::io::Errno::BADF),
-        };
-        found.err().map(rustix::io::Errno::raw_os_error)
+    let found = match fds::borrow(fd) {
+        Ok(fd) => rustix::fs::statat(fd, path, rustix::fs::AtFlags::SYMLINK_NOFOLLOW),
+        Err(_) if fd == AT_FDCWD || path.starts_with(b"/") => rustix::fs::lstat(path),
+        Err(_) => Err(rustix::io::Errno::BADF),
     };
-    match look(path) {
-        Some(libc::ENOENT) if new => {
-            let end = path.iter().rposition(|b| *b != b'/').map_or(0, |i| i + 1);
-            match path[..end].iter().rposition(|b| *b == b'/') {
-                Some(slash) => look(&path[..=slash]),
-                None => None,
-            }
-        }
-        error => error,
-    }
+    found.err().map(rustix::io::Errno::raw_os_error)
+}
+
+/// A path of the kernel's: all but its last part, and the end of that, behind which there are slashes.
+fn parted(path: &[u8]) -> (&[u8], usize) {
+    let end = path.iter().rposition(|b| *b != b'/').map_or(path.len().min(1), |i| i + 1);
+    let start = path[..end].iter().rposition(|b| *b == b'/').map_or(0, |i| i + 1);
+    (&path[..start], end)
+}
+
+/// Why the kernel does not find the directory of a path's last part.
+fn not_reached(fd: c_int, path: &[u8]) -> Option<c_int> {
+    if path.is_empty() { Some(libc::ENOENT) } else { not_found(fd, &[parted(path).0, b"."].concat()) }
+}
+
+/// Why the kernel makes no name of a path.
+fn not_made(fd: c_int, path: &[u8]) -> Option<c_int> {
+    let (_, end) = parted(path);
+    not_reached(fd, path).or_else(|| match not_found(fd, &path[..end]) {
+        None => Some(libc::EEXIST),
+        Some(libc::ENOENT) if end == path.len() => None,
+        other => other,
+    })
 }
 
 /// The kernel's function with those paths that have another name replaced.
 fn both_theirs(
-    (old_fd, old, old_other): (c_int, CPath, Option<std::ffi::CString>),
-    (new_fd, new, new_other): (c_int, CPath, Option<std::ffi::CString>),
+    (old_fd, old, old_other): (c_int, CPath, Option<CString>),
+    (new_fd, new, new_other): (c_int, CPath, Option<CString>),
     theirs: impl Fn(c_int, CPath, c_int, CPath) -> c_int,
 ) -> Answer<c_int> {
     if old_other.is_none() && new_other.is_none() {
@@ -97,22 +118,24 @@ fn link_at(
         Side::Flac(_, Resolved::Found { slash: true, kind, .. }) if *kind != libc::S_IFDIR => return fail(libc::ENOTDIR),
         _ => {}
     }
-    let to = side(new_fd, new, Last::Entry).map_err(|wrong| match from {
-        Side::Kernel(None) => kernel_error(old_fd, old, false).map_or(wrong, Escape::Fail),
-        _ => wrong,
-    })?;
+    let to = new_side(&from, (old_fd, old), (new_fd, new), not_found)?;
     match (from, to) {
         (Side::Kernel(a), Side::Kernel(b)) => both_theirs((old_fd, old, a), (new_fd, new, b), theirs),
-        (Side::Flac(fs, Resolved::Found { ino, .. }), Side::Flac(_, to)) => {
-            let (parent, name, slash) = missing(to)?;
-            if slash {
-                return fail(libc::ENOENT);
-            }
-            fs.link(ino, parent, &name, &creds::now().creds())?;
-            Ok(0)
+        (Side::Flac(..), Side::Kernel(other)) => {
+            theirs_but((new_fd, new), other.as_deref(), not_made)?;
+            fail(libc::EXDEV)
         }
-        (Side::Flac(..), Side::Flac(..)) => fail(libc::ENOENT),
-        (from, _) => Err(across(&from, (old_fd, old), (new_fd, new))),
+        (from, Side::Flac(fs, to)) => {
+            let (parent, name, slash) = missing(to)?;
+            match from {
+                Side::Flac(_, Resolved::Found { ino, .. }) if !slash => {
+                    fs.link(ino, parent, &name, &creds::now().creds())?;
+                    Ok(0)
+                }
+                Side::Kernel(_) if !slash => fail(libc::EXDEV),
+                _ => fail(libc::ENOENT),
+            }
+        }
     }
 }
 
@@ -146,25 +169,25 @@ fn rename_at(
     flags: c_uint,
     theirs: impl Fn(c_int, CPath, c_int, CPath) -> c_int,
 ) -> Answer<c_int> {
-    let known = libc::RENAME_NOREPLACE | libc::RENAME_EXCHANGE | libc::RENAME_WHITEOUT;
-    if flags & !known != 0 || flags & libc::RENAME_EXCHANGE != 0 && flags.count_ones() > 1 {
-        return fail(libc::EINVAL);
-    }
-    match (side(old_fd, old, Last::Entry)?, side(new_fd, new, Last::Entry)?) {
-        (Side::Kernel(a), Side::Kernel(b)) => both_theirs((old_fd, old, a), (new_fd, new, b), theirs),
-        (Side::Flac(fs, from), Side::Flac(_, to)) => {
+    let from = side(old_fd, old, Last::Entry);
+    let both = from.and_then(|from| new_side(&from, (old_fd, old), (new_fd, new), not_reached).map(|to| (from, to)));
+    let (keep, swap) = (flags & libc::RENAME_NOREPLACE != 0, flags & libc::RENAME_EXCHANGE != 0);
+    let is_known = flags & !(libc::RENAME_NOREPLACE | libc::RENAME_EXCHANGE | libc::RENAME_WHITEOUT) == 0;
+    match both {
+        Ok((Side::Kernel(a), Side::Kernel(b))) => both_theirs((old_fd, old, a), (new_fd, new, b), theirs),
+        _ if !is_known || swap && flags.count_ones() > 1 => fail(libc::EINVAL),
+        Ok((Side::Flac(fs, from), Side::Flac(_, to))) => {
             let source = renamable(&from)?;
-            let target = match renamable(&to) {
-                Err(_) if flags & libc::RENAME_NOREPLACE != 0 => return fail(libc::EEXIST),
-                target => target?,
-            };
+            let target = renamable(&to).map_err(|e| if keep { Escape::Fail(libc::EEXIST) } else { e })?;
             let Resolved::Found { kind, slash, .. } = from else { return fail(libc::ENOENT) };
-            if flags & libc::RENAME_NOREPLACE != 0 && matches!(to, Resolved::Found { .. }) {
-                return fail(libc::EEXIST);
+            match to {
+                Resolved::Found { .. } if keep => return fail(libc::EEXIST),
+                Resolved::Missing { .. } if swap => return fail(libc::ENOENT),
+                _ => {}
             }
             // What is named with a slash is a directory, or becomes one.
             let to_slash = match to {
-                Resolved::Found { slash, kind, .. } if flags & libc::RENAME_EXCHANGE != 0 => slash && kind != libc::S_IFDIR,
+                Resolved::Found { slash, kind, .. } if swap => slash && kind != libc::S_IFDIR,
                 Resolved::Found { slash, .. } | Resolved::Missing { slash, .. } => slash && kind != libc::S_IFDIR,
                 Resolved::Outside(_) => false,
             };
@@ -174,7 +197,12 @@ fn rename_at(
             fs.rename(source, target, flags, &creds::now().creds())?;
             Ok(0)
         }
-        (from, _) => Err(across(&from, (old_fd, old), (new_fd, new))),
+        Ok((Side::Flac(..), Side::Kernel(other))) => {
+            theirs_but((new_fd, new), other.as_deref(), not_reached)?;
+            fail(libc::EXDEV)
+        }
+        Ok((Side::Kernel(_), Side::Flac(..))) => fail(libc::EXDEV),
+        Err(e) => Err(e),
     }
 }
 

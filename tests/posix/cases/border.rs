@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 cases![
     rename_across_is_exdev,
     link_across_is_exdev,
+    rename_across_looks_at_the_directories_alone,
+    link_across_looks_at_both_names,
     devices_differ,
     dotdot_of_the_root_is_its_kernel_parent,
     paths_climb_out_and_come_back,
@@ -43,6 +45,32 @@ fn link_across_is_exdev(d: &Dir) -> Outcome {
     fails!(EXDEV, sys::link(&inside, d.outside().join("f")));
     let outside = outside_file(d, "o", b"xyz");
     fails!(EXDEV, sys::link(outside, d.at("g")));
+    Ok(())
+}
+
+fn rename_across_looks_at_the_directories_alone(d: &Dir) -> Outcome {
+    let (inside, outside) = (d.file("f", b""), outside_file(d, "o", b""));
+    let beside = |name: &str| d.outside().join(name);
+    fails!(EXDEV, sys::rename(d.at("no"), beside("no")));
+    fails!(EXDEV, sys::rename(beside("no"), d.at("no")));
+    fails!(EXDEV, sys::rename(&inside, beside("o/")));
+    fails!(ENOTDIR, sys::rename(&inside, beside("o/x")));
+    fails!(ENOENT, sys::rename(beside("no/x"), d.at("f/x")));
+    fails!(ENOTDIR, sys::rename(outside, d.at("f/x")));
+    fails!(EINVAL, sys::renameat2(&inside, beside("no/x"), 0x100));
+    Ok(())
+}
+
+fn link_across_looks_at_both_names(d: &Dir) -> Outcome {
+    let (inside, outside) = (d.file("f", b""), outside_file(d, "o", b""));
+    let beside = |name: &str| d.outside().join(name);
+    fails!(EEXIST, sys::link(&inside, &outside));
+    fails!(EEXIST, sys::link(&inside, beside("o/")));
+    fails!(EEXIST, sys::link(&inside, beside("..")));
+    fails!(ENOENT, sys::link(&inside, beside("no/")));
+    fails!(EEXIST, sys::link(&outside, &inside));
+    fails!(ENOENT, sys::link(&outside, d.at("no/")));
+    fails!(ENOENT, sys::link(beside("no"), &inside));
     Ok(())
 }
 

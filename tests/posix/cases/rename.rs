@@ -27,6 +27,8 @@ cases![
     exchange_swaps_files_directories_and_both,
     exchange_takes_a_slash_behind_a_directory_alone,
     flags_that_contradict_are_einval,
+    flags_come_first_then_both_directories,
+    noreplace_finds_what_exists_before_slashes,
     whiteout_leaves_a_device_of_number_zero,
     renameat_takes_two_directories,
     directory_links_follow_a_moved_subdirectory,
@@ -286,6 +288,26 @@ fn flags_that_contradict_are_einval(d: &Dir) -> Outcome {
         sys::renameat2(d.at("a"), d.at("b"), RENAME_EXCHANGE | RENAME_WHITEOUT)
     );
     fails!(EINVAL, sys::renameat2(d.at("a"), d.at("b"), 0x100));
+    Ok(())
+}
+
+fn flags_come_first_then_both_directories(d: &Dir) -> Outcome {
+    d.file("f", b"");
+    fails!(EINVAL, sys::renameat2(d.at("no/a"), d.at("no/b"), 0x100));
+    fails!(EBADF, sys::renameat(libc::AT_FDCWD, d.at("no"), -1, "b"));
+    fails!(ENOTDIR, sys::rename(d.at("no"), d.at("f/b")));
+    fails!(ENOENT, sys::rename("", d.at("f/b")));
+    fails!(ENOENT, sys::rename(d.at("f"), ""));
+    Ok(())
+}
+
+fn noreplace_finds_what_exists_before_slashes(d: &Dir) -> Outcome {
+    d.file("f", b"");
+    d.dir("dir");
+    fails!(EEXIST, sys::renameat2(d.at("f"), d.at("dir/."), RENAME_NOREPLACE));
+    fails!(EEXIST, sys::renameat2(d.at("f/"), d.at("f/"), RENAME_NOREPLACE));
+    fails!(EBUSY, sys::renameat2(d.at("dir/."), d.at("dir/."), RENAME_NOREPLACE));
+    fails!(ENOENT, sys::renameat2(d.at("f/"), d.at("no"), RENAME_EXCHANGE));
     Ok(())
 }
 
