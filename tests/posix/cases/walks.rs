@@ -9,6 +9,7 @@ cases![
     glob_expands_inside,
     glob_matches_directories_and_hidden_names_as_it_should,
     nftw_visits_everything,
+    nftw_goes_deeper_than_any_path,
     nftw_depth_visits_contents_first,
     nftw_physical_does_not_follow_links,
     errors,
@@ -77,6 +78,21 @@ fn nftw_visits_everything(d: &Dir) -> Outcome {
         .map(|name| format!("{}{name}", d.path().display()).into())
         .collect();
     assert_eq!(visited, expected);
+    Ok(())
+}
+
+fn nftw_goes_deeper_than_any_path(d: &Dir) -> Outcome {
+    let name = "n".repeat(250);
+    let mut dir = sys::open(d.path(), libc::O_PATH, 0)?;
+    for _ in 0..40 {
+        sys::mkdirat(&dir, &name, 0o700)?;
+        dir = sys::openat(&dir, &name, libc::O_PATH, 0)?;
+    }
+    for flags in [0, sys::FTW_PHYS, sys::FTW_PHYS | sys::FTW_DEPTH] {
+        let visited = sys::nftw(d.path(), flags)?;
+        assert_eq!(visited.len(), 41);
+        assert!(visited.iter().any(|(path, _)| path.len() > 10_000));
+    }
     Ok(())
 }
 

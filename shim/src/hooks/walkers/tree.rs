@@ -22,6 +22,8 @@ const CHDIR: c_int = 4;
 const DEPTH: c_int = 8;
 const ACTIONRETVAL: c_int = 16;
 
+const NAME_MAX: usize = 255;
+
 const SKIP_SUBTREE: c_int = 2;
 const SKIP_SIBLINGS: c_int = 3;
 
@@ -42,6 +44,8 @@ struct Walk {
     is_old: bool,
     device: dev_t,
     seen: HashSet<(dev_t, ino_t)>,
+    /// The directory that paths are reached from, and how many bytes of them lead there: those of a deep tree are longer than a path may be.
+    from: (c_int, usize),
 }
 
 /// What a visit came to, if the walk does not simply go on.
@@ -74,28 +78,29 @@ impl Walk {
         }
     }
 
-    /// The path as the program's calls reach it: with `FTW_CHDIR`, from the directory it is in.
+    /// The path as it is reached from `from`; with `FTW_CHDIR`, from the directory it is in.
     fn reach<'a>(&self, path: &'a CStr, level: c_int) -> &'a CStr {
         let bytes = path.to_bytes_with_nul();
-        if self.flags & CHDIR == 0 || level == 0 {
-            return path;
-        }
-        let name = bytes.iter().rposition(|b| *b == b'/').map_or(0, |i| i + 1);
-        CStr::from_bytes_with_nul(&bytes[name..]).unwrap_or(path)
+        let start = match self.flags & CHDIR == 0 || level == 0 {
+            true => self.from.1,
+            false => bytes.iter().rposition(|b| *b == b'/').map_or(0, |i| i + 1),
+        };
+        CStr::from_bytes_with_nul(&bytes[start..]).unwrap_or(path)
     }
 
     fn look(&self, path: &CStr) -> (c_int, stat) {
         // SAFETY: plain data; our hooks with a C string and a place of our own.
         unsafe {
             let mut st: stat = zeroed();
+            let mut stat = |flags| libc::fstatat(self.from.0, path.as_ptr(), &mut st, flags) == 0;
             if self.flags & PHYS != 0 {
-                let failed = libc::lstat(path.as_ptr(), &mut st) != 0;
-                return (if failed { FTW_NS } else { kind_of(&st) }, st);
+                let found = stat(libc::AT_SYMLINK_NOFOLLOW);
+                return (if found { kind_of(&st) } else { FTW_NS }, st);
             }
-            if libc::stat(path.as_ptr(), &mut st) == 0 {
+            if stat(0) {
                 return (kind_of(&st), st);
             }
-            let dangling = libc::lstat(path.as_ptr(), &mut st) == 0 && st.st_mode & libc::S_IFMT == libc::S_IFLNK;
+            let dangling = stat(libc::AT_SYMLINK_NOFOLLOW) && st.st_mode & libc::S_IFMT == libc::S_IFLNK;
             (if dangling { FTW_SLN } else { FTW_NS }, st)
         }
     }
@@ -125,7 +130,7 @@ impl Walk {
     }
 
     fn directory(&mut self, path: &CStr, reach: &CStr, st: &stat, level: c_int) -> Step {
-        let Some(names) = names_in(reach) else {
+        let Some(names) = names_in(self.from.0, reach) else {
             return if boundary::errno() == libc::EACCES {
                 self.answer(self.call(path, st, FTW_DNR, level)).map(|_| ())
             } else {
@@ -140,12 +145,21 @@ impl Walk {
         if self.flags & CHDIR != 0 && unsafe { libc::chdir(reach.as_ptr()) } != 0 {
             return Err(Stop::With(-1));
         }
+        let dir = path.to_bytes();
+        let slash: &[u8] = if dir.ends_with(b"/") { b"" } else { b"/" };
+        let before = self.from;
+        if self.flags & CHDIR == 0 && dir.len() - before.1 + NAME_MAX + 2 > libc::PATH_MAX as usize {
+            self.go_on_from(reach, dir.len() + slash.len());
+        }
         let inside = names.iter().try_for_each(|name| {
-            let dir = path.to_bytes();
-            let slash: &[u8] = if dir.ends_with(b"/") { b"" } else { b"/" };
             let child = CString::new([dir, slash, name].concat()).unwrap_or_default();
             self.visit(&child, level + 1)
         });
+        if self.from != before {
+            // SAFETY: our hook, on a descriptor of this walk's.
+            unsafe { libc::close(self.from.0) };
+            self.from = before;
+        }
         match inside {
             Err(Stop::With(result)) => return Err(Stop::With(result)),
             Err(Stop::Siblings) | Ok(()) => {}
@@ -160,6 +174,17 @@ impl Walk {
     }
 }
 
+impl Walk {
+    /// From now on paths are reached from `dir`, if there is a descriptor for it.
+    fn go_on_from(&mut self, dir: &CStr, length: usize) {
+        // SAFETY: our hook, with a C string.
+        let fd = unsafe { libc::openat(self.from.0, dir.as_ptr(), libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC) };
+        if fd >= 0 {
+            self.from = (fd, length);
+        }
+    }
+}
+
 fn kind_of(st: &stat) -> c_int {
     match st.st_mode & libc::S_IFMT {
         libc::S_IFDIR => FTW_D,
@@ -169,11 +194,12 @@ fn kind_of(st: &stat) -> c_int {
 }
 
 /// All names but `.` and `..`; `None` and errno if the directory can't be read. No descriptor stays open, so none of the program's limit matters.
-pub fn names_in(path: &CStr) -> Option<Vec<Vec<u8>>> {
+pub fn names_in(at: c_int, path: &CStr) -> Option<Vec<Vec<u8>>> {
     let mut names = Vec::new();
     // SAFETY: our hooks; an entry stays until the next call.
     unsafe {
-        let dir = libc::opendir(path.as_ptr());
+        let fd = libc::openat(at, path.as_ptr(), libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC | libc::O_NONBLOCK);
+        let dir = if fd < 0 { std::ptr::null_mut() } else { libc::fdopendir(fd) };
         if dir.is_null() {
             return None;
         }
@@ -210,7 +236,7 @@ fn walk(path: CPath, visit: Visitor, flags: c_int, is_old: bool) -> c_int {
     }
     let top = CString::new(top).unwrap_or_default();
     let home = if flags & CHDIR != 0 { open_home() } else { -1 };
-    let mut walk = Walk { visit, flags, is_old, device: 0, seen: HashSet::new() };
+    let mut walk = Walk { visit, flags, is_old, device: 0, seen: HashSet::new(), from: (libc::AT_FDCWD, 0) };
     let result = match walk.visit(&top, 0) {
         Ok(()) | Err(Stop::Siblings) => 0,
         Err(Stop::With(result)) => result,

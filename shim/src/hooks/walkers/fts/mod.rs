@@ -131,7 +131,7 @@ impl Walk {
 
     /// The entries of the directory `e`; null if there are none, or it can't be read, which its kind then says.
     fn children(&self, e: &mut Entry, names_only: bool) -> *mut Entry {
-        let Some(mut names) = names_in(&e.own_path) else {
+        let Some(mut names) = names_in(libc::AT_FDCWD, &e.own_path) else {
             (e.errno, e.info) = (boundary::errno(), DNR);
             return null_mut();
         };
