@@ -26,6 +26,8 @@ static void spawns(void)
     chdir("..");
     printf("%d\n", posix_spawn(&p, "/nonexist", 0, 0, v, environ));
     printf("%d\n", posix_spawnp(&p, "nonexist", 0, 0, v, environ));
+    close(open("noscript", O_CREAT | O_WRONLY, 0755));
+    printf("%d %d\n", posix_spawn(&p, "./noscript", 0, 0, v, environ), posix_spawnp(&p, "./noscript", 0, 0, v, environ));
     posix_spawn_file_actions_t b;
 
     posix_spawn_file_actions_init(&b);

@@ -14,6 +14,7 @@ use flac::fs::names::{Last, Resolved};
 use flac::fs::running::Program;
 use libc::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, c_char, c_int};
 use std::ffi::{CStr, CString};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// An array of C strings, ended by null: `argv`, `envp`.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -204,9 +205,12 @@ pub fn search(file: CPath, argv: Strings, envp: Strings) -> Escape {
     result
 }
 
+/// In a child of `posix_spawnp`, which gives nothing to the shell, this is set.
+pub static PROGRAMS_ALONE: AtomicBool = AtomicBool::new(false);
+
 fn run_or_shell(path: CPath, argv: Strings, envp: Strings) -> Escape {
     match run(AT_FDCWD, path, 0, &Call::new(argv, envp)) {
-        Escape::Fail(libc::ENOEXEC) => {
+        Escape::Fail(libc::ENOEXEC) if !PROGRAMS_ALONE.load(Ordering::Relaxed) => {
             let shell = c"/bin/sh";
             let mut list = vec![shell.as_ptr(), path.ptr()];
             list.extend(argv.list().iter().skip(1));

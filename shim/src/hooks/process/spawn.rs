@@ -187,6 +187,7 @@ fn become_it(request: &Request, mask: &sigset_t) -> c_int {
         }
         libc::pthread_sigmask(libc::SIG_SETMASK, &wanted, std::ptr::null_mut());
         if request.searches {
+            super::exec::PROGRAMS_ALONE.store(true, std::sync::atomic::Ordering::Relaxed);
             super::exec::execvpe(request.path, request.argv, request.envp);
         } else {
             super::exec::execve(request.path, request.argv, request.envp);
