@@ -52,6 +52,7 @@ pub fn marked(text: &[u8]) -> Option<CString> {
             (b'\'', _) if !quoted => rest[1..].iter().position(|b| *b == b'\'').map_or(rest.len(), |n| n + 2),
             (b'$', Some(b'(')) => 1 + enclosed(&rest[1..], b'(', b')'),
             (b'$', Some(b'{')) => 1 + enclosed(&rest[1..], b'{', b'}'),
+            (b'$', Some(b'[')) => 1 + enclosed(&rest[1..], b'[', b']'),
             (b'`', _) => 1 + enclosed(&rest[1..], b'`', b'`'),
             _ => 1,
         };
@@ -97,6 +98,7 @@ mod tests {
         assert_eq!(with_marks(r#"\* '*' "*" $(ls *) ${x#*} `ls *` plain"#), None);
         assert_eq!(with_marks(r#""a b"* '?'? \[["#).as_deref(), Some(r#""a b"<*> '?'<?> \[<[>"#));
         assert_eq!(with_marks(r"$((2*(3*4))) *").as_deref(), Some(r"$((2*(3*4))) <*>"));
+        assert_eq!(with_marks("$[2*[a]] $[1/0] $[5*").as_deref(), None);
         assert_eq!(with_marks("\x01*"), None);
     }
 

@@ -29,7 +29,7 @@ int main(void)
     static const char *texts[] = {
         "*.c", "*", "a?.txt b*", "[ab]1.txt", "[!a]*.txt", "'*'.c \"?\" \\*", "\"a\"*.txt", "a\"*\".txt", "$D/*", "${D}/x*", "\"$D\"/[xy]",
         "$(echo a1.txt)", "`echo a1.txt` a*", "$((2*3))", "no*match", "no'*'*match", "~/*", "", "a b  c", "a|b", "$UNSET*", "'open", "d/*/deep*",
-        "*/../a*", "'sp ace'*", "sp*", ".h*", "[", "a[", "\\[*", "back\\\\*",
+        "*/../a*", "'sp ace'*", "sp*", ".h*", "[", "a[", "$[2*3]", "$[1/0]", "$[2*3))", "$[2*3]*", "\\[*", "back\\\\*",
     };
 
     setvbuf(stdout, NULL, _IOLBF, 0);
