@@ -232,11 +232,11 @@ impl Fs {
         }
     }
 
-    /// Locks that go with a close: POSIX locks with any close by their process, others with the last close of the open file.
+    /// Locks that go with a close: POSIX locks with any close by their process (but of what was opened with `O_PATH`), others with the last close of the open file.
     fn locks_on_close(&self, inode: SlotNo, index: usize, process: u32, last: bool) {
         if last {
             self.release_open_locks(index);
-        } else {
+        } else if self.region.control.opens()[index].flags.load(Acquire) as i32 & libc::O_PATH == 0 {
             self.release_locks_of(Ino::new(self.inodes.slot(inode).ino.load(Acquire)), process);
         }
     }

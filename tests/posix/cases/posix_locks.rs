@@ -15,6 +15,7 @@ cases![
     a_process_never_conflicts_with_itself,
     upgrading_replaces_the_lock,
     closing_any_descriptor_of_the_file_releases,
+    closing_an_o_path_descriptor_releases_nothing,
     locks_are_not_inherited_by_fork,
     exec_keeps_locks,
     death_releases,
@@ -163,6 +164,14 @@ fn closing_any_descriptor_of_the_file_releases(d: &Dir) -> Outcome {
         free_for_others(d, F_WRLCK, 0, 0),
         "the rule that everybody forgets"
     );
+    Ok(())
+}
+
+fn closing_an_o_path_descriptor_releases_nothing(d: &Dir) -> Outcome {
+    let fd = d.open("f", b"");
+    try_lock(&fd, F_WRLCK, 0, 0)?;
+    sys::open(d.at("f"), libc::O_PATH, 0)?.close()?;
+    assert!(!free_for_others(d, F_WRLCK, 0, 0));
     Ok(())
 }
 
