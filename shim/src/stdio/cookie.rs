@@ -19,20 +19,29 @@ static STORED: [AtomicUsize; 4] = [const { AtomicUsize::new(0) }; 4];
 const FUNCTIONS: CookieFunctions = CookieFunctions { read: Some(read), write: Some(write), seek: Some(seek), close: Some(close) };
 
 /// The cookie is the stream itself, whose descriptor `dup2`, `freopen` and the program may change.
+fn stream(cookie: *mut c_void) -> Stream {
+    Stream(cookie.map_addr(|at| at & !TAG).cast::<File>())
+}
+
 fn descriptor(cookie: *mut c_void) -> c_int {
-    Stream(cookie.map_addr(|at| at & !TAG).cast::<File>()).fileno()
+    stream(cookie).fileno()
+}
+
+/// Reads or writes; no thread is cancelled meanwhile if the stream wants that.
+pub fn transfer(stream: Stream, f: impl FnOnce() -> isize) -> isize {
+    if stream.is_calm() { crate::boundary::sheltered(f) } else { f() }
 }
 
 unsafe extern "C-unwind" fn read(cookie: *mut c_void, to: *mut c_char, len: usize) -> isize {
     // SAFETY: libc gives the stream's buffer. `read` is our hook.
-    unsafe { libc::read(descriptor(cookie), to.cast(), len) }
+    transfer(stream(cookie), || unsafe { libc::read(descriptor(cookie), to.cast(), len) })
 }
 
 unsafe extern "C-unwind" fn write(cookie: *mut c_void, from: *const c_char, len: usize) -> isize {
     let mut done = 0;
     while done < len {
         // SAFETY: libc gives the stream's buffer, or the program's. `write` is our hook.
-        let n = unsafe { libc::write(descriptor(cookie), from.add(done).cast(), len - done) };
+        let n = transfer(stream(cookie), || unsafe { libc::write(descriptor(cookie), from.add(done).cast(), len - done) });
         if n < 0 {
             break;
         }
@@ -55,8 +64,8 @@ unsafe extern "C-unwind" fn seek(cookie: *mut c_void, at: *mut i64, whence: c_in
 }
 
 unsafe extern "C-unwind" fn close(cookie: *mut c_void) -> c_int {
-    // SAFETY: the stream's own descriptor. `close` is our hook.
-    unsafe { libc::close(descriptor(cookie)) }
+    // SAFETY: the stream's own descriptor. `close` is our hook. A thread that ended here would leave half a stream, so libc's are closed without that, too.
+    crate::boundary::sheltered(|| unsafe { libc::close(descriptor(cookie)) })
 }
 
 /// Makes a dispatching stream over `fd`; `ENOMEM`.
@@ -67,6 +76,7 @@ pub fn make(fd: c_int, mode: Mode) -> Answer<Stream> {
     }
     stream.set_cookie(stream.0.cast());
     stream.set_fileno(fd);
+    stream.set_calm(mode.is_calm);
     stream.lock_as_libc_does();
     Ok(stream)
 }

@@ -29,6 +29,8 @@ pub mod flag {
     pub const CURRENTLY_PUTTING: i32 = 0x800;
     /// Opened for appending.
     pub const IS_APPENDING: i32 = 0x1000;
+    /// In `_flags2`: reading and writing are no points where a thread is cancelled.
+    pub const NOT_CANCEL: i32 = 0x2;
     /// In `_flags2`: every character is read and written under the stream's lock.
     pub const NEED_LOCK: i32 = 0x80;
     /// The word's upper half.
@@ -127,6 +129,19 @@ impl CReturn for Stream {
             }
             Stream(stream.cast())
         }
+    }
+}
+
+impl Stream {
+    /// Whether reading and writing are no points where a thread is cancelled: libc says so of what it writes itself (`perror`, `getopt`), too.
+    pub fn is_calm(self) -> bool {
+        // SAFETY: a live stream.
+        unsafe { (*self.0).flags2 & flag::NOT_CANCEL != 0 }
+    }
+    /// Says whether they are.
+    pub fn set_calm(self, calm: bool) {
+        // SAFETY: a live stream, locked or new.
+        unsafe { (*self.0).flags2 = (*self.0).flags2 & !flag::NOT_CANCEL | if calm { flag::NOT_CANCEL } else { 0 } };
     }
 }
 

@@ -8,6 +8,8 @@ use std::ffi::CStr;
 pub struct Mode {
     /// Flags for `open`.
     pub flags: c_int,
+    /// No point where a thread is cancelled.
+    pub is_calm: bool,
 }
 
 impl Mode {
@@ -19,15 +21,17 @@ impl Mode {
             b'a' => libc::O_WRONLY | libc::O_CREAT | libc::O_APPEND,
             _ => return None,
         };
+        let mut is_calm = false;
         for letter in mode[1..].iter().take(6).take_while(|b| **b != b',') {
             match letter {
                 b'+' => flags = flags & !libc::O_ACCMODE | libc::O_RDWR,
                 b'x' => flags |= libc::O_EXCL,
+                b'c' => is_calm = true,
                 b'e' => flags |= libc::O_CLOEXEC,
                 _ => {}
             }
         }
-        Some(Mode { flags })
+        Some(Mode { flags, is_calm })
     }
 
     /// Whether the stream may be read.

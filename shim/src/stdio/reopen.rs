@@ -120,6 +120,7 @@ fn set_mode(stream: Stream, wanted: Mode) {
     let set = [(!wanted.reads(), flag::NO_READS), (!wanted.writes(), flag::NO_WRITES), (wanted.appends(), flag::IS_APPENDING)];
     let set = set.iter().filter(|(on, _)| *on).fold(0, |all, (_, flag)| all | flag);
     stream.change_flags(set, flag::NO_READS | flag::NO_WRITES);
+    stream.set_calm(wanted.is_calm);
     stream.forget_orientation();
 }
 

@@ -35,7 +35,7 @@ pub fn replace() {
     for (i, original) in originals.into_iter().enumerate() {
         let fd = i as c_int;
         let flags = if fd == 0 { libc::O_RDONLY } else { libc::O_WRONLY };
-        let Ok(stream) = cookie::make(fd, Mode { flags }) else { return };
+        let Ok(stream) = cookie::make(fd, Mode { flags, is_calm: false }) else { return };
         stream.set_wide_data(original.wide_data());
         stream.forget_orientation();
         stream.change_flags(original.flags() & (flag::UNBUFFERED | flag::LINE_BUF), 0);

@@ -51,7 +51,7 @@ pub unsafe fn read_locked(to: *mut u8, len: usize, stream: Stream) -> usize {
     while len - done >= block {
         let whole = (len - done) / block * block;
         // SAFETY: as above; `read` is our hook.
-        let n = unsafe { libc::read(stream.fileno(), to.add(done).cast(), whole) };
+        let n = cookie::transfer(stream, || unsafe { libc::read(stream.fileno(), to.add(done).cast(), whole) });
         if n <= 0 {
             stream.change_flags(if n == 0 { flag::EOF_SEEN } else { flag::ERR_SEEN }, 0);
             return done;

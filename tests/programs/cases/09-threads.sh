@@ -56,6 +56,37 @@ static void *th(void *a)
     return 0;
 }
 
+/* Cancelled from the start, in what is no point where that happens. */
+static void *calm(void *said)
+{
+    char *v[] = { "t", "-x", 0 };
+    FILE *f = fopen("calm", "wc");
+
+    pthread_cancel(pthread_self());
+    fputs("said", f);
+    fclose(f);
+    getopt(2, v, "a");
+    errno = ENOENT;
+    perror("said");
+    *(int *) said = 1;
+    pthread_testcancel();
+    return 0;
+}
+
+static void calmly(void)
+{
+    pthread_t t;
+    void *r;
+    int said = 0;
+
+    freopen("calm-err", "w", stderr);
+    pthread_create(&t, 0, calm, &said);
+    pthread_join(t, &r);
+    printf("%d %d\n", said, r == PTHREAD_CANCELED);
+    show("calm");
+    show("calm-err");
+}
+
 int main(void)
 {
     setvbuf(stdout, NULL, _IOLBF, 0);
@@ -69,7 +100,9 @@ int main(void)
 
         pthread_join(t, &r);
         printf("%d\n", r == PTHREAD_CANCELED);
-    } return 0;
+    }
+    calmly();
+    return 0;
 }
 END
 gcc -O1 -w -I"$LIB" -o t t.c -lpthread 2>gcc.err || { cat gcc.err; exit 99; }

@@ -188,7 +188,7 @@ hook! {
     fn tmpfile() -> Stream, also(tmpfile64) {
         let flags = libc::O_RDWR | libc::O_EXCL | libc::O_TMPFILE;
         let fd = files::open(AT_FDCWD, CPath::of(c"/tmp"), flags, 0o600, |path| reopen::kernel_open(path, flags, 0o600))?;
-        on_descriptor(fd, Mode { flags: libc::O_RDWR }, false).inspect_err(|_| discard(fd))
+        on_descriptor(fd, Mode { flags: libc::O_RDWR, is_calm: false }, false).inspect_err(|_| discard(fd))
     }
 }
 
