@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod aio;
+pub mod catalogues;
 pub mod close;
 pub mod copy;
 pub mod descriptor;

@@ -178,7 +178,7 @@ pub fn needed(fs: &'static Fs, ino: Ino) -> Option<Needed> {
     needed::of(|to, at| file.read(to, at).ok())
 }
 
-/// A memfd with the content of the library `ino`.
+/// A memfd with the content of `ino`, a library or another file that libc opens inside itself.
 pub fn library(fs: &'static Fs, ino: Ino, name: &[u8]) -> Answer<OwnedFd> {
     let size = fs.attr(ino)?.size;
     fs.access(ino, libc::R_OK, &creds::now().creds())?;
