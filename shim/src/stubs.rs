@@ -58,6 +58,13 @@ pub fn make(fs: &Fs, cloexec: bool) -> rustix::io::Result<(OwnedFd, bool)> {
     }
 }
 
+/// Opens the template before the process gives up to open files.
+pub fn prepare(fs: &Fs) {
+    if TEMPLATE.load(Ordering::Acquire) < 0 {
+        let _ = make_template(fs);
+    }
+}
+
 /// False: the limit on open files leaves no number that is out of the program's way.
 #[cold]
 fn make_template(fs: &Fs) -> rustix::io::Result<bool> {

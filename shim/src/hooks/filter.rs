@@ -1,11 +1,25 @@
-//! A program that installs a filter of system calls may be killed for a thread that it knows nothing of: from then on large flushes are done without one.
+//! A program that shuts itself in. With a filter of system calls it may be killed for a thread that it knows nothing of: from then on large flushes are done without one. And whatever it
+//! uses for it, a filter or Landlock, it could not join a pool any more, so it does that before: `xz` shuts itself in before it opens its first file.
 
 use super::syscall::Words;
-use crate::space;
+use crate::{config, space, stubs};
 use libc::{c_int, c_long};
+use rustix::fs::Access;
+
+/// Joins the pool, if there is one; if that fails, whoever uses a FLAC path will hear of it.
+fn joins() {
+    if space::opened().is_none()
+        && let Some(settings) = config::settings().filter(|_| !config::bad())
+        && rustix::fs::access(config::flac_config(settings).pool.join("superblock"), Access::READ_OK | Access::WRITE_OK).is_ok()
+        && let Ok(fs) = space::fs()
+    {
+        stubs::prepare(fs);
+    }
+}
 
 /// Before the filter is there: if there is none in the end, flushes take a little longer.
 fn expects_filter() {
+    joins();
     flac::media::work_alone();
     if let Some(fs) = space::opened() {
         fs.note_that_it_works_alone();
@@ -14,13 +28,11 @@ fn expects_filter() {
 
 /// `syscall` with one of their numbers.
 pub fn by_number(n: c_long, words: &Words) -> Option<c_long> {
-    let installs = match n {
-        libc::SYS_seccomp => words[0] == libc::SECCOMP_SET_MODE_FILTER as usize,
-        libc::SYS_prctl => words[0] == libc::PR_SET_SECCOMP as usize,
-        _ => false,
-    };
-    if installs {
-        expects_filter();
+    match n {
+        libc::SYS_seccomp if words[0] == libc::SECCOMP_SET_MODE_FILTER as usize => expects_filter(),
+        libc::SYS_prctl if words[0] == libc::PR_SET_SECCOMP as usize => expects_filter(),
+        libc::SYS_landlock_restrict_self => joins(),
+        _ => {}
     }
     None
 }
