@@ -1,4 +1,4 @@
-#![expect(unsafe_code, reason = "closes a descriptor by its number")]
+#![expect(unsafe_code, reason = "closes descriptors by their numbers, forks")]
 //! Where the volatile state lives: the run directory on a tmpfs, and the DRAM tier's file on a tmpfs with huge pages where there is one.
 
 use crate::error::{Error, Result};
@@ -50,11 +50,27 @@ static LOCK: AtomicI32 = AtomicI32::new(-1);
 
 /// In a child that was forked while another thread was opening a pool.
 pub fn close_inherited_lock() {
-    let fd = LOCK.swap(-1, Relaxed);
-    if fd >= 0 {
-        // SAFETY: the thread whose it was is not in this process, and nobody else knows the number.
-        unsafe { rustix::io::close(fd) };
+    // SAFETY: the thread whose it was is not in this process, and nobody else knows the number.
+    let close = |fd| unsafe { rustix::io::close(fd) };
+    match LOCK.swap(-1, Relaxed) {
+        // That thread may have opened the file and not said so yet.
+        -1 => open_locks().into_iter().for_each(close),
+        fd => close(fd),
     }
+}
+
+/// The numbers of this process's descriptors of locks of run directories, as far as the kernel tells.
+fn open_locks() -> Vec<i32> {
+    let is_lock = |fd: &i32| {
+        let path = rustix::fs::readlink(format!("/proc/self/fd/{fd}"), Vec::new()).unwrap_or_default();
+        let name = path.to_bytes().strip_prefix(format!("{SHM_DIR}/flac-").as_bytes()).unwrap_or_default();
+        // That of a directory which is gone counts, too.
+        name.split(|byte| *byte == b'/').nth(1).is_some_and(|name| name == b"lock" || name.starts_with(b"lock "))
+    };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let Ok(mut dir) = rustix::fs::open("/proc/self/fd", flags, Mode::empty()).and_then(rustix::fs::Dir::new) else { return Vec::new() };
+    let numbers = std::iter::from_fn(|| dir.read()).map_while(|entry| entry.ok());
+    numbers.filter_map(|entry| entry.file_name().to_str().ok()?.parse().ok()).filter(is_lock).collect()
 }
 
 impl RunLock {
@@ -277,6 +293,30 @@ mod tests {
     use crate::fs::survival::{make_pool, place};
     use crate::media::create::Geometry;
     use crate::media::sim::tape::Lower;
+
+    #[test]
+    fn regression_a_child_closes_a_lock_that_its_parent_has_opened_and_not_named_yet() {
+        let dir = place();
+        let pool = dir.path().join("pool");
+        make_pool(&pool, &Geometry::of(64 << 20), Lower::Ext4);
+        let pool = Pool::open(&pool).expect("the pool opens");
+        let (run, mut lock) = RunDir::open(&pool).expect("a run directory");
+        lock.keep();
+        // SAFETY: the child calls what needs no other thread, and ends.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            LOCK.store(-1, Relaxed);
+            close_inherited_lock();
+            let closed = rustix::io::fcntl_getfd(&lock.file) == Err(rustix::io::Errno::BADF);
+            // SAFETY: as above.
+            unsafe { libc::_exit(i32::from(!closed)) };
+        }
+        let mut status = 0;
+        // SAFETY: our child, and room for a number.
+        assert_eq!((unsafe { libc::waitpid(child, &mut status, 0) }, status), (child, 0));
+        drop(lock);
+        run.remove().expect("it goes");
+    }
 
     #[test]
     fn regression_a_copy_of_the_lock_that_a_fork_made_does_not_hold_it() {
