@@ -4,6 +4,8 @@
 //! `FLAC_STEPS=N` says how many kills (15 unless said), `FLAC_SEED=N` where to begin.
 #![expect(unsafe_code, reason = "forks and traces")]
 
+mod cuts;
+mod flushes;
 mod trace;
 
 use flac::fs::attr::Creds;
@@ -29,7 +31,7 @@ enum Call {
     Sync(usize),
     /// Makes durable what is logged, so that pool frames become free.
     Settle,
-    /// Makes a file shorter, and syncs it.
+    /// Makes a file so many bytes long, and syncs it.
     Cut(usize, usize),
     /// Removes a file.
     Remove(usize),
@@ -56,7 +58,7 @@ impl Call {
         match random.below(16) {
             0..3 => Call::Write(file, pages),
             3..6 => Call::Sync(file),
-            6 => Call::Cut(file, [0, 1, 11][random.below(3) as usize]),
+            6 => Call::Cut(file, [0, 100, PAGE, 11 * PAGE, 11 * PAGE + 100][random.below(5) as usize]),
             7 => Call::Remove(file),
             8 if pages == 1 => Call::Settle,
             8 => Call::Rename(file, other),
@@ -82,7 +84,7 @@ impl Call {
         match self {
             Call::Write(_, pages) => (0, pages),
             Call::Sync(_) => (1, 0),
-            Call::Cut(_, pages) => (2, pages),
+            Call::Cut(_, size) => (2, size),
             Call::Remove(_) => (3, 0),
             Call::Rename(..) => (4, 0),
             Call::Copy(..) => (5, 0),
@@ -154,9 +156,9 @@ impl Site {
             }
             Call::Sync(file) => fs.sync(self.make(file)).expect("a sync"),
             Call::Settle => fs.sync_all().expect("a sync"),
-            Call::Cut(file, pages) => {
+            Call::Cut(file, size) => {
                 let ino = self.make(file);
-                fs.truncate(ino, (pages * PAGE) as u64).expect("a shorter file");
+                fs.truncate(ino, size as u64).expect("a shorter file");
                 fs.sync(ino).expect("a sync");
             }
             Call::Remove(file) => fs.unlink(Ino::ROOT, &name(file), &ROOT).expect("it goes"),
@@ -268,7 +270,7 @@ impl Site {
                 partly(to, &|at| was[from].as_ref().expect("it was there")[at]);
                 after[to].clone_from(&is[to]);
             }
-            Call::Cut(file, pages) => after[file].as_mut().expect("it was there").truncate(pages * PAGE),
+            Call::Cut(file, size) => after[file].as_mut().expect("it was there").truncate(size),
             Call::Remove(file) => after[file] = None,
             Call::Rename(from, to) => after[to] = after[from].take(),
         }
@@ -302,15 +304,8 @@ impl Site {
         assert!(too_low.is_empty(), "{too_low:?}");
     }
 
-    /// The child's death behind so many instructions, and what comes after it.
-    fn die(&mut self, call: Call, steps: u64) -> Result<(), u64> {
-        self.fill();
-        if !matches!(call, Call::Sync(_)) {
-            self.sync();
-        }
-        if call == Call::Settle {
-            self.scatter_and_remove();
-        }
+    /// Runs `work` in a child and kills it behind so many instructions. What it held is given up.
+    fn killed_behind(&self, steps: u64, work: impl FnOnce()) -> Result<(), u64> {
         let fs = self.fs();
         let token = fs.before_fork().expect("a slot for the child");
         let fork = || {
@@ -324,8 +319,21 @@ impl Site {
             }
             child
         };
-        let killed = trace::killed_behind(steps, fork, || self.call(call, 255));
+        let killed = trace::killed_behind(steps, fork, work);
         fs.reap_all();
+        killed
+    }
+
+    /// The child's death behind so many instructions, and what comes after it.
+    fn die(&mut self, call: Call, steps: u64, reboots: bool) -> Result<(), u64> {
+        self.fill();
+        if !matches!(call, Call::Sync(_)) {
+            self.sync();
+        }
+        if call == Call::Settle {
+            self.scatter_and_remove();
+        }
+        let killed = self.killed_behind(steps, || self.call(call, 255));
         self.no_count_is_too_low();
         self.is_before_or_after(call);
         // First to the very file, alone: what its flusher has left is flushed, and no more.
@@ -335,6 +343,12 @@ impl Site {
             Err(e) => panic!("the other file: {e}"),
         }
         self.no_count_is_too_low();
+        if reboots {
+            let seen: Vec<_> = (0..4).map(|file| self.read(file)).collect();
+            self.sync();
+            self.reboot();
+            (0..4).for_each(|file| assert!(self.read(file) == seen[file], "{call:?}: {} is another after a reboot", FILES[file]));
+        }
         self.fill();
         self.compare();
         self.sync();
@@ -351,16 +365,26 @@ impl Site {
         assert_eq!(self.fs().check_counts(), []);
         self.compare();
     }
-}
 
-impl Drop for Site {
-    fn drop(&mut self) {
+    /// Everything volatile is lost.
+    fn reboot(&mut self) {
+        self.end();
+        self.fs = Some(Fs::open(&self.config).expect("the pool opens"));
+    }
+
+    fn end(&mut self) {
         if let Some(fs) = self.fs.take() {
             fs.exit();
             let run = fs.run_dir().to_owned();
             let _ = std::fs::read_link(run.join("dram")).map(std::fs::remove_file);
             let _ = std::fs::remove_dir_all(run);
         }
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
@@ -375,7 +399,7 @@ fn kills(place: &str) {
         let call = Call::any(&mut random);
         let steps = lengths.get(&call.kind()).map_or(u64::MAX, |length| random.below(*length));
         println!("{call:?}, killed behind {steps}");
-        match site.die(call, steps) {
+        match site.die(call, steps, random.below(4) == 0) {
             Ok(()) => killed += 1,
             Err(length) => drop(lengths.insert(call.kind(), length)),
         }

@@ -5,6 +5,7 @@ use super::extents::{Runs, clear_extents, put_extents};
 use super::record::{Extent, Inode};
 use super::snapshot::{Page, Promises, Snapshot};
 use super::stats::Stats;
+use super::taken::Taken;
 use crate::checksum;
 use crate::error::{Error, Result};
 use crate::inode::{SlotNo, flag, load_attr};
@@ -23,6 +24,9 @@ const BATCH: usize = if cfg!(test) { 4 } else { 256 };
 const SEVERAL: usize = if cfg!(test) { 4 } else { 128 };
 /// So many pages are worth a thread, which costs some 50 us: 4 MiB.
 const MANY: usize = if cfg!(test) { 11 } else { 1024 };
+
+/// Where a flush notes what becomes of its promises, and the frames that it takes.
+type Notes = (Promises, Option<Taken>);
 
 impl Fs {
     /// Makes the inode's data and attributes durable.
@@ -120,8 +124,10 @@ impl Fs {
         let result = self.write_pages(&mut snapshot).and_then(|()| self.log_pages(slot, ino, &snapshot));
         match result {
             Ok(Some((seq, freed))) => {
-                self.finish(slot, &snapshot, true);
+                // At once: who dies before it loses these frames.
                 self.pool_free(&freed, seq);
+                self.finish(slot, &snapshot, true);
+                self.taken(slot).forget();
                 Ok(())
             }
             // Deleted meanwhile: nothing refers to the frames we wrote.
@@ -141,19 +147,19 @@ impl Fs {
     /// Gives each page a pool frame and writes it there. No lock but the flush lock is held.
     pub(crate) fn write_pages(&self, snapshot: &mut Snapshot) -> Result<()> {
         self.set_aside(self.space.needed() + AHEAD);
-        let promises = snapshot.promises;
+        let (promises, taken) = (snapshot.promises, snapshot.taken);
         let mut data: Vec<&mut Page> = snapshot.pages.iter_mut().filter(|p| p.frame.is_some()).collect();
         snapshot.carried = data.len() <= self.pool.inline_pages();
         // Elsewhere a page more or less in one go makes no difference.
         let together = !snapshot.carried && self.pool.medium() == Medium::Block;
         if !snapshot.carried && !snapshot.unstable && data.len() >= MANY {
-            return self.pool.write_beside(|writer| self.write_many(&mut data, promises, together, writer));
+            return self.pool.write_beside(|writer| self.write_many(&mut data, (promises, taken), together, writer));
         }
         let (many, mut fresh) = (!snapshot.carried && data.len() >= SEVERAL, false);
         let mut at = 0;
         while at < data.len() {
             let want = (data.len() - at).min(BATCH) as u32;
-            let (first, count) = self.take_promised(promises, want, together)?;
+            let (first, count) = self.take_promised((promises, taken), want, together)?;
             let batch = &mut data[at..at + count as usize];
             for (i, page) in batch.iter_mut().enumerate() {
                 if snapshot.unstable {
@@ -179,13 +185,13 @@ impl Fs {
     }
 
     /// As [`Fs::write_pages`], for many pages that do not change: while some are written, the next are checksummed.
-    fn write_many<'f>(&'f self, data: &mut [&mut Page], promises: Promises, together: bool, writer: &mut Writer<'f>) -> Result<()> {
+    fn write_many<'f>(&'f self, data: &mut [&mut Page], notes: Notes, together: bool, writer: &mut Writer<'f>) -> Result<()> {
         // Elsewhere than on a disk both need the processor: in smaller portions, so that none waits long for the other.
         let batch = if together { BATCH } else { BATCH / 4 };
         let mut at = 0;
         while at < data.len() {
             let want = (data.len() - at).min(batch) as u32;
-            let (first, count) = self.take_promised(promises, want, together)?;
+            let (first, count) = self.take_promised(notes, want, together)?;
             let mut bytes: Vec<&'f [u8]> = Vec::with_capacity(count as usize);
             for (i, page) in data[at..at + count as usize].iter_mut().enumerate() {
                 let content = page.frame.map_or(&[][..], |frame| self.held_bytes(frame));
@@ -200,9 +206,10 @@ impl Fs {
     }
 
     /// A run of up to `want` pool frames for pages of a flush, for their promises.
-    fn take_promised(&self, promises: Promises, want: u32, together: bool) -> Result<(PoolFrame, u32)> {
+    fn take_promised(&self, (promises, taken): Notes, want: u32, together: bool) -> Result<(PoolFrame, u32)> {
         promises.spend(want);
         let run = self.space.alloc(want, together, &self.procs);
+        taken.zip(run).inspect(|(taken, run)| taken.note(run.0, run.1));
         promises.keep(want - run.map_or(0, |(_, count)| count));
         run.ok_or(Error::NoSpace)
     }

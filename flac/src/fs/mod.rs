@@ -2,7 +2,7 @@
 //!
 //! [`Fs`] is one process's view of one pool. Its methods are grouped by file: `open` (joining the pool), `process` (fork, exec, death),
 //! `files` (open-file slots and holds), `names` (resolve, create, remove, rename, xattr), `attr`, `acl`, `io` with `read`, `write` and `pristine`, `resize`, `sparse`, `share`, `pages`
-//! (loading), `ahead` (reading ahead), `evict`, `direct` (reading in place), `flush` with `snapshot` and `extents`, `map`, `absent`, `locks`, `watch` (inotify), `fsck`, `calibrate`, `admin` (what the tools need).
+//! (loading), `ahead` (reading ahead), `evict`, `direct` (reading in place), `flush` with `snapshot`, `taken` and `extents`, `map`, `absent`, `locks`, `watch` (inotify), `fsck`, `calibrate`, `admin` (what the tools need).
 
 mod absent;
 mod acl;
@@ -41,6 +41,7 @@ mod stock;
 mod stores;
 #[cfg(test)]
 pub(crate) mod survival;
+mod taken;
 mod uses;
 mod views;
 pub mod watch;

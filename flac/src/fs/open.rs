@@ -53,7 +53,7 @@ impl Fs {
             space: PoolSpace::new(control),
             frames: Frames::new(control),
             clock: Clock::new(control),
-            inodes: Inodes::new(control, procs.clone()),
+            inodes: Inodes::new(control, procs.clone(), region.dram.clone()),
             ledger: Ledger::new(control, procs.clone()),
             memory: Memory::default(),
             cuts: Cuts::new(),

@@ -57,6 +57,7 @@ impl Fs {
     fn take_back_all(&self) {
         for slot in self.inodes.all() {
             self.inodes.slot(slot).flush_promises.store(0, Release);
+            self.taken(slot).forget();
             self.inodes.table(slot).for_each(PageNo::new(0), PageNo::new(u64::MAX), &mut |page, cell| {
                 let entry = Entry::from_raw(cell.load(Relaxed));
                 if entry.is_flushing() || entry.is_dirty() {

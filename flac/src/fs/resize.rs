@@ -1,4 +1,4 @@
-#![expect(unsafe_code, reason = "zeroes parts of frames")]
+#![expect(unsafe_code, reason = "copies frames")]
 //! Size and holes: truncate and fallocate.
 
 use super::Fs;
@@ -56,55 +56,20 @@ impl Fs {
     /// Cuts the pages behind `size` off and zeroes the tail of the last one. Needs the inode's lock.
     fn shrink(&self, slot: SlotNo, size: u64) -> Result<()> {
         let s = self.inodes.slot(slot);
-        let within = size as usize % PAGE;
-        if within != 0 {
+        if !size.is_multiple_of(PAGE as u64) {
             let mut left = 0;
-            let zeroed = self.zero_part(slot, PageNo::of(size), within, PAGE, &mut left);
+            let owned = self.own_page(slot, PageNo::of(size), &mut left);
             self.space.unreserve(left);
-            zeroed?;
+            owned?;
         }
-        let cut = PageNo::of(size.next_multiple_of(PAGE as u64));
-        self.inodes.release_block(slot);
-        let mapped = if s.shared_maps.load(Acquire) != 0 { self.mapped_behind(slot, cut) } else { Vec::new() };
-        // From here on nothing fails, and whoever dies has cut the file off.
-        s.shrinking.store(size + 1, Release);
-        self.inodes.cut_pages(slot, size);
-        if s.flags.load(Relaxed) & flag::HAS_POOL != 0 && cut.get() != 0 {
+        // From here on nothing fails.
+        self.inodes.cut_off(slot, size);
+        if s.flags.load(Relaxed) & flag::HAS_POOL != 0 && size != 0 {
             // Leaves that were never loaded went, too.
             let end = PageNo::new(s.cut.load(Relaxed).saturating_sub(1));
             self.recount(slot, end).unwrap_or_else(|_| _ = s.flags.fetch_or(flag::UNCOUNTED, AcqRel));
         }
-        self.clear(&mapped);
-        for (page, frame) in mapped {
-            if !self.keep_mapped(slot, page, frame) {
-                self.frames.put(frame);
-            }
-        }
         Ok(())
-    }
-
-    /// The frames of the pages from `from` on that other processes have mapped, each with a reference more. This process can't take them out of those mappings, so they stay the
-    /// file's, without memory, and are what the file has there when it grows again. Those that nobody sees (this process has taken its own views away) go. Needs the inode's lock.
-    fn mapped_behind(&self, slot: SlotNo, from: PageNo) -> Vec<(PageNo, FrameNo)> {
-        let mut found = Vec::new();
-        self.inodes.table(slot).for_each(from, PageNo::new(u64::MAX), &mut |page, cell| {
-            if let Some(frame) = Entry::from_raw(cell.load(Relaxed)).dram().filter(|frame| !self.frames.is_exclusive(*frame)) {
-                self.frames.get(frame);
-                found.push((page, frame));
-            }
-        });
-        found
-    }
-
-    /// Takes the memory of frames away: to who has them mapped there is no page any more, or where the kernel could not be told so ([`crate::attach::Cuts`]), one of zeros.
-    fn clear(&self, mapped: &[(PageNo, FrameNo)]) {
-        for run in mapped.chunk_by(|(_, one), (_, next)| *next == one.plus(1)) {
-            let (first, pages) = (run[0].1, run.len() as u32);
-            if !self.region.dram.punch(first, pages) {
-                // SAFETY: the frames lie in the tier; whoever has them mapped sees what they show change, as with any write.
-                unsafe { std::ptr::write_bytes(self.region.dram.at(first), 0, pages as usize * PAGE) };
-            }
-        }
     }
 
     /// Before the file grows to `size`: frames behind its end, which have no memory since they were cut off, get it again, for they are mapped. (If there is none to be had, their
@@ -131,17 +96,6 @@ impl Fs {
         for (first, pages) in runs {
             self.region.dram.refill(first, pages);
         }
-    }
-
-    /// Makes a frame of zeros the page's again; its reference goes to the table. `false`: there is no space. Needs the inode's lock.
-    fn keep_mapped(&self, slot: SlotNo, page: PageNo, frame: FrameNo) -> bool {
-        let Ok(cell) = self.cell(slot, page) else { return false };
-        if !self.reserve(1) {
-            return false;
-        }
-        cell.store(Entry::written(frame, self.inodes.mark(slot, page, 1)).raw(), Release);
-        self.inodes.slot(slot).pages.fetch_add(1, Relaxed);
-        true
     }
 
     /// Counts the pages of a file anew if somebody died while they changed: less than there are, and who loads the inode next would not look for them.
@@ -177,44 +131,38 @@ impl Fs {
         Ok(())
     }
 
-    /// Zeroes bytes [from, to) of a page. The pool space that this needs comes from `promised` as long as there is some; what was taken in vain
-    /// is put there. Needs the inode's lock.
+    /// Zeroes bytes [from, to) of a page, as [`Fs::own_page`]. Needs the inode's lock.
     fn zero_part(&self, slot: SlotNo, page: PageNo, from: usize, to: usize, promised: &mut u64) -> Result<()> {
+        if let Some(frame) = self.own_page(slot, page, promised)? {
+            self.region.dram.zero(frame, from, to);
+        }
+        Ok(())
+    }
+
+    /// Gives a page that is no hole a frame in which it may be changed, and makes it dirty: before anything of it changes, for whoever dies then has left what the next flush writes, and no eviction forgets.
+    /// The pool space that this needs comes from `promised` as long as there is some; what was taken in vain is put there. Needs the inode's lock.
+    fn own_page(&self, slot: SlotNo, page: PageNo, promised: &mut u64) -> Result<Option<FrameNo>> {
         let entry = self.resident(slot, page, 1)?;
-        let Some(old) = entry.dram() else { return Ok(()) };
+        let Some(old) = entry.dram() else { return Ok(None) };
         let cell = self.cell(slot, page)?;
-        let in_place = self.frames.is_exclusive(old) || self.inodes.slot(slot).shared_maps.load(Relaxed) != 0;
         let need = !entry.is_dirty() as u64;
         if *promised < need && !self.reserve(need) {
             return Err(Error::NoSpace);
         }
         *promised = promised.saturating_sub(need);
-        let frame = match in_place {
-            true => old,
-            false => self.frame_for(slot, page, false).inspect_err(|_| *promised += need)?,
-        };
-        if frame != old {
-            self.ready(frame, 1).inspect_err(|_| {
-                *promised += need;
-                self.frames.put(frame);
-            })?;
+        if self.writable_in_place(slot, old) {
+            cell.store(entry.dirtied(self.inodes.mark(slot, page, 1)).raw(), Release);
+            return Ok(Some(old));
         }
-        let bytes = self.region.dram.at(frame);
-        // SAFETY: the frame lies in the tier and only this lock's holder writes it; the old one is not written meanwhile.
-        unsafe {
-            if frame != old {
-                std::ptr::copy_nonoverlapping(self.region.dram.at(old), bytes, PAGE);
-            }
-            std::ptr::write_bytes(bytes.add(from), 0, to - from);
-        }
-        let marked = self.inodes.mark(slot, page, 1);
-        if frame == old {
-            cell.store(entry.dirtied(marked).raw(), Release);
-        } else {
-            self.replace(cell, entry, Entry::written(frame, marked));
-        }
-        self.inodes.slot(slot).flags.fetch_or(flag::DIRTY, AcqRel);
-        Ok(())
+        let frame = self.frame_for(slot, page, false).inspect_err(|_| *promised += need)?;
+        self.ready(frame, 1).inspect_err(|_| {
+            *promised += need;
+            self.frames.put(frame);
+        })?;
+        // SAFETY: both lie in the tier; the fresh frame is ours alone, the old one is not written meanwhile.
+        unsafe { std::ptr::copy_nonoverlapping(self.region.dram.at(old), self.region.dram.at(frame), PAGE) };
+        self.replace(cell, entry, Entry::written(frame, self.inodes.mark(slot, page, 1)));
+        Ok(Some(frame))
     }
 
     /// `fallocate` with its `mode` bits: 0, `FALLOC_FL_KEEP_SIZE`, `FALLOC_FL_PUNCH_HOLE`, `FALLOC_FL_ZERO_RANGE`. With
@@ -285,8 +233,7 @@ impl Fs {
     /// Zeroes a fresh frame, ours alone.
     fn zeros(&self, frame: FrameNo) -> Result<FrameNo> {
         self.ready(frame, 1).inspect_err(|_| _ = self.frames.put(frame))?;
-        // SAFETY: a fresh frame, ours alone.
-        unsafe { std::ptr::write_bytes(self.region.dram.at(frame), 0, PAGE) };
+        self.region.dram.zero(frame, 0, PAGE);
         Ok(frame)
     }
 

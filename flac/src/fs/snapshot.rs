@@ -3,6 +3,7 @@
 use super::Fs;
 use super::record::Extent;
 use super::stores::Stored;
+use super::taken::Taken;
 use crate::inode::{SlotNo, flag};
 use crate::sync::{AtomicU32, Ordering::*};
 use crate::table::Entry;
@@ -32,6 +33,8 @@ pub(crate) struct Snapshot {
     /// The content goes into the record ([`Fs::write_pages`] decides).
     pub(crate) carried: bool,
     pub(crate) promises: Promises,
+    /// Where the frames that it takes are noted; `None`: nowhere (the FLAC space).
+    pub(crate) taken: Option<Taken>,
 }
 
 /// How many pages of a flush still have their promise of pool space ([`crate::region::InodeSlot::flush_promises`]); `None`: nobody asks (the FLAC space).
@@ -55,17 +58,26 @@ impl Promises {
 }
 
 impl Fs {
-    /// A flusher died: what it was flushing is dirty again, and each such page has a promise again, though the frames that were taken for it may be used until somebody
-    /// counts the pool anew. Needs the flush lock.
+    /// A flusher died: the pages that it has logged are clean, the others are dirty again, and have promises again for the frames that were taken for them. Needs the flush lock.
     pub(super) fn take_back(&self, slot: SlotNo) {
         let s = self.inodes.slot(slot);
+        let logged = self.give_back_taken(slot);
         let _write = self.inodes.lock(slot);
         let table = self.inodes.table(slot);
         let (from, to) = (PageNo::new(0), PageNo::new(u64::MAX));
         let mut pages = 0;
-        table.for_each(from, to, &mut |_, cell| {
+        table.for_each(from, to, &mut |page, cell| {
             let entry = Entry::from_raw(cell.load(Relaxed));
-            pages += (entry.is_flushing() && entry.dram().is_some()) as u32;
+            if entry.is_flushing()
+                && let Some(frame) = entry.dram()
+            {
+                if let Some(to) = logged.get(&page) {
+                    cell.store(entry.flushed(Some(*to)).raw(), Release);
+                    self.frames.put(frame);
+                } else {
+                    pages += 1;
+                }
+            }
         });
         // As everywhere: who dies here leaves too many promises and never too few.
         let left = s.flush_promises.load(Acquire);
@@ -141,6 +153,7 @@ impl Fs {
             unstable,
             carried: false,
             promises: Promises(Some(&s.flush_promises)),
+            taken: Some(self.taken(slot)),
         };
         drop(write);
         snapshot.pages = taken.into_iter().map(|(no, frame)| Page { no, frame, to: None, copy: None }).collect();
@@ -177,6 +190,7 @@ impl Fs {
 
     /// Gives back the pool frames that this flush took in vain, and the promises that go with dirty pages.
     pub(crate) fn free_written(&self, snapshot: &Snapshot) {
+        snapshot.taken.inspect(|taken| taken.forget());
         for page in &snapshot.pages {
             if let Some(extent) = page.to {
                 self.space.free_now(extent.frame, 1, &self.procs);

@@ -244,7 +244,7 @@ impl Fs {
 
     /// Whether the frame of a page may be changed where it is.
     #[inline]
-    fn writable_in_place(&self, slot: SlotNo, frame: FrameNo) -> bool {
+    pub(super) fn writable_in_place(&self, slot: SlotNo, frame: FrameNo) -> bool {
         self.frames.is_exclusive(frame) || self.inodes.slot(slot).shared_maps.load(Relaxed) != 0
     }
 
@@ -304,7 +304,25 @@ impl Fs {
             plan.reserved = 0;
         }
         result.inspect_err(|why| self.abandon(slot, &plan, why))?;
+        self.dirty_in_place(slot, &mut plan);
         Ok(plan)
+    }
+
+    /// Pages that are written where they are, are dirty before that: whoever dies in between has left what the next flush writes, and no eviction forgets.
+    fn dirty_in_place(&self, slot: SlotNo, plan: &mut Plan) {
+        for i in 0..plan.pages {
+            if plan.is_fresh(i) {
+                continue;
+            }
+            let page = plan.first.plus(i as u64);
+            // The leaf exists: planning made it.
+            let Ok(cell) = self.cell(slot, page) else { continue };
+            let entry = Entry::from_raw(cell.load(Relaxed));
+            if !entry.is_dirty() {
+                cell.store(entry.dirtied(self.inodes.mark(slot, page, 1)).raw(), Release);
+                plan.reserved -= 1;
+            }
+        }
     }
 
     fn abandon(&self, slot: SlotNo, plan: &Plan, why: &Stop) {

@@ -3,6 +3,7 @@
 //! A slot lives while somebody holds it (`opens`) or while it has dirty or cached pages; its fields are the truth about the inode. A slot is found without
 //! a lock; whoever then uses it either holds it, or checks its number again under its lock.
 
+mod cut;
 mod guard;
 
 pub use guard::{ReadGuard, WriteGuard};
@@ -10,10 +11,10 @@ pub use guard::{ReadGuard, WriteGuard};
 use crate::frame::Frames;
 use crate::fs::attr::{Attr, Time};
 use crate::procs::Procs;
-use crate::region::{Control, InodeSlot, TimeCell};
+use crate::region::{Control, Dram, InodeSlot, TimeCell};
 use crate::sync::{Ordering::*, RobustLock};
 use crate::table::{Marked, Table};
-use crate::units::{BLOCK_FRAMES, FrameNo, Ino, PAGE, PageNo};
+use crate::units::{Ino, PageNo};
 use std::sync::Arc;
 
 /// Bits of `InodeSlot::flags`.
@@ -46,12 +47,13 @@ pub struct Inodes {
     control: Control,
     frames: Frames,
     procs: Arc<Procs>,
+    dram: Arc<Dram>,
 }
 
 impl Inodes {
     /// The inode slots of the region.
-    pub fn new(control: Control, procs: Arc<Procs>) -> Self {
-        Inodes { control, frames: Frames::new(control), procs }
+    pub fn new(control: Control, procs: Arc<Procs>, dram: Arc<Dram>) -> Self {
+        Inodes { control, frames: Frames::new(control), procs, dram }
     }
 
     /// The slot's fields.
@@ -140,6 +142,9 @@ impl Inodes {
         s.cut.store(0, Relaxed);
         s.flush_cut.store(0, Relaxed);
         s.shrinking.store(0, Relaxed);
+        s.taken.iter().for_each(|run| run.store(0, Relaxed));
+        s.taken_runs.store(0, Relaxed);
+        s.taken_node.store(0, Relaxed);
         s.spare.iter().for_each(|w| w.store(0, Relaxed));
         s.cur_block.store(0, Relaxed);
         s.shared_maps.store(0, Relaxed);
@@ -212,23 +217,6 @@ impl Inodes {
         }
     }
 
-    /// Frees the pages from `from` on. Needs the inode's lock. Reserved pool space of dirty pages is given back.
-    pub fn drop_pages(&self, slot: SlotNo, from: PageNo) {
-        let mut dirty = 0;
-        let mut gone = 0;
-        self.table(slot).cut(from, &mut |_, entry| {
-            gone += !entry.is_hole() as u64;
-            if let Some(frame) = entry.dram() {
-                dirty += entry.is_dirty() as u64;
-                self.frames.put(frame);
-            }
-        });
-        let s = self.slot(slot);
-        let pages = s.pages.load(Relaxed);
-        s.pages.store(if from.get() == 0 { 0 } else { pages.saturating_sub(gone) }, Relaxed);
-        self.control.counters().pool_reserved.fetch_sub(dirty, Relaxed);
-    }
-
     /// Locks the inode in `slot`.
     #[inline]
     pub fn lock(&self, slot: SlotNo) -> WriteGuard<'static> {
@@ -246,48 +234,6 @@ impl Inodes {
             self.go_on_after_death(slot);
         }
         Some(write)
-    }
-
-    /// Somebody died holding the lock: has the pages counted anew, and does the rest of a truncation, for some of what that was to cut off is gone. Needs the inode's lock.
-    #[cold]
-    fn go_on_after_death(&self, slot: SlotNo) {
-        let s = self.slot(slot);
-        s.flags.fetch_or(flag::UNCOUNTED | flag::DIRTY, AcqRel);
-        let Some(size) = s.shrinking.load(Acquire).checked_sub(1) else { return };
-        self.release_block(slot);
-        self.cut_pages(slot, size);
-        s.size.store(size.min(s.size.load(Relaxed)), Release);
-        s.shrinking.store(0, Release);
-    }
-
-    /// Frees the pages behind `size`, and notes that the log is to know it. Needs the inode's lock.
-    pub fn cut_pages(&self, slot: SlotNo, size: u64) {
-        let s = self.slot(slot);
-        let cut = PageNo::of(size.next_multiple_of(PAGE as u64));
-        self.drop_pages(slot, cut);
-        if s.flags.load(Relaxed) & flag::HAS_POOL != 0 {
-            let old = s.cut.load(Relaxed);
-            if old == 0 || cut.get() + 1 < old {
-                s.cut.store(cut.get() + 1, Relaxed);
-            }
-        }
-    }
-
-    /// Gives back the frames of the current block that no page uses; returns how many.
-    pub fn release_block(&self, slot: SlotNo) -> u32 {
-        let s = self.slot(slot);
-        let Some(block) = s.cur_block.swap(0, AcqRel).checked_sub(1) else { return 0 };
-        let mut freed = 0;
-        for (w, spare) in s.spare.iter().enumerate() {
-            let mut bits = spare.swap(0, AcqRel);
-            while bits != 0 {
-                let i = w as u32 * 64 + bits.trailing_zeros();
-                self.frames.put(FrameNo::new(block * BLOCK_FRAMES as u32 + i));
-                bits &= bits - 1;
-                freed += 1;
-            }
-        }
-        freed
     }
 
     /// The attributes of `ino` if it is cached: a consistent snapshot.

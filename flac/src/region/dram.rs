@@ -217,6 +217,13 @@ impl Dram {
         rustix::fs::fallocate(&self.file, flags, first.get() as u64 * PAGE as u64, pages as u64 * PAGE as u64).is_ok()
     }
 
+    /// Zeroes the bytes from `from` up to `to`, counted from the first one of `first`. The frames are the caller's to change; whoever sees them sees it.
+    pub fn zero(&self, first: FrameNo, from: usize, to: usize) {
+        assert!(from <= to && first.get() as usize * PAGE + to <= self.frames as usize * PAGE, "frames behind {first:?} lie in the tier");
+        // SAFETY: they lie in the mapping; nobody has a reference to what others may change.
+        unsafe { self.at(first).add(from).write_bytes(0, to - from) };
+    }
+
     /// Gives frames memory again that [`Dram::punch`] took from them, whichever process did. `false`: the tmpfs is full.
     pub fn refill(&self, first: FrameNo, pages: u32) -> bool {
         // Only these: others around them may be without memory for a reason.

@@ -35,7 +35,10 @@ pub const PROGRAMS: usize = 128;
 /// Pages whose entries lie in the inode slot itself.
 pub const INLINE: usize = 8;
 
-const MAGIC: u64 = u64::from_le_bytes(*b"FLACctl\x10");
+/// Runs that a flush takes before it needs a node for them.
+pub const TAKEN: usize = 7;
+
+const MAGIC: u64 = u64::from_le_bytes(*b"FLACctl\x11");
 
 /// Sizes chosen when the region is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -281,6 +284,12 @@ pub struct InodeSlot {
     pub shared_maps: AtomicU32,
     /// Of the pages that the flush at work took, so many still have their promise of pool space; the others have frames for it. After a death too few at worst.
     pub flush_promises: AtomicU32,
+    /// Runs of pool frames that the flush at work has taken, see `fs::taken`: the first ones, how many, and the node (+1) that has the last of the others.
+    pub taken: [AtomicU64; TAKEN],
+    /// How many runs there are; only the flush at work goes by it.
+    pub taken_runs: AtomicU32,
+    /// As above.
+    pub taken_node: AtomicU32,
 }
 
 const _: () = assert!(size_of::<ProcSlot>() == 64);

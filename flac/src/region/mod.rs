@@ -14,7 +14,7 @@ mod place;
 pub use dram::{Dram, read_frames, write_frames};
 pub use layout::{
     ALONE, BY_DESCRIPTOR, Control, Counters, Geometry, HoldWord, IDLE, INLINE, InodeSlot, LEDGER, LedgerEntry, MAX_HOLDS, OpenSlot, PROCS,
-    PROGRAMS, ProcSlot, RUNNING, TimeCell,
+    PROGRAMS, ProcSlot, RUNNING, TAKEN, TimeCell,
 };
 pub use map::{map_anonymous, map_file, map_fixed, protect, reserve, unmap_range};
 pub use node::{Marks, Node};
@@ -27,13 +27,14 @@ use crate::config::Config;
 use crate::cpu;
 use crate::error::Result;
 use crate::media::Pool;
+use std::sync::Arc;
 
 /// The mapped region of one pool.
 pub struct Region {
     /// The control segment.
     pub control: Control,
     /// The frames.
-    pub dram: Dram,
+    pub dram: Arc<Dram>,
     /// Where the volatile state lives.
     pub run: RunDir,
 }
@@ -43,7 +44,7 @@ impl Region {
     pub fn open(config: &Config, pool: &Pool, run: RunDir, beside: usize) -> Result<Region> {
         let control = Control::open(&run, pool, config.dram, beside)?;
         learn_features(control.counters());
-        let dram = Dram::open(&run, control.geometry().frames)?;
+        let dram = Arc::new(Dram::open(&run, control.geometry().frames)?);
         Ok(Region { control, dram, run })
     }
 }

@@ -132,6 +132,7 @@ impl<'s> FlushHandle<'s> {
             unstable: false,
             carried: false,
             promises: Promises(None),
+            taken: None,
         }
     }
 

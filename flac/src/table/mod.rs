@@ -113,8 +113,9 @@ impl Table {
         self.slot.tree.store((height as u64) << 32 | root as u64, Release);
     }
 
+    /// The node `index` (+1), whosever it is.
     #[inline]
-    fn node(&self, index: u32) -> Option<&'static Node> {
+    pub fn node(&self, index: u32) -> Option<&'static Node> {
         // 0 is "none"; a stale number beyond the array is none, too.
         self.control.nodes().get((index as usize).wrapping_sub(1))
     }

@@ -6,7 +6,7 @@ use crate::sync::Ordering::*;
 
 impl Table {
     /// A node of zeros without marks, and its number (+1).
-    pub(super) fn alloc_node(&self) -> Option<(u32, &'static Node)> {
+    pub fn alloc_node(&self) -> Option<(u32, &'static Node)> {
         let bits = self.control.node_bits();
         let hint = &self.control.counters().node_hint;
         let start = hint.load(Relaxed) as usize % bits.len();
@@ -30,8 +30,8 @@ impl Table {
         None
     }
 
-    /// Gives a node back that no tree has any more.
-    pub(super) fn free_node(&self, index: u32) {
+    /// Gives a node (+1) back that no tree has any more.
+    pub fn free_node(&self, index: u32) {
         let i = index as usize - 1;
         self.control.node_bits()[i / 64].fetch_and(!(1 << (i % 64)), AcqRel);
         self.control.counters().node_hint.fetch_min((i / 64) as u32, Relaxed);

@@ -33,8 +33,9 @@ fn changed_while_flushed(change: impl Fn(&Fs, Ino)) -> [Vec<u8>; 2] {
         change(&fs, ino);
         fs.write_pages(&mut snapshot).expect("written");
         let (seq, freed) = fs.log_pages(slot, ino, &snapshot).expect("logged").expect("the file is there");
-        fs.finish(slot, &snapshot, true);
         fs.pool_free(&freed, seq);
+        fs.finish(slot, &snapshot, true);
+        fs.taken(slot).forget();
     }
     fs.unhold_inode(slot);
     fs.sync_all().expect("a flush");
@@ -88,8 +89,9 @@ fn a_file_that_is_written_to_while_it_is_flushed_keeps_to_its_frames() {
             write();
             fs.write_pages(&mut snapshot).expect("written");
             let (seq, freed) = fs.log_pages(slot, ino, &snapshot).expect("logged").expect("the file is there");
-            fs.finish(slot, &snapshot, true);
             fs.pool_free(&freed, seq);
+            fs.finish(slot, &snapshot, true);
+            fs.taken(slot).forget();
         }
     }
     assert_eq!(frames().difference(&own).count(), 16);
