@@ -208,11 +208,14 @@ fn profile_directory() -> PathBuf {
     program.ancestors().nth(2).expect("a target directory").to_owned()
 }
 
-/// A directory on disk: in the target directory where that can be written, else the usual temporary one.
+/// A directory on disk: in the target directory where that can be written, else the usual one for large temporary files. Root's cases become other users, who must get there: a clone may lie in
+/// root's home, which is root's alone.
 fn disk_directory() -> PathBuf {
     let inside_target = profile_directory().parent().map(|target| target.join("tmp"));
-    let writable = |path: &PathBuf| std::fs::create_dir_all(path).is_ok() && temporary_in(path).is_ok();
-    inside_target.filter(writable).unwrap_or_else(std::env::temp_dir)
+    let is_root = crate::sys::is_root();
+    let reached = |path: &Path| !is_root || path.ancestors().all(|part| part.metadata().is_ok_and(|m| m.mode() & 0o001 != 0));
+    let usable = |path: &PathBuf| std::fs::create_dir_all(path).is_ok() && temporary_in(path).is_ok() && reached(path);
+    inside_target.into_iter().chain([PathBuf::from("/var/tmp")]).find(usable).unwrap_or_else(std::env::temp_dir)
 }
 
 fn temporary_in(parent: &Path) -> Result<tempfile::TempDir, String> {
