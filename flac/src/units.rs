@@ -6,6 +6,8 @@ pub const PAGE: usize = 4096;
 pub const BLOCK: usize = 2 << 20;
 /// Frames in a block, and entries in a page-table node.
 pub const BLOCK_FRAMES: usize = BLOCK / PAGE;
+/// Frames of the largest DRAM tier: an entry of a page table has 28 bits for one. 1 TiB, but for a block.
+pub const MOST_FRAMES: u32 = (1 << 28) - BLOCK_FRAMES as u32;
 
 macro_rules! unit {
     ($(#[$doc:meta])* $name:ident($int:ty)) => {

@@ -250,6 +250,7 @@ impl Fs {
         let mut done = 0;
         while done < pages {
             let (page, addr) = (first.plus(done), at + done as usize * PAGE);
+            let number = u32::try_from(page.get()).map_err(|_| Error::Os(libc::EOVERFLOW))?;
             let (frame, count) = self.with_frames(|| {
                 let _write = self.inodes.lock(slot);
                 let leaf = BLOCK_FRAMES as u64 - page.get() % BLOCK_FRAMES as u64;
@@ -260,7 +261,6 @@ impl Fs {
                 s.opens.fetch_add(1, AcqRel);
                 Ok(run)
             })?;
-            let number = u32::try_from(page.get()).map_err(|_| Error::Os(libc::EOVERFLOW))?;
             let view = View { addr, first: frame, pool: false, pages: count, inode: slot + 1, page: number };
             if self.ledger.len() + 64 > LEDGER || !self.ledger.add(view) {
                 self.put_view(&view);

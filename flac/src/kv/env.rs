@@ -17,8 +17,8 @@ use std::path::Path;
 use std::ptr;
 use std::sync::atomic::AtomicPtr;
 
-/// Snapshots that may exist at once, over all processes.
-const READERS: u32 = 1024;
+/// Snapshots that may exist at once, over all processes: for each of a thousand as many as it keeps. They take memory when they are first used, and not before.
+const READERS: u32 = 1024 * CACHED as u32;
 /// The database without a name; LMDB reserves 0 for its free list.
 pub(super) const MAIN: lmdb::MDB_dbi = 1;
 /// Finished read transactions kept for the next reader.

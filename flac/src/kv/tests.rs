@@ -318,3 +318,13 @@ fn a_killed_writer_leaves_nothing_behind() {
     put(&kv, b"alive", b"1");
     assert_eq!(get(&kv, b"alive"), Some(b"1".to_vec()));
 }
+
+/// A thousand threads, of all processes, were all that could read at once; who came then got `EAGAIN`.
+#[test]
+fn regression_as_many_may_read_at_once_as_there_may_be_readers() {
+    let dir = temp();
+    let kv = Kv::open(dir.path(), MAP).expect("a KV");
+    put(&kv, b"key", b"value");
+    let all: Vec<_> = (0..10_000).map(|_| kv.read().expect("a snapshot")).collect();
+    assert!(all.iter().all(|snapshot| snapshot.get(b"key").expect("a get") == Some(&b"value"[..])));
+}

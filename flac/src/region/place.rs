@@ -4,7 +4,7 @@
 use crate::error::{Error, Result};
 use crate::media::Pool;
 use crate::media::fd::open_lasting;
-use crate::units::{BLOCK, BLOCK_FRAMES, PAGE};
+use crate::units::{BLOCK, BLOCK_FRAMES, MOST_FRAMES, PAGE};
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::fs::{FlockOperation, Mode, OFlags, Stat};
 use std::path::{Path, PathBuf};
@@ -211,13 +211,13 @@ impl RunDir {
         let info = rustix::system::sysinfo();
         let memory = info.totalram as u64 * info.mem_unit as u64;
         let bytes = wanted.unwrap_or(memory / 2).min((free / 10 * 9).max(smallest));
-        let frames = bytes / PAGE as u64 / BLOCK_FRAMES as u64 * BLOCK_FRAMES as u64;
-        if frames * (PAGE as u64) < smallest {
+        let frames = frames_in(bytes);
+        if u64::from(frames) * (PAGE as u64) < smallest {
             return Err(Error::Unusable(format!(
                 "the DRAM cache would have only {bytes} bytes: set FLAC_DRAM to at least 8M and make room in /dev/shm"
             )));
         }
-        u32::try_from(frames).map_err(|_| Error::Unusable("FLAC_DRAM is too large".into()))
+        Ok(frames)
     }
 
     /// Removes everything volatile. The caller holds the lock and knows that nobody uses it.
@@ -227,6 +227,12 @@ impl RunDir {
         }
         std::fs::remove_dir_all(&self.dir).map_err(|e| Error::Io("remove the run directory", e.raw_os_error().unwrap_or(libc::EIO)))
     }
+}
+
+/// Frames of a tier of so many bytes: whole blocks, and no more than there can be.
+fn frames_in(bytes: u64) -> u32 {
+    let frames = bytes / PAGE as u64 / BLOCK_FRAMES as u64 * BLOCK_FRAMES as u64;
+    u32::try_from(frames).unwrap_or(u32::MAX).min(MOST_FRAMES)
 }
 
 fn open_shared(path: &Path, mode: u32) -> Result<OwnedFd> {
@@ -293,6 +299,8 @@ mod tests {
     use crate::fs::survival::{make_pool, place};
     use crate::media::create::Geometry;
     use crate::media::sim::tape::Lower;
+    use crate::table::Entry;
+    use crate::units::{FrameNo, PoolFrame};
 
     #[test]
     fn regression_a_child_closes_a_lock_that_its_parent_has_opened_and_not_named_yet() {
@@ -334,5 +342,14 @@ mod tests {
         assert_eq!(try_lock(), Ok(()));
         run.remove().expect("it goes");
         drop(copy);
+    }
+
+    /// On a machine with 2 TiB of memory the last frames of the tier had no room in an entry, and were taken for frames of the pool.
+    #[test]
+    fn regression_the_last_frame_of_the_largest_tier_has_room_in_an_entry() {
+        let last = FrameNo::new(frames_in(4 << 40) - 1);
+        let entry = Entry::pooled(PoolFrame::new(7)).loaded(last);
+        assert_eq!((entry.dram(), entry.pool()), (Some(last), Some(PoolFrame::new(7))));
+        assert_eq!(frames_in((1 << 30) + 5), 1 << 18);
     }
 }

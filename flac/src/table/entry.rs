@@ -1,7 +1,7 @@
 //! What a page table says about one page: a word.
 
 use super::Marked;
-use crate::units::{FrameNo, PoolFrame};
+use crate::units::{FrameNo, MOST_FRAMES, PoolFrame};
 
 /// One page's entry: DRAM frame + 1 (28 bits), pool frame + 1 (32 bits), state bits.
 ///
@@ -10,6 +10,7 @@ use crate::units::{FrameNo, PoolFrame};
 pub struct Entry(u64);
 
 const DRAM_BITS: u64 = (1 << 28) - 1;
+const _: () = assert!(MOST_FRAMES as u64 <= DRAM_BITS);
 const POOL_SHIFT: u32 = 28;
 const POOL_BITS: u64 = ((1 << 32) - 1) << POOL_SHIFT;
 

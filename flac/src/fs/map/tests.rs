@@ -246,3 +246,16 @@ fn what_was_stored_to_is_flushed_though_its_page_table_has_gone() {
 }
 
 mod random;
+
+/// What had been counted for it by then stayed counted.
+#[test]
+fn regression_a_mapping_too_far_behind_leaves_nothing() {
+    mapped(RW, |fs, _, _, _| {
+        let far = make_file(fs, b"far");
+        fs.truncate(far, (1 << 44) + 8 * PAGE as u64).expect("a hole");
+        // SAFETY: a new mapping, anywhere.
+        let refused = unsafe { fs.map(far, 0, 4 * PAGE, RW, libc::MAP_SHARED, 1 << 44) };
+        assert_eq!(refused.expect_err("refused").errno(), libc::EOVERFLOW);
+        assert_eq!(fs.check_counts(), []);
+    });
+}
