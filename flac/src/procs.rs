@@ -186,6 +186,11 @@ impl Procs {
         slot.state.store(FREE, Release);
     }
 
+    /// Slots that somebody had begun to clean up, or to take, who died.
+    pub fn half_clean(&self) -> impl Iterator<Item = u32> + '_ {
+        (0..PROCS as u32).filter(|i| self.control.procs()[*i as usize].state.load(Acquire) == BUSY)
+    }
+
     /// Frees every slot but this process's own: left over from processes that died while they cleaned up after others.
     pub fn free_others(&self) {
         let me = self.me();

@@ -167,7 +167,7 @@ impl Fs {
     }
 
     /// Drops everything that the process in `slot` holds.
-    fn empty_slot(&self, slot: u32) {
+    pub(super) fn empty_slot(&self, slot: u32) {
         self.note_program(slot, None);
         let control = self.region.control;
         let end = control.procs()[slot as usize].holds_end.load(Acquire) as usize;

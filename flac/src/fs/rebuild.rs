@@ -12,6 +12,8 @@ use crate::units::{Ino, PageNo};
 impl Fs {
     /// Recounts. The run directory is locked and no other process is in the table.
     pub(super) fn rebuild(&self) -> Result<()> {
+        // What they had stored through mappings is newer than the log.
+        self.procs.half_clean().for_each(|slot| self.empty_slot(slot));
         self.procs.free_others();
         self.recount_programs();
         self.recount_opens();
@@ -89,3 +91,6 @@ impl Fs {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

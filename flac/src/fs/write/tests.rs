@@ -1,0 +1,53 @@
+//! What a writer leaves that dies.
+#![expect(unsafe_code, reason = "forks, and writes from memory that ends")]
+
+use super::*;
+use crate::fs::survival::{make_file, open, place_with_pool};
+use crate::media::sim::tape::{Lower, Tape};
+
+/// What it had written to a page that the pool has was taken for what the pool has, and was gone when the page was next loaded.
+#[test]
+fn regression_what_a_killed_writer_has_written_stays_written() {
+    let (_dir, pool) = place_with_pool(Lower::Ext4);
+    let _seems_a_disk = Tape::start(&pool, Lower::Ext4);
+    let fs = open(&pool).expect("the pool opens");
+    let ino = make_file(&fs, b"file");
+    let read = |fs: &Fs| {
+        let id = fs.open_file(ino, libc::O_RDONLY, 2).expect("it opens");
+        let mut bytes = vec![0; 4 * PAGE];
+        assert_eq!(fs.read_bytes(id, &mut bytes, 0), Ok(4 * PAGE));
+        fs.release(2);
+        bytes
+    };
+    let id = fs.open_file(ino, libc::O_RDWR, 1).expect("it opens");
+    fs.write_bytes(id, &[1; 4 * PAGE], 0).expect("a write");
+    fs.sync(ino).expect("a flush");
+    let token = fs.before_fork().expect("a slot for the child");
+    // SAFETY: the child calls nothing that needs another thread.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        fs.after_fork_child(token);
+        // SAFETY: two pages of memory, of which the second can't be read: the write ends the process there.
+        unsafe {
+            let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+            let from = libc::mmap(std::ptr::null_mut(), 2 * PAGE, access, kind, -1, 0);
+            from.cast::<u8>().write_bytes(9, 2 * PAGE);
+            libc::mprotect(from.byte_add(PAGE), PAGE, libc::PROT_NONE);
+            let _ = fs.write(id, &[libc::iovec { iov_base: from, iov_len: 2 * PAGE }], Some(0));
+            libc::_exit(0);
+        }
+    }
+    fs.after_fork_parent(token, Some(child));
+    let mut status = 0;
+    // SAFETY: our child.
+    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+    assert!(libc::WIFSIGNALED(status), "{status}");
+    fs.reap_all();
+    let seen = read(&fs);
+    assert_eq!((seen[0], seen[2 * PAGE]), (9, 1));
+    fs.sync_all().expect("a flush");
+    assert_eq!(fs.check(true).expect("a check"), Vec::<String>::new());
+    fs.release(1);
+    drop(fs);
+    assert!(read(&open(&pool).expect("the pool opens")) == seen);
+}
