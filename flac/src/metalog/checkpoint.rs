@@ -48,7 +48,7 @@ fn fold(uuid: &[u8; 16]) -> u32 {
 pub(crate) struct Work {
     /// The place in the log from which on records are to be applied to it.
     pub position: Position,
-    /// Process and thread that began it.
+    /// Process and thread that began it; no thread where that one makes it alone, beside the one that is made in steps.
     pub writer: [i32; 2],
     pub stage: Stage,
     /// Bytes and pairs written, and the last key.
@@ -71,9 +71,10 @@ pub(crate) enum Stage {
 }
 
 impl Work {
-    /// Makes the file of a checkpoint that begins at `position`, which is committed.
-    pub(crate) fn begin(dir: &Path, position: &Position) -> Result<Work> {
-        let writer = [rustix::process::getpid().as_raw_nonzero().get(), rustix::thread::gettid().as_raw_nonzero().get()];
+    /// Makes the file of a checkpoint that begins at `position`, which is committed. `alone`: nobody goes on with it but the caller, who has the writer lock.
+    pub(crate) fn begin(dir: &Path, position: &Position, alone: bool) -> Result<Work> {
+        let thread = if alone { 0 } else { rustix::thread::gettid().as_raw_nonzero().get() };
+        let writer = [rustix::process::getpid().as_raw_nonzero().get(), thread];
         let work = Work { position: *position, writer, stage: Stage::Write, at: HEADER as u64, pairs: 0, key: Vec::new() };
         let path = work.path(dir);
         let _ = file::remove(&path);

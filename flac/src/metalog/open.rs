@@ -152,7 +152,7 @@ fn begin_epoch(pool: &Pool, logs: &Logs, kv: &Kv, end: &Position) -> Result<Posi
         logs.append(end, &header, &record.seal(&header))
     } else {
         // No room: then the next generation, with a salt of its own, takes up where this one ends.
-        let mut work = checkpoint::Work::begin(pool.dir(), end)?;
+        let mut work = checkpoint::Work::begin(pool.dir(), end, true)?;
         let file = work.open(pool.dir()).map_err(Error::io("writing a checkpoint"))?;
         while !work.add(&file, &kv.read()?, 256 << 10)? {}
         work.close(&file)?;

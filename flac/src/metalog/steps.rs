@@ -113,7 +113,7 @@ impl Meta {
         }
         // The pieces come from the KV, which may lag behind the log; what it lacks, recovery applies.
         let position = self.position_of_kv()?;
-        let work = Work::begin(&self.pool_dir, &position)?;
+        let work = Work::begin(&self.pool_dir, &position, false)?;
         self.shared.making.begin(&work, self.kv.read()?.pairs());
         Ok(())
     }
@@ -212,7 +212,7 @@ impl Meta {
     /// Writes the committed state as checkpoint of its generation, by itself and in one go.
     fn write_checkpoint(&self) -> Result<()> {
         let position = self.position_of_kv()?;
-        let mut work = Work::begin(&self.pool_dir, &position)?;
+        let mut work = Work::begin(&self.pool_dir, &position, true)?;
         let write = || {
             let file = work.open(&self.pool_dir).map_err(Error::io(WRITING))?;
             while !self.next(&mut work, &file)? {}

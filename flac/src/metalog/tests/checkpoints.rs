@@ -1,6 +1,6 @@
 //! Checkpoints bound the log, hold the whole state, and may race with everything.
 
-use super::{LOG_BYTES, Place, State, put, shared, state};
+use super::{LOG_BYTES, MEANWHILE, Place, State, put, shared, state};
 use crate::metalog::steps::PATIENCE;
 use crate::metalog::{Meta, checkpoint};
 use crate::sync::{ByPid, Ordering};
@@ -224,6 +224,34 @@ fn another_process_goes_on_with_a_checkpoint_whose_beginner_is_gone() {
     let before = state(&meta);
     meta.sync(meta.last_seq()).expect("a sync");
     drop(meta);
+    place.reboot();
+    assert_eq!(state(&place.open().1), before);
+}
+
+/// Both files had the name of the thread that began them: the other process wrote its next piece into the middle of the wrong one, which then took the place of the log.
+#[test]
+fn regression_a_checkpoint_for_a_huge_record_is_another_than_the_one_that_others_go_on_with() {
+    let place = Place::new();
+    let (_pool, meta) = place.open();
+    let meta: &Meta = Box::leak(Box::new(meta));
+    begin_in_steps(meta);
+    // From here on the two files would differ from their beginning on.
+    let mut txn = meta.begin().expect("a transaction");
+    assert!(txn.delete(&key(0)).expect("a delete"));
+    txn.commit().expect("a commit");
+    drop(meta.settled().expect("folded"));
+    assert!(meta.shared.making.is_under_way());
+    let generation = meta.position().expect("a position").generation;
+    MEANWHILE.set(Some(Box::new(|| {
+        meta.shared.used.store(LOG_BYTES / 4 * 3, Ordering::Relaxed);
+        std::thread::scope(|scope| _ = scope.spawn(|| meta.step()));
+    })));
+    put(meta, b"huge", &vec![7; LOG_BYTES as usize - 4096 - 128 - 48 - 8 - 16]);
+    assert!(MEANWHILE.take().is_none());
+    assert!(meta.position().expect("a position").generation > generation);
+    assert_eq!(Meta::verify(&place.pool).expect("a pool"), Vec::<String>::new());
+    let before = state(meta);
+    meta.sync(meta.last_seq()).expect("a sync");
     place.reboot();
     assert_eq!(state(&place.open().1), before);
 }

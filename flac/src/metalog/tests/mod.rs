@@ -24,6 +24,8 @@ use std::sync::Arc;
 thread_local! {
     /// The process kills itself when this record is appended but not yet applied.
     static DIE_AFTER: Cell<u64> = const { Cell::new(u64::MAX) };
+    /// What others do when this thread is about to make the frames durable the next time.
+    static MEANWHILE: Cell<Option<Box<dyn FnOnce()>>> = const { Cell::new(None) };
 }
 
 /// Called by a commit between the append to the log and the commit of the KV.
@@ -44,6 +46,7 @@ pub(super) fn before_flush(log: &LogMap, generation: u64, from: u64, to: u64) {
 
 /// Called before all frames become durable, those in the page cache, too.
 pub(super) fn before_data_flush() {
+    MEANWHILE.take().into_iter().for_each(|work| work());
     disk::event(disk::Event::FlushData);
 }
 
