@@ -100,6 +100,8 @@ pub struct Fs {
     program: crate::planner::Program,
     /// Where the last large attach lies, until it has been judged; else 0.
     attached: crate::sync::AtomicUsize,
+    /// 1 once it was forked, or is a child itself: others may use its open files.
+    forked: crate::sync::AtomicU32,
 }
 
 impl Fs {

@@ -37,6 +37,8 @@ impl Fs {
     fn join(config: &Config, token: Option<u32>) -> Result<Fs> {
         let pool = Pool::open(&config.pool)?;
         let (run, mut lock) = RunDir::open(&pool)?;
+        let first = !Meta::lives_in(run.dir());
+        pool.begin_use(first)?;
         let region = Region::open(config, &pool, run, Meta::address_space(&pool))?;
         let control = region.control;
         let procs = Arc::new(match token {
@@ -70,6 +72,7 @@ impl Fs {
             attach_habit: Default::default(),
             program: Default::default(),
             attached: Default::default(),
+            forked: Default::default(),
             pool,
             meta,
             region,
@@ -82,6 +85,9 @@ impl Fs {
         }
         fs.work_as_before();
         fs.settle_in()?;
+        if first {
+            fs.pool.begin_use(false)?;
+        }
         lock.keep();
         Ok(fs)
     }

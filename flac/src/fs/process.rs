@@ -11,6 +11,7 @@ impl Fs {
     /// Before `fork`: makes a process slot for the child with a copy of this process's holds and ledger. Returns a token.
     pub fn before_fork(&self) -> Result<u32> {
         self.reap_idle();
+        self.forked.store(1, Relaxed);
         let child = self.procs.prepare_child()?;
         let control = self.region.control;
         let to = &control.procs()[child as usize];
@@ -120,6 +121,9 @@ impl Fs {
         use crate::sync::Liveness;
         self.empty_slot(self.procs.me());
         self.procs.leave();
+        if self.forked.load(Relaxed) == 0 {
+            self.pool.end_use();
+        }
     }
 
     /// Cleans up after processes that left with nothing and are gone: a shell leaves one with each command.

@@ -224,6 +224,24 @@ pub(crate) fn close_if_ours(raw: RawFd, id: FileId) {
     }
 }
 
+/// Locks an open file's first byte against other open files: for all of its copies, those of forked children, too, and until they are closed. `alone`: nobody else may have it locked;
+/// `None`: gives the lock up. `EAGAIN` if another has it. Where there are no such locks nothing is locked.
+pub(crate) fn lock_open_file(fd: BorrowedFd<'_>, alone: Option<bool>) -> Result<()> {
+    // SAFETY: plain numbers, valid when zero.
+    let mut region: libc::flock = unsafe { std::mem::zeroed() };
+    region.l_type = alone.map_or(libc::F_UNLCK, |alone| if alone { libc::F_WRLCK } else { libc::F_RDLCK }) as _;
+    region.l_whence = libc::SEEK_SET as _;
+    region.l_len = 1;
+    // SAFETY: an open descriptor and a valid structure. (As for the metadata KV's: whoever interposes `fcntl` lets ours pass.)
+    match unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_OFD_SETLK, &region) } {
+        0 => Ok(()),
+        _ => match std::io::Error::last_os_error().raw_os_error() {
+            Some(libc::EAGAIN | libc::EACCES) => Err(Errno::AGAIN),
+            _ => Ok(()),
+        },
+    }
+}
+
 /// Begins writing out dirty pages of the range; to the end if `len` is 0.
 pub(crate) fn write_out(fd: BorrowedFd<'_>, offset: u64, len: u64) -> Result<()> {
     use std::os::fd::AsRawFd;

@@ -263,6 +263,15 @@ impl File {
     }
 }
 
+impl File {
+    /// As [`lock_open_file`](super::fd::lock_open_file); waits for a second.
+    pub(crate) fn lock_for_all(&self, alone: Option<bool>) -> rustix::io::Result<()> {
+        const TRIES: u32 = 1000;
+        let lock = || self.with(|fd| super::fd::lock_open_file(fd, alone));
+        (1..TRIES).find_map(|_| lock().inspect_err(|_| pause()).ok()).map_or_else(lock, Ok)
+    }
+}
+
 /// Sleeps a millisecond.
 pub(crate) fn pause() {
     let _ = rustix::thread::nanosleep(&rustix::thread::Timespec { tv_sec: 0, tv_nsec: 1_000_000 });

@@ -14,6 +14,8 @@ pub(crate) const SUPERBLOCK_COPY: u64 = 4096;
 pub(crate) const GROWN_AT: u64 = 8192;
 /// Offset of the durable hint in the superblock file.
 pub(crate) const HINT_AT: u64 = 12288;
+/// Offset of the number of the volatile state that was made of the pool last.
+pub(crate) const STATE_AT: u64 = 12288 + 1024;
 /// Offset of the mark of a closed log.
 pub(crate) const CLOSED_AT: u64 = 12288 + 2048;
 /// No pool has fewer frames.
@@ -35,7 +37,8 @@ const _: () = assert!(LOG_HEADER_COPY as usize >= HEADER && LOG_HEADER_COPY as u
 const _: () = assert!(RECORD_HEADER.is_multiple_of(RECORD_ALIGN) && (LOG_START as usize).is_multiple_of(RECORD_ALIGN));
 const _: () = assert!(
     GROWN_AT + HEADER as u64 <= HINT_AT
-        && HINT_AT + 24 <= CLOSED_AT
+        && HINT_AT + 24 <= STATE_AT
+        && STATE_AT + 8 <= CLOSED_AT
         && CLOSED_AT + HEADER as u64 <= SUPERBLOCK_FILE
         && SUPERBLOCK_COPY as usize >= HEADER
 );

@@ -181,6 +181,25 @@ impl Pool {
         }
     }
 
+    /// Says that this process uses the pool, and those that it forks, until they have closed its files. `first`: nobody else does yet, and whoever comes waits until it is said again without. Those
+    /// who share the volatile state know of each other; this is for others, to whom it is not visible.
+    ///
+    /// # Errors
+    /// `Unusable` if it is used already.
+    pub(crate) fn begin_use(&self, first: bool) -> Result<()> {
+        self.cached.lock_for_all(Some(first)).map_err(|_| {
+            Error::Unusable(format!(
+                "{} is used by programs with another /dev/shm (another container, or from before `flac stop`): end them first",
+                self.dir.display()
+            ))
+        })
+    }
+
+    /// This process uses it no more, nor does any that it has forked.
+    pub(crate) fn end_use(&self) {
+        let _ = self.cached.lock_for_all(None);
+    }
+
     /// The file with the superblock and the notes behind it.
     pub(crate) fn marks(&self) -> Arc<File> {
         self.marks.clone()

@@ -54,7 +54,7 @@ pub use txn::MetaTxn;
 
 /// Where the KV keeps the position up to which the log is applied. Keys that begin with a zero byte are not part of the state.
 const POSITION_KEY: &[u8] = b"\0position";
-/// Where the KV keeps which pool it belongs to: device and inode of the superblock.
+/// Where the KV keeps which pool it belongs to: device and inode of the superblock, and the number in there.
 const PLACE_KEY: &[u8] = b"\0place";
 
 /// What the processes that use a KV share about the log. Lives in shared memory; all zero is a valid start, and every field may lag behind the truth.

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::kv::Kv;
 use crate::media::Pool;
 use crate::media::file;
-use crate::media::layout::Position;
+use crate::media::layout::{self, Position};
 use crate::sync::{Liveness, Ordering};
 use crate::units::{BLOCK, PAGE};
 use rustix::fs::Mode;
@@ -26,7 +26,7 @@ impl Meta {
     pub fn open(pool: &Pool, run_dir: &Path, shared: &'static LogShared, who: Arc<dyn Liveness + Send + Sync>) -> Result<Meta> {
         let dir = run_dir.join("kv");
         // The directory appears whole, by a rename: who finds it needs no lock.
-        let missing = || matches!(rustix::fs::stat(&dir), Err(Errno::NOENT));
+        let missing = || !Meta::lives_in(run_dir);
         if missing() {
             let building = ProcessLock::new(run_dir.join("kv.lock"));
             let _turn = building.lock()?;
@@ -50,7 +50,7 @@ impl Meta {
         };
         let snapshot = kv.read()?;
         let position = position_in(snapshot.get(POSITION_KEY)?)?;
-        if snapshot.get(PLACE_KEY)? != Some(&place(pool)[..]) || !logs.holds(position.generation) {
+        if snapshot.get(PLACE_KEY)? != Some(&place(pool)?[..]) || !logs.holds(position.generation) {
             return Err(stale());
         }
         drop(snapshot);
@@ -71,6 +71,13 @@ impl Meta {
         };
         shared.used.store(meta.position()?.tail, Ordering::Relaxed);
         Ok(meta)
+    }
+}
+
+impl Meta {
+    /// Whether there is a live KV in `run_dir`.
+    pub(crate) fn lives_in(run_dir: &Path) -> bool {
+        !matches!(rustix::fs::stat(run_dir.join("kv")), Err(Errno::NOENT))
     }
 }
 
@@ -96,12 +103,14 @@ impl Meta {
     }
 }
 
-fn place(pool: &Pool) -> [u8; 16] {
+/// Which pool this is on this machine, and which volatile state was made of it last: another may have been, where this one could not be seen.
+fn place(pool: &Pool) -> Result<[u8; 24]> {
     let (device, inode) = pool.place();
-    let mut bytes = [0; 16];
+    let mut bytes = [0; 24];
     bytes[..8].copy_from_slice(&device.to_le_bytes());
-    bytes[8..].copy_from_slice(&inode.to_le_bytes());
-    bytes
+    bytes[8..16].copy_from_slice(&inode.to_le_bytes());
+    pool.marks().read_at(&mut bytes[16..], layout::STATE_AT).map_err(Error::io("reading the superblock"))?;
+    Ok(bytes)
 }
 
 /// Rebuilds the KV under another name and renames it: a directory `kv` is a whole KV.
@@ -118,10 +127,11 @@ fn build(pool: &Pool, run_dir: &Path, shared: &LogShared) -> Result<()> {
     let (kv, end) = recover::rebuild(pool, fresh)?;
     let logs = Logs::make(pool, &new, &end)?;
     Memtable::make(&new.join(MEMTABLE))?;
+    pool.marks().write_at(&random()?.to_le_bytes(), layout::STATE_AT).map_err(Error::io("writing the superblock"))?;
     let position = begin_epoch(pool, &logs, &kv, &end)?;
     let mut txn = kv.write()?;
     txn.put(POSITION_KEY, &position.encode())?;
-    txn.put(PLACE_KEY, &place(pool))?;
+    txn.put(PLACE_KEY, &place(pool)?)?;
     txn.commit()?;
     drop(kv);
     rustix::fs::rename(&new, run_dir.join("kv")).map_err(making())?;
