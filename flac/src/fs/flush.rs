@@ -1,7 +1,7 @@
 //! Flush: dirty pages to newly allocated pool frames, then one record that points at them. Readers and writers of the file go on meanwhile.
 
 use super::Fs;
-use super::extents::{Runs, clear_extents, put_extents};
+use super::extents::{Runs, clear_extents, count, put_extents};
 use super::record::{Extent, Inode};
 use super::snapshot::{Page, Promises, Snapshot};
 use super::stats::Stats;
@@ -120,28 +120,24 @@ impl Fs {
             self.take_back(slot);
         }
         self.count_pages(slot)?;
-        let Some(mut snapshot) = self.take_snapshot(slot, mapped) else { return Ok(()) };
-        let result = self.write_pages(&mut snapshot).and_then(|()| self.log_pages(slot, ino, &snapshot));
-        match result {
-            Ok(Some((seq, freed))) => {
-                // At once: who dies before it loses these frames.
-                self.pool_free(&freed, seq);
-                self.finish(slot, &snapshot, true);
-                self.taken(slot).forget();
-                Ok(())
-            }
-            // Deleted meanwhile: nothing refers to the frames we wrote.
-            Ok(None) => {
+        let (mut from, mut mapped) = (PageNo::new(0), mapped);
+        while let Some(mut snapshot) = self.take_snapshot(slot, mapped, from) {
+            let result = self.write_pages(&mut snapshot).and_then(|()| self.log_pages(slot, ino, &snapshot));
+            let Ok(Some((seq, freed))) = result else {
+                // If it was deleted meanwhile, nothing refers to the frames we wrote.
                 self.free_written(&snapshot);
                 self.finish(slot, &snapshot, false);
-                Ok(())
-            }
-            Err(e) => {
-                self.free_written(&snapshot);
-                self.finish(slot, &snapshot, false);
-                Err(e)
-            }
+                return result.map(drop);
+            };
+            // At once: who dies before it loses these frames.
+            self.pool_free(&freed, seq);
+            self.finish(slot, &snapshot, true);
+            self.taken(slot).forget();
+            // What has become dirty before it by now is the next flush's.
+            let Some(next) = snapshot.next else { break };
+            (from, mapped) = (next, PageNo::new(0)..PageNo::new(0));
         }
+        Ok(())
     }
 
     /// Gives each page a pool frame and writes it there. No lock but the flush lock is held.
@@ -237,17 +233,26 @@ impl Fs {
     /// Appends the record. `None`: the inode is deleted. Returns the pool frames that the record frees.
     fn log_pages(&self, slot: SlotNo, ino: Ino, snapshot: &Snapshot) -> Result<Option<(Seq, Runs)>> {
         let mut txn = self.meta.begin()?;
-        let Some(inode) = Inode::load(&txn, ino)? else { return Ok(None) };
+        let Some(mut inode) = Inode::load(&txn, ino)? else { return Ok(None) };
         let mut freed = Runs::new();
         if let Some(cut) = snapshot.cut
             && inode.attr.pages > 0
         {
-            clear_extents(&mut txn, ino, cut, PageNo::new(u64::MAX), &mut freed)?;
+            if inode.attr.pages > self.most_cleared() as u64 {
+                drop(txn);
+                self.clear_beforehand(ino, cut)?;
+                txn = self.meta.begin()?;
+                let Some(now) = Inode::load(&txn, ino)? else { return Ok(None) };
+                inode = now;
+            }
+            clear_extents(&mut txn, ino, (cut, PageNo::new(u64::MAX)), usize::MAX, &mut freed)?;
         }
         put_extents(&mut txn, ino, &snapshot.pages, &mut freed)?;
         self.log_data(&mut txn, snapshot);
         let mut attr = load_attr(self.inodes.slot(slot));
-        (attr.size, attr.pages) = (snapshot.size, snapshot.count);
+        let written = snapshot.pages.iter().filter(|page| page.to.is_some()).count() as u64;
+        let pages = snapshot.count.unwrap_or((inode.attr.pages + written).saturating_sub(count(&freed)));
+        (attr.size, attr.pages) = (snapshot.size, pages);
         let regular = inode.attr.kind() == libc::S_IFREG;
         let record = if regular { inode.flushed(&attr) } else { inode };
         txn.put(&super::record::inode_key(ino), &record.encode())?;

@@ -1,6 +1,7 @@
 //! What a flush takes from an inode under its lock, and what it does there when it has written it.
 
 use super::Fs;
+use super::extents::Room;
 use super::record::Extent;
 use super::stores::Stored;
 use super::taken::Taken;
@@ -25,7 +26,10 @@ pub(crate) struct Page {
 pub(crate) struct Snapshot {
     pub(crate) pages: Vec<Page>,
     pub(crate) size: u64,
-    pub(crate) count: u64,
+    /// How many pages the file has; `None`: some of them stay dirty, and it is counted what the log knows.
+    pub(crate) count: Option<u64>,
+    /// The first page that the record has no room for.
+    pub(crate) next: Option<PageNo>,
     /// Lowest page cut off since the last flush.
     pub(crate) cut: Option<PageNo>,
     /// The frames may change while they are written: a shared mapping shows them.
@@ -110,9 +114,9 @@ impl Fs {
         s.flush_cut.store(0, Relaxed);
     }
 
-    /// Under the inode's lock: notes the dirty pages as being flushed and counts a reference on each frame. Costs what is dirty, and where the file is mapped and can be written
+    /// Under the inode's lock: notes the dirty pages from `from` on as being flushed, as many as a record has room for, and counts a reference on each frame. Costs what is dirty, and where the file is mapped and can be written
     /// there, what of `mapped` was stored to, as far as that is known ([`Fs::take_stored`]). `None`: nothing to do.
-    pub(super) fn take_snapshot(&self, slot: SlotNo, mapped: Range<PageNo>) -> Option<Snapshot> {
+    pub(super) fn take_snapshot(&self, slot: SlotNo, mapped: Range<PageNo>, from: PageNo) -> Option<Snapshot> {
         let s = self.inodes.slot(slot);
         let may_be_stored = s.shared_maps.load(Acquire) != 0 && s.flags.load(Acquire) & flag::WRITABLE_MAP != 0;
         let stored = if may_be_stored { self.take_stored(slot, &mapped) } else { Stored::default() };
@@ -126,19 +130,31 @@ impl Fs {
             return None;
         }
         // Small, so that little is to be had from the kernel under the lock.
-        let mut taken = Vec::new();
-        self.inodes.table(slot).take_marked(&mut |no, cell| {
+        let (mut taken, mut room, mut next) = (Vec::new(), Room::new(&self.meta, s.cut.load(Relaxed) != 0), None);
+        let all = self.inodes.table(slot).take_marked(&mut |no, cell| {
             let entry = Entry::from_raw(cell.load(Relaxed));
-            if entry.is_dirty() {
-                let frame = entry.dram();
-                if let Some(frame) = frame {
-                    self.frames.get(frame);
-                }
-                cell.store(entry.flushing().raw(), Release);
-                s.flush_promises.fetch_add(frame.is_some().into(), AcqRel);
-                taken.push((no, frame));
+            if !entry.is_dirty() {
+                return true;
             }
+            if no < from || next.is_some() {
+                return false;
+            }
+            if !room.takes(no) {
+                next = Some(no);
+                return false;
+            }
+            let frame = entry.dram();
+            if let Some(frame) = frame {
+                self.frames.get(frame);
+            }
+            cell.store(entry.flushing().raw(), Release);
+            s.flush_promises.fetch_add(frame.is_some().into(), AcqRel);
+            taken.push((no, frame));
+            true
         });
+        if !all {
+            s.flags.fetch_or(flag::DIRTY, AcqRel);
+        }
         // What is cut off or punched from now on has to be taken out of the KV again, for this flush puts it there.
         if !taken.is_empty() {
             s.flags.fetch_or(flag::HAS_POOL, AcqRel);
@@ -148,7 +164,8 @@ impl Fs {
         let mut snapshot = Snapshot {
             pages: Vec::new(),
             size: s.size.load(Relaxed),
-            count: s.pages.load(Relaxed),
+            count: all.then(|| s.pages.load(Relaxed)),
+            next,
             cut: cut.checked_sub(1).map(PageNo::new),
             unstable,
             carried: false,

@@ -48,6 +48,7 @@ use logs::Logs;
 use making::Making;
 use memtable::Memtable;
 pub use memtable::{Scan, View};
+pub(crate) use record::{GUARD_SPACE, delete_space, put_space};
 use std::path::PathBuf;
 use std::sync::Arc;
 pub use txn::MetaTxn;

@@ -24,6 +24,19 @@ pub(crate) enum Part<'b> {
     Data(PoolFrame, &'b [u8]),
 }
 
+/// Bytes that a put takes in a record.
+pub(crate) const fn put_space(key: usize, value: usize) -> usize {
+    7 + key + value
+}
+
+/// Bytes that a delete takes.
+pub(crate) const fn delete_space(key: usize) -> usize {
+    3 + key
+}
+
+/// Bytes that a guard takes.
+pub(crate) const GUARD_SPACE: usize = 9;
+
 /// A record in the making.
 #[derive(Debug, Clone)]
 pub(crate) struct Builder {

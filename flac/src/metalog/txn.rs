@@ -6,7 +6,7 @@ use super::record::{self, Builder, Part};
 use super::{Meta, POSITION_KEY, position_in, recover};
 use crate::error::{Error, Result};
 use crate::kv;
-use crate::media::layout::{LOG_START, Position, RECORD_HEADER, RecordHeader};
+use crate::media::layout::{LOG_START, Position, RECORD_ALIGN, RECORD_HEADER, RecordHeader};
 use crate::sync::Ordering;
 use crate::units::{PoolFrame, Seq};
 
@@ -50,6 +50,11 @@ impl Meta {
                 guards: false,
             });
         }
+    }
+
+    /// Bytes that a record may hold: more is `EFBIG`.
+    pub fn record_room(&self) -> usize {
+        (self.logs.len() - LOG_START - EPOCH_ROOM) as usize / RECORD_ALIGN * RECORD_ALIGN - RECORD_HEADER
     }
 
     /// Takes the writer lock and enters what a killed writer left.
@@ -284,7 +289,7 @@ impl MetaTxn<'_> {
         let meta = self.writer.meta;
         let mut position = self.writer.note.position;
         let space = (RECORD_HEADER + self.record.len()).next_multiple_of(8) as u64;
-        if space > meta.logs.len() - LOG_START - EPOCH_ROOM {
+        if self.record.len() > meta.record_room() {
             return Err(Error::Io("a metadata change is larger than the log", rustix::io::Errno::FBIG.raw_os_error()));
         }
         if space > meta.logs.room(&position) {

@@ -10,7 +10,7 @@
 
 use super::{Change, Space, apply_changes, check_changes, check_pages};
 use crate::error::{Error, Result};
-use crate::fs::extents::{Runs, clear_extents, put_extents};
+use crate::fs::extents::{Runs, clear_extents, count, put_extents};
 use crate::fs::open::OpenId;
 use crate::fs::record::{self, Inode};
 use crate::fs::snapshot::{Page, Promises, Snapshot};
@@ -126,7 +126,8 @@ impl<'s> FlushHandle<'s> {
             std::mem::take(&mut self.pages).into_iter().map(|(no, frame)| Page { no, frame, to: None, copy: None }).collect();
         Snapshot {
             size: super::SPAN,
-            count: pages.len() as u64,
+            count: Some(pages.len() as u64),
+            next: None,
             pages,
             cut: None,
             unstable: false,
@@ -176,7 +177,7 @@ impl Space {
         let fs = &self.fs;
         let mut freed = Runs::new();
         let mut txn = fs.meta.begin()?;
-        clear_extents(&mut txn, Ino::SPACE, first, end, &mut freed)?;
+        clear_extents(&mut txn, Ino::SPACE, (first, end), usize::MAX, &mut freed)?;
         count_pages(&mut txn, 0, &freed)?;
         apply_changes(&mut txn, metalog)?;
         // Nobody may load a page from the pool between the record and the table.
@@ -245,7 +246,7 @@ fn range(kind: i32, addr: u64, size: u64) -> libc::flock {
 
 /// Brings the number of pages in the inode up to date.
 pub(super) fn count_pages(txn: &mut MetaTxn<'_>, written: u64, freed: &Runs) -> Result<()> {
-    let gone: u64 = freed.iter().map(|(_, count)| *count as u64).sum();
+    let gone = count(freed);
     if written == gone {
         return Ok(());
     }

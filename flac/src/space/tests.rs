@@ -217,7 +217,7 @@ fn a_page_loses_its_extent(mut site: Site) {
     assert_eq!(site.read(P, PAGE), [1; PAGE]);
     let mut txn = site.space().fs.meta.begin().expect("the writer lock");
     let mut freed = Runs::new();
-    clear_extents(&mut txn, Ino::SPACE, PageNo::new(0), PageNo::new(1), &mut freed).expect("a change");
+    clear_extents(&mut txn, Ino::SPACE, (PageNo::new(0), PageNo::new(1)), 1, &mut freed).expect("a change");
     super::flush::count_pages(&mut txn, 0, &freed).expect("a change");
     txn.commit().expect("a commit");
     assert_eq!(site.read(0, 2 * PAGE), [[0; PAGE], [1; PAGE]].concat());

@@ -35,34 +35,43 @@ impl Table {
         }
     }
 
-    /// Calls `f` with each entry that is marked, in order, and takes the marks away. `f` sees to it that the entry is not dirty afterwards. Needs the
+    /// Calls `f` with each entry that is marked, in order, and takes the marks of those away of which it says that they are not dirty (any more); whether all were. Needs the
     /// inode's lock.
-    pub(crate) fn take_marked(&self, f: &mut dyn FnMut(PageNo, &'static AtomicU64)) {
+    pub(crate) fn take_marked(&self, f: &mut dyn FnMut(PageNo, &'static AtomicU64) -> bool) -> bool {
         match self.tree() {
-            (_, 0) => self.for_each(PageNo::new(0), PageNo::new(u64::MAX), f),
+            (_, 0) => {
+                let mut all = true;
+                self.for_each(PageNo::new(0), PageNo::new(u64::MAX), &mut |page, cell| all &= f(page, cell));
+                all
+            }
             (root, height) => self.take_below(root, height - 1, 0, f),
         }
     }
 
-    fn take_below(&self, index: u32, level: u32, base: u64, f: &mut dyn FnMut(PageNo, &'static AtomicU64)) {
-        let Some((node, marks)) = self.marked_node(index) else { return };
+    fn take_below(&self, index: u32, level: u32, base: u64, f: &mut dyn FnMut(PageNo, &'static AtomicU64) -> bool) -> bool {
+        let Some((node, marks)) = self.marked_node(index) else { return true };
+        let mut all = true;
         for (word, w) in marks.0.iter().zip(0..) {
-            let mut bits = word.load(Relaxed);
+            let (mut bits, mut kept) = (word.load(Relaxed), 0);
             if bits == 0 {
                 continue;
             }
             while bits != 0 {
-                let i = w * 64 + bits.trailing_zeros() as u64;
+                let bit = bits.trailing_zeros();
+                let i = w * 64 + u64::from(bit);
                 let (cell, at) = (&node.0[i as usize], base + (i << (9 * level)));
-                match level {
+                let taken = match level {
                     0 => f(PageNo::new(at), cell),
                     // Absent: cut off since it was marked.
                     _ => self.take_below(cell.load(Relaxed) as u32, level - 1, at, f),
-                }
+                };
+                kept |= u64::from(!taken) << bit;
                 bits &= bits - 1;
             }
-            word.store(0, Release);
+            word.store(kept, Release);
+            all &= kept == 0;
         }
+        all
     }
 
     /// Dirty entries that a flush would miss: none. For tests and for the census.

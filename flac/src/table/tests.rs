@@ -16,6 +16,8 @@ enum Op {
     Cut { page: u64 },
     /// Flushes; the flusher dies at so manieth entry.
     Flush { die_at: Option<usize> },
+    /// Flushes so many pages at the most, the first ones behind a page.
+    Some { from: u64, most: usize },
 }
 
 /// Pages of a small file, of a leaf, of many leaves and of a higher tree.
@@ -29,6 +31,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => page().prop_map(|page| Op::Cut { page }),
         1 => Just(Op::Cut { page: 0 }),
         2 => prop::option::weighted(0.3, 0..200usize).prop_map(|die_at| Op::Flush { die_at }),
+        2 => (page(), 0..700usize).prop_map(|(from, most)| Op::Some { from, most }),
     ]
 }
 
@@ -57,14 +60,38 @@ fn flush(table: &Table, die_at: Option<usize>, dirty: &mut BTreeSet<u64>) {
             if die_at.is_some_and(|at| calls > at) {
                 std::panic::resume_unwind(Box::new("dead"));
             }
+            true
         });
     }));
     if die_at.is_none() {
         assert!(dirty.is_empty(), "missed {dirty:?}");
         let mut again = 0;
-        table.take_marked(&mut |_, _| again += 1);
+        table.take_marked(&mut |_, _| {
+            again += 1;
+            true
+        });
         assert!(again <= 8, "{again} marks are left of clean pages");
     }
+}
+
+/// Takes some of the dirty pages; the others stay as they are.
+fn flush_some(table: &Table, from: u64, most: usize, dirty: &mut BTreeSet<u64>) {
+    let expected: Vec<u64> = dirty.range(from..).take(most).copied().collect();
+    let mut taken = Vec::new();
+    let all = table.take_marked(&mut |page, cell| {
+        let entry = Entry::from_raw(cell.load(Relaxed));
+        if entry.is_dirty() && (page.get() < from || taken.len() == most) {
+            return false;
+        }
+        if entry.is_dirty() {
+            cell.store(entry.flushing().flushed(None).raw(), Release);
+            taken.push(page.get());
+        }
+        true
+    });
+    assert_eq!(taken, expected);
+    taken.iter().for_each(|page| assert!(dirty.remove(page)));
+    assert_eq!(all, dirty.is_empty());
 }
 
 proptest! {
@@ -85,6 +112,7 @@ proptest! {
                         dirty.split_off(&page);
                     }
                     Op::Flush { die_at } => flush(&table, die_at, &mut dirty),
+                    Op::Some { from, most } => flush_some(&table, from, most, &mut dirty),
                 }
                 assert_eq!(table.count_unmarked(), 0);
             }

@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "forks")]
 
 use super::*;
-use crate::fs::survival::{geometry_on, make_file, make_pool, open, place, place_with_pool};
+use crate::fs::survival::{WHO, geometry_on, make_file, make_pool, open, place, place_with_pool};
 use crate::media::create::Geometry;
 use crate::media::sim::tape::{Event, Lower, Tape, sorted_names as names};
 use crate::media::tests::WRITING;
@@ -29,7 +29,7 @@ fn changed_while_flushed(change: impl Fn(&Fs, Ino)) -> [Vec<u8>; 2] {
     let slot = fs.hold_inode(ino).expect("cached");
     {
         let _flusher = fs.inodes.slot(slot).flush_lock.lock(&*fs.procs);
-        let mut snapshot = fs.take_snapshot(slot, PageNo::new(0)..PageNo::new(u64::MAX)).expect("dirty");
+        let mut snapshot = fs.take_snapshot(slot, PageNo::new(0)..PageNo::new(u64::MAX), PageNo::new(0)).expect("dirty");
         change(&fs, ino);
         fs.write_pages(&mut snapshot).expect("written");
         let (seq, freed) = fs.log_pages(slot, ino, &snapshot).expect("logged").expect("the file is there");
@@ -85,7 +85,7 @@ fn a_file_that_is_written_to_while_it_is_flushed_keeps_to_its_frames() {
         write();
         {
             let _flusher = fs.inodes.slot(slot).flush_lock.lock(&*fs.procs);
-            let mut snapshot = fs.take_snapshot(slot, PageNo::new(0)..PageNo::new(u64::MAX)).expect("dirty");
+            let mut snapshot = fs.take_snapshot(slot, PageNo::new(0)..PageNo::new(u64::MAX), PageNo::new(0)).expect("dirty");
             write();
             fs.write_pages(&mut snapshot).expect("written");
             let (seq, freed) = fs.log_pages(slot, ino, &snapshot).expect("logged").expect("the file is there");
@@ -224,7 +224,7 @@ fn regression_what_a_dead_process_was_flushing_is_evicted() {
         fs.after_fork_child(token);
         let slot = fs.hold_inode(fs.open_ino(id)).expect("cached");
         let _flusher = fs.inodes.slot(slot).flush_lock.lock(&*fs.procs);
-        let taken = fs.take_snapshot(slot, PageNo::new(0)..PageNo::new(u64::MAX)).is_some();
+        let taken = fs.take_snapshot(slot, PageNo::new(0)..PageNo::new(u64::MAX), PageNo::new(0)).is_some();
         // SAFETY: it ends.
         unsafe { libc::_exit(i32::from(!taken)) };
     }
@@ -239,4 +239,47 @@ fn regression_what_a_dead_process_was_flushing_is_evicted() {
     assert!(bytes.iter().all(|byte| *byte == 1));
     assert_eq!(fs.check(true).expect("a check"), Vec::<String>::new());
     (1..=2).for_each(|hold| fs.release(hold));
+}
+
+/// One record was to name all that was dirty: where that was more than a log holds, each flush was `EFBIG`, and so was each write that needed the memory.
+#[test]
+fn regression_a_flush_may_be_larger_than_a_record() {
+    let dir = place();
+    let pool = dir.path().join("pool");
+    make_pool(&pool, &Geometry { size: 64 << 20, log_bytes: 16 << 10, ..geometry_on(Lower::Ext4) }, Lower::Ext4);
+    let _seems_a_disk = Tape::start(&pool, Lower::Ext4);
+    let mut fs = open(&pool).expect("the pool opens");
+    // In a row, and where each makes a record of extents long.
+    for (name, count, step) in [(&b"dense"[..], 3000u64, 1), (b"sparse", 700, 64)] {
+        let ino = make_file(&fs, name);
+        let pages = || (0..count).map(|i| (i, (i + 1) * step - 1));
+        let id = fs.open_file(ino, libc::O_RDWR, 1).expect("it opens");
+        let write =
+            |byte: u8| pages().for_each(|(i, page)| fs.write_bytes(id, &[i as u8 ^ byte; PAGE], page * PAGE as u64).expect("a write"));
+        write(0);
+        fs.sync(ino).expect("a flush");
+        write(7);
+        fs.sync(ino).expect("a flush");
+        assert!(!fs.is_dirty());
+        fs.truncate(ino, PAGE as u64).expect("shorter");
+        fs.truncate(ino, count * step * PAGE as u64).expect("longer");
+        write(9);
+        fs.sync(ino).expect("a flush");
+        assert_eq!(fs.check(true).expect("a check"), Vec::<String>::new());
+        assert_eq!(fs.check_counts(), []);
+        fs.release(1);
+        drop(fs);
+        fs = open(&pool).expect("the pool opens");
+        let id = fs.open_file(ino, libc::O_RDWR, 1).expect("it opens");
+        for (i, page) in pages() {
+            let mut bytes = [0; PAGE];
+            assert_eq!(fs.read_bytes(id, &mut bytes, page * PAGE as u64), Ok(PAGE));
+            assert!(bytes == [i as u8 ^ 9; PAGE], "page {page}");
+        }
+        fs.release(1);
+        fs.unlink(Ino::ROOT, &crate::fs::names::Name::new(name).expect("a name"), &WHO).expect("unlinked");
+        fs.sync_all().expect("a flush");
+        assert_eq!(fs.check(true).expect("a check"), Vec::<String>::new());
+        assert_eq!(fs.check_counts(), []);
+    }
 }

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::fs::Fs;
 use crate::fs::record::{self, Inode, LINKABLE, View, XATTRS, decode_extents, extent_prefix, key_ino, xattr_prefix};
 use crate::sync::Ordering;
-use crate::units::{Ino, PoolFrame, Seq};
+use crate::units::{Ino, PageNo, PoolFrame, Seq};
 
 /// An inode on its way out, between the change that removes its last name and the end of its slot.
 ///
@@ -22,10 +22,11 @@ pub struct Gone {
 }
 
 impl Gone {
-    /// Notes the inode as an orphan if it seems to be held; deletes its records if not.
+    /// Notes the inode as an orphan if it seems to be held, or may have more extents than one record can delete; deletes its records if not.
     pub fn prepare(op: &mut Change<'_>, inode: &Inode) -> Result<Self> {
         let ino = inode.attr.ino;
-        let mut gone = Self { inode: *inode, orphan: op.fs().seems_held(ino), deleted: Vec::new(), frames: Vec::new() };
+        let orphan = op.fs().seems_held(ino) || inode.attr.pages > op.fs().most_cleared() as u64;
+        let mut gone = Self { inode: *inode, orphan, deleted: Vec::new(), frames: Vec::new() };
         if gone.orphan {
             op.put(inode)?;
             op.set(&record::orphan_key(ino), &[])?;
@@ -122,6 +123,12 @@ impl Fs {
     /// Deletes the inode `ino`, which has no name and no holder any more. Does nothing if it is no orphan (any more).
     pub fn delete_orphan(&self, ino: Ino) -> Result<()> {
         let mut op = Change::begin(self)?;
+        let is_large = |inode: Inode| inode.attr.pages > self.most_cleared() as u64;
+        if op.view().get(&record::orphan_key(ino))?.is_some() && Inode::load(op.view(), ino)?.is_some_and(is_large) {
+            drop(op);
+            self.clear_beforehand(ino, PageNo::new(0))?;
+            op = Change::begin(self)?;
+        }
         if !op.delete(&record::orphan_key(ino))? {
             return Ok(());
         }

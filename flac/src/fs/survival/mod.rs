@@ -13,4 +13,5 @@ mod regression;
 mod work;
 
 pub use cuts::{geometry_on, make_file, make_pool, place, place_with_pool};
+pub use look::WHO;
 pub use work::open;
