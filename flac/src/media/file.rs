@@ -5,11 +5,14 @@ use super::aside::with_room;
 use super::fd::{Fd, FileId};
 use super::tap;
 use crate::error::Error;
+use crate::sync::AtomicU32;
 use crate::units::PAGE;
 use rustix::fd::BorrowedFd;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::{Errno, IoSlice, IoSliceMut, ReadWriteFlags};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::Ordering::{Acquire, Release};
 
 /// An open file. Survives a program that closes our descriptor: then each use opens the file again.
 #[derive(Debug)]
@@ -17,19 +20,25 @@ pub(crate) struct File {
     fd: Fd,
     path: PathBuf,
     flags: OFlags,
+    /// See [`File::keep_failure_in`].
+    failure: OnceLock<&'static AtomicU32>,
 }
 
 impl File {
+    fn new(fd: Fd, path: &Path, flags: OFlags) -> File {
+        File { fd, path: path.to_owned(), flags, failure: OnceLock::new() }
+    }
+
     /// Opens an existing file.
     pub(crate) fn open(path: &Path, flags: OFlags) -> rustix::io::Result<File> {
         let fd = Fd::open(path, flags, Mode::empty())?;
-        Ok(File { fd, path: path.to_owned(), flags })
+        Ok(File::new(fd, path, flags))
     }
 
     /// Opens an existing file for a moment. Where a process that may open no more files must do this, it does it [with room](with_room).
     pub(crate) fn open_briefly(path: &Path, flags: OFlags) -> rustix::io::Result<File> {
         let fd = Fd::open_briefly(path, flags)?;
-        Ok(File { fd, path: path.to_owned(), flags })
+        Ok(File::new(fd, path, flags))
     }
 
     /// Makes a file that did not exist, with the permissions its directory suggests.
@@ -38,7 +47,7 @@ impl File {
         let fd = Fd::open(path, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL, Mode::RUSR | Mode::WUSR)?;
         inherit_permissions(path, &fd)?;
         tap::created(path, fd.id());
-        Ok(File { fd, path: path.to_owned(), flags: OFlags::RDWR })
+        Ok(File::new(fd, path, OFlags::RDWR))
     }
 
     /// Opens a file that holds no data of value (a lock) for a moment, making it if it is missing.
@@ -239,9 +248,25 @@ impl File {
 
     /// Makes content and size durable.
     pub(crate) fn sync_data(&self) -> rustix::io::Result<()> {
-        self.with(|fd| rustix::fs::fdatasync(fd))?;
+        let failure = self.failure.get();
+        if let Some(errno) = failure.map(|failure| failure.load(Acquire)).filter(|errno| *errno != 0) {
+            return Err(Errno::from_raw_os_error(errno.cast_signed()));
+        }
+        let flush = |fd: BorrowedFd<'_>| tap::flushing(&self.path).and_then(|()| rustix::fs::fdatasync(fd));
+        let lost = |e: &Errno| matches!(*e, Errno::IO | Errno::NOSPC | Errno::DQUOT);
+        self.with(|fd| {
+            flush(fd).inspect_err(|e| {
+                _ = failure.filter(|_| lost(e)).inspect(|failure| failure.store(e.raw_os_error().cast_unsigned(), Release))
+            })
+        })?;
         tap::flushed(self.id(), 0, u64::MAX);
         Ok(())
+    }
+
+    /// When the kernel could not write what was in its page cache, it says so once and takes it for written. From now on such an answer is kept in the word, which all who use the file share, and is
+    /// the answer to each flush after it.
+    pub(crate) fn keep_failure_in(&self, word: &'static AtomicU32) {
+        let _ = self.failure.set(word);
     }
 
     /// Locks the file against other processes until any descriptor of it is closed, or [`File::unlock`]. The lock is the process's, so the kernel

@@ -5,7 +5,7 @@
 
 #[cfg(test)]
 pub(crate) use super::sim::tape::{
-    appended, created, dir_synced, fenced, flushed, fs_type, removed, renamed, resized, taking, written_back, wrote,
+    appended, created, dir_synced, fenced, flushed, flushing, fs_type, removed, renamed, resized, taking, written_back, wrote,
 };
 
 #[cfg(not(test))]
@@ -49,6 +49,11 @@ mod silent {
     pub(crate) fn taking(_path: &Path, _bytes: u64) -> Result<()> {
         Ok(())
     }
+    /// About to make a file durable; a test may answer that the device failed.
+    #[inline(always)]
+    pub(crate) fn flushing(_path: &Path) -> Result<()> {
+        Ok(())
+    }
     /// The type of the file system that a test simulates.
     #[inline(always)]
     pub(crate) fn fs_type(_dir: &Path) -> Option<u64> {
@@ -56,4 +61,6 @@ mod silent {
     }
 }
 #[cfg(not(test))]
-pub(crate) use silent::{appended, created, dir_synced, fenced, flushed, fs_type, removed, renamed, resized, taking, written_back, wrote};
+pub(crate) use silent::{
+    appended, created, dir_synced, fenced, flushed, flushing, fs_type, removed, renamed, resized, taking, written_back, wrote,
+};

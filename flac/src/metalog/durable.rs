@@ -165,6 +165,8 @@ impl Meta {
     pub(super) fn flush_frames(&self) -> Result<()> {
         #[cfg(test)]
         super::tests::before_data_flush();
-        self.frames.as_ref().map_or(Ok(()), |frames| frames.sync_data().map_err(Error::io("flushing the pool")))
+        self.frames.as_ref().map_or(Ok(()), |frames| {
+            frames.sync_data().map_err(Error::io("flushing the pool (nothing of its log is given up until `flac stop --discard`)"))
+        })
     }
 }

@@ -84,6 +84,8 @@ pub struct LogShared {
     /// Held by whoever flushes the log.
     flushing: RobustLock,
     making: Making,
+    /// Errno of a flush of the frames that failed. No log is given up any more that may have what was lost; whoever opens the pool next without volatile state has it from there.
+    frames_lost: AtomicU32,
 }
 
 const _: () = assert!(size_of::<LogShared>() <= PAGE);

@@ -56,6 +56,7 @@ impl Meta {
         drop(snapshot);
         let (volatile, immediate) = (pool.is_volatile(), pool.is_immediate());
         let frames = (!volatile && !immediate).then(|| pool.frames_file());
+        frames.iter().for_each(|frames| frames.keep_failure_in(&shared.frames_lost));
         let meta = Meta {
             kv,
             memtable,

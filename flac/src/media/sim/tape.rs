@@ -69,6 +69,8 @@ struct State {
     events: Vec<Event>,
     /// Bytes that the file system still has; `None`: enough.
     room: Option<u64>,
+    /// The file whose next flush fails.
+    failing: Option<String>,
 }
 
 static TAPES: Mutex<Vec<Arc<Inner>>> = Mutex::new(Vec::new());
@@ -98,6 +100,11 @@ impl Tape {
     /// From now on the file system has room for so many more bytes; `None`: for any number.
     pub(crate) fn limit(&self, room: Option<u64>) {
         open(&self.0.state).room = room;
+    }
+
+    /// The next flush of the file fails, and as the kernel has it, that is the only one.
+    pub(crate) fn fail_flush(&self, name: &str) {
+        open(&self.0.state).failing = Some(name.to_owned());
     }
 
     /// What was recorded since the start or the last time.
@@ -204,6 +211,17 @@ pub(crate) fn taking(path: &Path, bytes: u64) -> rustix::io::Result<()> {
         }
         None => Ok(()),
     }
+}
+
+pub(crate) fn flushing(path: &Path) -> rustix::io::Result<()> {
+    let Some(tape) = path.parent().and_then(tape_of) else { return Ok(()) };
+    let mut state = open(&tape.state);
+    let fails = state.failing.as_deref().is_some_and(|name| path.ends_with(name));
+    if fails {
+        state.failing = None;
+        return Err(Errno::IO);
+    }
+    Ok(())
 }
 
 pub(crate) fn fs_type(dir: &Path) -> Option<u64> {

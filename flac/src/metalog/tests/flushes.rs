@@ -1,7 +1,8 @@
 //! A sync that is acknowledged has flushed the device: its cache is lost in a power cut.
 
-use super::{Place, put};
+use super::{Place, put, shared, state};
 use crate::media::Medium;
+use crate::media::sim::tape::{Lower, Tape};
 use crate::sync::Ordering;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
@@ -54,4 +55,32 @@ fn a_sync_that_can_not_find_out_what_there_is_fails() {
     drop(snapshots);
     meta.sync_all().expect("a sync");
     assert!(meta.shared.durable.load(Ordering::Acquire) >= seq.get());
+}
+
+/// The kernel tells of what it could not write once, and then takes it for written: a checkpoint that tried again gave up the log that still had it.
+#[test]
+fn regression_what_a_failed_flush_has_lost_stays_in_the_log() {
+    let place = Place::new();
+    let shared = shared();
+    let (pool, meta) = place.open_with(shared).expect("the pool opens");
+    if pool.medium() != Medium::Block {
+        println!("skipped: nothing of this pool is flushed");
+        return;
+    }
+    let seq = put(&meta, b"key", b"value");
+    meta.sync(seq).expect("a sync");
+    let tape = Tape::start(&place.pool, Lower::Ext4);
+    tape.fail_flush("frames");
+    meta.checkpoint().expect_err("the device fails");
+    meta.checkpoint().expect_err("what it lost has not come back");
+    let (_pool, other) = place.open_with(shared).expect("the pool opens");
+    other.checkpoint().expect_err("nor for who joins later");
+    assert_eq!(crate::metalog::checkpoint::list(&place.pool).expect("a list"), []);
+    // What is durable without the frames may go on.
+    other.sync(put(&other, b"more", b"of it")).expect("a sync");
+    drop((meta, other, tape));
+    place.reboot();
+    let (_pool, meta) = place.open();
+    assert_eq!(state(&meta).len(), 2);
+    meta.checkpoint().expect("a checkpoint");
 }
