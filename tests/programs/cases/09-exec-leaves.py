@@ -7,18 +7,22 @@ def wait_until(what, seconds=20):
         assert time.monotonic() < end, "never"
         time.sleep(0.01)
 
-def runs(pid, name):
-    with open(f"/proc/{pid}/comm") as comm:
-        return comm.read().strip() == name
-
-def start(prepare, *command):
+# Executes cat, and returns when that has answered: what a program does before its `main` is done then.
+def start(prepare):
+    (from_us, to_it), (from_it, to_us) = os.pipe(), os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
             prepare()
-            os.execv(command[0], command)
+            os.dup2(from_us, 0)
+            os.dup2(to_us, 1)
+            os.execv("/bin/cat", ["cat"])
         finally:
             os._exit(9)
+    os.close(from_us)
+    os.close(to_us)
+    os.write(to_it, b"?")
+    assert os.read(from_it, 1) == b"?"
     return pid
 
 def end(pid):
@@ -45,12 +49,10 @@ def lock_and_keep(inheritable):
         fcntl.flock(fd, fcntl.LOCK_EX)
     return prepare
 
-pid = start(lock_and_keep(False), "/bin/sleep", "60")
-wait_until(lambda: runs(pid, "sleep"))
+pid = start(lock_and_keep(False))
 print("after exec", can_lock("lock"))
 end(pid)
-pid = start(lock_and_keep(True), "/bin/sleep", "60")
-wait_until(lambda: runs(pid, "sleep"))
+pid = start(lock_and_keep(True))
 print("handed on", can_lock("lock"))
 end(pid)
 print("gone", can_lock("lock"))
@@ -61,8 +63,7 @@ def record():
     os.set_inheritable(fd, True)
     fcntl.lockf(fd, fcntl.LOCK_EX)
 
-pid = start(record, "/bin/sleep", "60")
-wait_until(lambda: runs(pid, "sleep"))
+pid = start(record)
 print("record", can_lock("lock"))
 end(pid)
 print("gone", can_lock("lock"))
@@ -81,8 +82,7 @@ def big():
         os.write(fd, bytes(1 << 20))
     os.fsync(fd)
 
-pid = start(big, "/bin/sleep", "60")
-wait_until(lambda: runs(pid, "sleep"))
+pid = start(big)
 wait_until(lambda: free() > before - (32 << 20))
 end(pid)
 print("space")
