@@ -119,6 +119,7 @@ pub fn write_placed(fs: &Fs, id: OpenId, from: &[IoVec], at: Option<u64>, append
 }
 
 /// The content of `ino` changes: its set-id bits go, unless it is root who changes it.
+#[inline]
 pub fn drop_set_ids(fs: &Fs, ino: Ino) -> Answer<()> {
     let who = creds::now().creds();
     if who.uid != 0 && fs.attr(ino)?.mode & (libc::S_ISUID | libc::S_ISGID) != 0 {

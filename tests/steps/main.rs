@@ -15,6 +15,7 @@ use flac::media::{Pool, PoolOptions};
 use flac::units::Ino;
 use flac::{Config, Error, Fs};
 use flac_outside::random::{Random, number};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const ROOT: Creds<'static> = Creds { uid: 0, gid: 0, groups: &[], umask: 0o022 };
 const PAGE: usize = 4096;
@@ -103,7 +104,11 @@ struct Site {
     config: Config,
     _dir: tempfile::TempDir,
     value: u8,
+    _alone: MutexGuard<'static, ()>,
 }
+
+/// One pool at a time: what another test forks would have copies of the descriptors of this one's, and with them the note that somebody uses it, after all its users have left.
+static ALONE: Mutex<()> = Mutex::new(());
 
 fn name(file: usize) -> Name {
     Name::new(FILES[file].as_bytes()).expect("a short name")
@@ -116,10 +121,11 @@ fn other() -> Name {
 
 impl Site {
     fn new(place: &str) -> Site {
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let dir = tempfile::Builder::new().prefix("test-of-flac-").tempdir_in(place).expect("a temporary directory");
         Pool::create(dir.path(), &PoolOptions { size: 32 << 20, ..Default::default() }).expect("a pool");
         let config = Config { dram: Some(16 << 20), ..Config::new(dir.path()) };
-        let site = Site { fs: Some(Fs::open(&config).expect("the pool opens")), config, _dir: dir, value: 0 };
+        let site = Site { fs: Some(Fs::open(&config).expect("the pool opens")), config, _dir: dir, value: 0, _alone: alone };
         (0..4).for_each(|file| _ = site.make(file));
         site
     }
