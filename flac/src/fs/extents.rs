@@ -12,7 +12,7 @@ use crate::units::{Ino, PageNo, PoolFrame};
 /// Bytes in the key of an extent record, and in that of an inode.
 const KEY: usize = 17;
 const INODE_KEY: usize = 9;
-/// Bytes that an extent record takes in a log record at the most, and each page of it.
+/// Bytes that an extent record takes in a log record at the most.
 const CHUNK_SPACE: usize = put_space(KEY, EXTENT_PAGES * 8);
 
 /// Pool frames, as (first, count).

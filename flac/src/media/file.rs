@@ -249,16 +249,15 @@ impl File {
     /// Makes content and size durable.
     pub(crate) fn sync_data(&self) -> rustix::io::Result<()> {
         let failure = self.failure.get();
-        if let Some(errno) = failure.map(|failure| failure.load(Acquire)).filter(|errno| *errno != 0) {
-            return Err(Errno::from_raw_os_error(errno.cast_signed()));
+        match failure.map_or(0, |failure| failure.load(Acquire)) {
+            0 => {}
+            errno => return Err(Errno::from_raw_os_error(errno.cast_signed())),
         }
-        let flush = |fd: BorrowedFd<'_>| tap::flushing(&self.path).and_then(|()| rustix::fs::fdatasync(fd));
-        let lost = |e: &Errno| matches!(*e, Errno::IO | Errno::NOSPC | Errno::DQUOT);
-        self.with(|fd| {
-            flush(fd).inspect_err(|e| {
-                _ = failure.filter(|_| lost(e)).inspect(|failure| failure.store(e.raw_os_error().cast_unsigned(), Release))
-            })
-        })?;
+        let flushed = self.with(|fd| tap::flushing(&self.path).and_then(|()| rustix::fs::fdatasync(fd)));
+        if let (Some(failure), Err(e @ (Errno::IO | Errno::NOSPC | Errno::DQUOT))) = (failure, flushed) {
+            failure.store(e.raw_os_error().cast_unsigned(), Release);
+        }
+        flushed?;
         tap::flushed(self.id(), 0, u64::MAX);
         Ok(())
     }
@@ -286,9 +285,7 @@ impl File {
     pub(crate) fn unlock(&self) {
         let _ = self.with(|fd| rustix::fs::fcntl_lock(fd, FlockOperation::Unlock));
     }
-}
 
-impl File {
     /// As [`lock_open_file`](super::fd::lock_open_file); waits for a second.
     pub(crate) fn lock_for_all(&self, alone: Option<bool>) -> rustix::io::Result<()> {
         const TRIES: u32 = 1000;

@@ -302,14 +302,20 @@ mod tests {
     use crate::table::Entry;
     use crate::units::{FrameNo, PoolFrame};
 
-    #[test]
-    fn regression_a_child_closes_a_lock_that_its_parent_has_opened_and_not_named_yet() {
+    /// A run directory that is locked. The first is the pool's place.
+    fn locked() -> (tempfile::TempDir, RunDir, RunLock) {
         let dir = place();
         let pool = dir.path().join("pool");
         make_pool(&pool, &Geometry::of(64 << 20), Lower::Ext4);
         let pool = Pool::open(&pool).expect("the pool opens");
         let (run, mut lock) = RunDir::open(&pool).expect("a run directory");
         lock.keep();
+        (dir, run, lock)
+    }
+
+    #[test]
+    fn regression_a_child_closes_a_lock_that_its_parent_has_opened_and_not_named_yet() {
+        let (_dir, run, lock) = locked();
         // SAFETY: the child calls what needs no other thread, and ends.
         let child = unsafe { libc::fork() };
         if child == 0 {
@@ -328,12 +334,7 @@ mod tests {
 
     #[test]
     fn regression_a_copy_of_the_lock_that_a_fork_made_does_not_hold_it() {
-        let dir = place();
-        let pool = dir.path().join("pool");
-        make_pool(&pool, &Geometry::of(64 << 20), Lower::Ext4);
-        let pool = Pool::open(&pool).expect("the pool opens");
-        let (run, mut lock) = RunDir::open(&pool).expect("a run directory");
-        lock.keep();
+        let (_dir, run, lock) = locked();
         let copy = rustix::io::dup(&lock.file).expect("a copy");
         let again = run.open_file("lock").expect("it opens");
         let try_lock = || rustix::fs::flock(&again, FlockOperation::NonBlockingLockExclusive);

@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "forks")]
 
 use super::*;
-use crate::fs::survival::{WHO, geometry_on, make_file, make_pool, open, place, place_with_pool};
+use crate::fs::survival::{WHO, geometry_on, in_child, make_file, make_pool, open, place, place_with_pool};
 use crate::media::create::Geometry;
 use crate::media::sim::tape::{Event, Lower, Tape, sorted_names as names};
 use crate::media::tests::WRITING;
@@ -217,22 +217,12 @@ fn regression_what_a_dead_process_was_flushing_is_evicted() {
         fs.write_bytes(id, &vec![value; ALL], 0).map(|()| id)
     };
     let id = write(b"first", 1, 1).expect("a write");
-    let token = fs.before_fork().expect("a slot for the child");
-    // SAFETY: the child calls nothing that needs another thread.
-    let child = unsafe { libc::fork() };
-    if child == 0 {
-        fs.after_fork_child(token);
+    let begins = || {
         let slot = fs.hold_inode(fs.open_ino(id)).expect("cached");
-        let _flusher = fs.inodes.slot(slot).flush_lock.lock(&*fs.procs);
-        let taken = fs.take_snapshot(slot, PageNo::new(0)..PageNo::new(u64::MAX), PageNo::new(0)).is_some();
-        // SAFETY: it ends.
-        unsafe { libc::_exit(i32::from(!taken)) };
-    }
-    fs.after_fork_parent(token, Some(child));
-    let mut status = 1;
-    // SAFETY: our child.
-    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
-    assert_eq!(status, 0);
+        std::mem::forget(fs.inodes.slot(slot).flush_lock.lock(&*fs.procs));
+        fs.take_snapshot(slot, PageNo::new(0)..PageNo::new(u64::MAX), PageNo::new(0)).is_some()
+    };
+    assert_eq!(in_child(&fs, begins), 0);
     write(b"second", 2, 2).expect("there is memory");
     let mut bytes = vec![0; ALL];
     assert_eq!(fs.read_bytes(id, &mut bytes, 0), Ok(ALL));

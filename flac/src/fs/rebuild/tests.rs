@@ -1,7 +1,7 @@
 //! What is counted anew when nobody else is alive.
-#![expect(unsafe_code, reason = "forks")]
+#![expect(unsafe_code, reason = "maps a file, and stores to it")]
 
-use crate::fs::survival::{make_file, open, place_with_pool};
+use crate::fs::survival::{in_child, make_file, open, place_with_pool};
 use crate::media::sim::tape::{Lower, Tape};
 use crate::units::PAGE;
 
@@ -16,26 +16,19 @@ fn regression_what_a_dead_process_has_stored_is_kept_though_whoever_cleans_up_di
     let id = fs.open_file(ino, libc::O_RDWR, 1).expect("it opens");
     fs.write_bytes(id, &[1; 4 * PAGE], 0).expect("a write");
     fs.sync(ino).expect("a flush");
-    let token = fs.before_fork().expect("a slot for the child");
-    // SAFETY: the child calls nothing that needs another thread.
-    let child = unsafe { libc::fork() };
-    if child == 0 {
-        fs.after_fork_child(token);
-        // SAFETY: a new mapping, anywhere, and a store to it; then the process ends.
+    let stores = || {
+        // SAFETY: a new mapping, anywhere, and a store to it.
         unsafe {
             let at = fs.map(ino, 0, 4 * PAGE, RW, libc::MAP_SHARED, 0).unwrap_or(0);
             if at != 0 {
                 (at as *mut u8).add(2 * PAGE).write(9);
             }
-            libc::_exit(i32::from(at == 0));
+            at != 0
         }
-    }
-    fs.after_fork_parent(token, Some(child));
-    let mut status = 1;
-    // SAFETY: our child.
-    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
-    assert_eq!(status, 0);
-    assert!(fs.procs.claim_dead(token), "as by somebody who dies right after");
+    };
+    assert_eq!(in_child(&fs, stores), 0);
+    let dead = fs.procs.others().next().expect("it is still in the table");
+    assert!(fs.procs.claim_dead(dead), "as by somebody who dies right after");
     fs.rebuild().expect("counted anew");
     fs.sync_all().expect("a flush");
     fs.release(1);

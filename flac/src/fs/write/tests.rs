@@ -1,8 +1,8 @@
 //! What a writer leaves that dies.
-#![expect(unsafe_code, reason = "forks, and writes from memory that ends")]
+#![expect(unsafe_code, reason = "writes from memory that ends")]
 
 use super::*;
-use crate::fs::survival::{make_file, open, place_with_pool};
+use crate::fs::survival::{in_child, make_file, open, place_with_pool};
 use crate::media::sim::tape::{Lower, Tape};
 
 /// What it had written to a page that the pool has was taken for what the pool has, and was gone when the page was next loaded.
@@ -22,25 +22,17 @@ fn regression_what_a_killed_writer_has_written_stays_written() {
     let id = fs.open_file(ino, libc::O_RDWR, 1).expect("it opens");
     fs.write_bytes(id, &[1; 4 * PAGE], 0).expect("a write");
     fs.sync(ino).expect("a flush");
-    let token = fs.before_fork().expect("a slot for the child");
-    // SAFETY: the child calls nothing that needs another thread.
-    let child = unsafe { libc::fork() };
-    if child == 0 {
-        fs.after_fork_child(token);
+    let writes = || {
         // SAFETY: two pages of memory, of which the second can't be read: the write ends the process there.
         unsafe {
             let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
             let from = libc::mmap(std::ptr::null_mut(), 2 * PAGE, access, kind, -1, 0);
             from.cast::<u8>().write_bytes(9, 2 * PAGE);
             libc::mprotect(from.byte_add(PAGE), PAGE, libc::PROT_NONE);
-            let _ = fs.write(id, &[libc::iovec { iov_base: from, iov_len: 2 * PAGE }], Some(0));
-            libc::_exit(0);
+            fs.write(id, &[libc::iovec { iov_base: from, iov_len: 2 * PAGE }], Some(0)).is_ok()
         }
-    }
-    fs.after_fork_parent(token, Some(child));
-    let mut status = 0;
-    // SAFETY: our child.
-    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+    };
+    let status = in_child(&fs, writes);
     assert!(libc::WIFSIGNALED(status), "{status}");
     fs.reap_all();
     let seen = read(&fs);
