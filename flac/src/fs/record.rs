@@ -214,6 +214,42 @@ pub fn place(view: &impl View, dir: Ino) -> Result<Option<(Ino, &[u8])>> {
     view.get(&place_key(dir))?.map(decode_place).transpose()
 }
 
+/// The directories above `dir`, each with the name that what lies in it has there.
+pub struct Above<'v, V> {
+    view: &'v V,
+    at: Ino,
+    /// One that was passed, how many came since, and after how many the next takes its place: who goes in a circle comes by again.
+    passed: Ino,
+    since: u64,
+    most: u64,
+}
+
+/// The directories above `dir`, up to the root or one that has been removed. `Corrupt` if they lead in a circle.
+pub fn above<V: View>(view: &V, dir: Ino) -> Above<'_, V> {
+    Above { view, at: dir, passed: dir, since: 0, most: 1 }
+}
+
+impl<'v, V: View> Iterator for Above<'v, V> {
+    type Item = Result<(Ino, &'v [u8])>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.at == Ino::ROOT {
+            return None;
+        }
+        let found = place(self.view, self.at).transpose()?;
+        if let Ok((parent, _)) = found {
+            (self.at, self.since) = (parent, self.since + 1);
+            if parent == self.passed {
+                return Some(Err(Error::Corrupt(format!("directory {} lies in itself: run `flac fsck`", parent.get()))));
+            }
+            if self.since == self.most {
+                (self.passed, self.since, self.most) = (parent, 0, self.most * 2);
+            }
+        }
+        Some(found)
+    }
+}
+
 /// An inode as the KV has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Inode {

@@ -308,8 +308,9 @@ fn make_pool(dir: &Path, options: &SpaceOptions) -> Result<()> {
 
 /// The space's inode, made if missing.
 fn make_inode(fs: &Fs) -> Result<()> {
-    if fs.meta.view(|view| Inode::load(view, Ino::SPACE))?.is_some() {
-        return Ok(());
+    if let Some(inode) = fs.meta.view(|view| Inode::load(view, Ino::SPACE))? {
+        let sound = inode.attr.is_file() && inode.attr.size == SPAN;
+        return if sound { Ok(()) } else { Err(Error::Corrupt("the inode of the FLAC space is none: run `flac fsck`".into())) };
     }
     let mut txn = fs.meta.begin()?;
     if Inode::load(&txn, Ino::SPACE)?.is_some() {

@@ -4,6 +4,7 @@
 use super::{Change, FlushHandle, KEY_MAX, PMode, SPAN, Space, SpaceOptions, VALUE_MAX};
 use crate::error::Error;
 use crate::fs::extents::{Runs, clear_extents};
+use crate::fs::record::{Inode, inode_key};
 use crate::units::{Ino, PAGE, PageNo};
 use std::collections::BTreeMap;
 
@@ -380,4 +381,21 @@ fn random_operations_match_a_model() {
     // A page that is there may be zeros only if it was never written: the model writes none.
     assert_eq!(all - free, used, "pages leak");
     site.fsck();
+}
+
+/// A transfer beyond its end went round for ever.
+#[test]
+fn regression_a_space_of_another_size_is_damage() {
+    let mut site = Site::new(64 << 20);
+    let fs = &site.space().fs;
+    let mut txn = fs.meta.begin().expect("the writer lock");
+    let mut inode = Inode::load(&txn, Ino::SPACE).expect("a look").expect("its inode");
+    inode.attr.size = 100;
+    txn.put(&inode_key(Ino::SPACE), &inode.encode()).expect("a change");
+    txn.commit().expect("a commit");
+    let run = fs.run_dir().to_owned();
+    site.space = None;
+    let opened = Space::init_flac(&site.dir.path().join("pool"), &SpaceOptions::default(), &mut |_, _| {});
+    assert_eq!(opened.map(drop).map_err(|e| e.errno()), Err(libc::EIO));
+    remove(&run);
 }

@@ -4,7 +4,7 @@ use super::permit::is_live_dir;
 use super::{Name, fail};
 use crate::error::{Error, Result};
 use crate::fs::Fs;
-use crate::fs::record::{Dirent, Inode, View, dirent_prefix, key_name, place};
+use crate::fs::record::{Dirent, Inode, View, above, dirent_prefix, key_name, place};
 use crate::units::Ino;
 
 /// What an entry takes in a [`DirList`] besides its name: inode, type, length of the name.
@@ -98,12 +98,13 @@ fn path(view: &impl View, dir: Ino) -> Result<Vec<u8>> {
     is_live_dir(&Inode::load(view, dir)?.ok_or(Error::Os(libc::ENOENT))?)?;
     let mut names = Vec::new();
     let mut at = dir;
-    while at != Ino::ROOT {
-        let Some((parent, name)) = place(view, at)? else {
-            return fail(libc::ENOENT);
-        };
+    for step in above(view, dir) {
+        let (parent, name) = step?;
         names.push(name);
         at = parent;
+    }
+    if at != Ino::ROOT {
+        return fail(libc::ENOENT);
     }
     Ok(names.iter().rev().fold(Vec::with_capacity(256), |mut path, name| {
         path.push(b'/');

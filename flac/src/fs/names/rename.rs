@@ -7,21 +7,14 @@ use super::{Change, Name, fail};
 use crate::error::Result;
 use crate::fs::Fs;
 use crate::fs::attr::{Creds, Time};
-use crate::fs::record::{self, Dirent, Inode, NameKey, View, place};
+use crate::fs::record::{self, Dirent, Inode, NameKey, View, above};
 use crate::fs::watch::Told;
 use crate::units::Ino;
 
 /// Whether `dir` is `ancestor` or lies below it.
-fn is_below(view: &impl View, mut dir: Ino, ancestor: Ino) -> Result<bool> {
-    loop {
-        if dir == ancestor {
-            return Ok(true);
-        }
-        match place(view, dir)? {
-            Some((parent, _)) => dir = parent,
-            None => return Ok(false),
-        }
-    }
+fn is_below(view: &impl View, dir: Ino, ancestor: Ino) -> Result<bool> {
+    let mut all = above(view, dir).map(|step| step.map(|(parent, _)| parent == ancestor));
+    Ok(dir == ancestor || all.find(|is| !matches!(is, Ok(false))).transpose()?.is_some())
 }
 
 /// An entry that takes part in a rename.

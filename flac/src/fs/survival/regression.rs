@@ -5,7 +5,7 @@ use super::look::WHO;
 use super::work::open;
 use crate::fs::Fs;
 use crate::fs::names::Name;
-use crate::fs::record::{Extent, encode_extents, extent_key};
+use crate::fs::record::{Extent, encode_extents, encode_place, extent_key, place_key};
 use crate::inode::WriteGuard;
 use crate::media::create::Geometry;
 use crate::media::sim::tape::{Lower, Tape};
@@ -151,4 +151,24 @@ fn regression_space_set_aside_behind_the_end_is_sound() {
     let mut to = vec![7; 8 * PAGE];
     assert_eq!(fs.read_bytes(id, &mut to, 2 * PAGE as u64), Ok(8 * PAGE));
     assert!(to.iter().all(|byte| *byte == 0), "what was set aside is zeros");
+}
+
+/// Who moved a directory there, or asked where they lie, went round for ever.
+#[test]
+fn regression_directories_that_lie_in_each_other_are_damage() {
+    let dir = place();
+    let pool = dir.path().join("pool");
+    make_pool(&pool, &geometry_on(Lower::Ext4), Lower::Ext4);
+    let _seems_a_disk = Tape::start(&pool, Lower::Ext4);
+    let fs = open(&pool).expect("the pool opens");
+    let make = |parent, called| fs.mkdir(parent, &name(called), 0o755, &WHO).expect("a directory");
+    let (one, other) = (make(Ino::ROOT, "one"), make(Ino::ROOT, "other"));
+    let two = make(one, "two");
+    let mut txn = fs.meta.begin().expect("a transaction");
+    txn.put(&place_key(one), &encode_place(two, b"one")).expect("a change");
+    txn.commit().expect("a record");
+    let renamed = fs.rename((Ino::ROOT, &name("other")), (two, &name("other")), 0, &WHO);
+    assert_eq!(renamed.map_err(|e| e.errno()), Err(libc::EIO));
+    assert_eq!([one, two].map(|dir| fs.path_of(dir).map_err(|e| e.errno())), [Err(libc::EIO), Err(libc::EIO)]);
+    assert_eq!(fs.path_of(other), Ok(b"/other".to_vec()));
 }
