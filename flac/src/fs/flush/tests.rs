@@ -1,5 +1,4 @@
 //! What happens to a file while it is flushed.
-#![expect(unsafe_code, reason = "forks")]
 
 use super::*;
 use crate::fs::survival::{WHO, geometry_on, in_child, make_file, make_pool, open, place, place_with_pool};
