@@ -42,7 +42,7 @@ impl Meta {
         kv.clear_dead_readers();
         let stale = || {
             Error::Unusable(format!(
-                "{} belongs to another state of the pool {} (was it copied or restored?): end all programs that use it, then remove {}",
+                "{} belongs to another state of the pool {} (was it copied or restored, or used with another /dev/shm?): end all programs that use it, then remove {}",
                 run_dir.display(),
                 pool.dir().display(),
                 run_dir.display()

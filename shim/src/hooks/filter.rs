@@ -1,5 +1,5 @@
-//! A program that shuts itself in. With a filter of system calls it may be killed for a thread that it knows nothing of: from then on large flushes are done without one. And whatever it
-//! uses for it, a filter or Landlock, it could not join a pool any more, so it does that before: `xz` shuts itself in before it opens its first file.
+//! A program that shuts itself in. With a filter of system calls it may be killed for a thread that it knows nothing of: from then on large flushes are done without one. With Landlock it could
+//! not join a pool any more, so it does that before: `xz` shuts itself in before it opens its first file. (Not before a filter: who uses no file of ours might be killed for how he leaves.)
 
 use super::syscall::Words;
 use crate::{config, space, stubs};
@@ -19,7 +19,6 @@ fn joins() {
 
 /// Before the filter is there: if there is none in the end, flushes take a little longer.
 fn expects_filter() {
-    joins();
     flac::media::work_alone();
     if let Some(fs) = space::opened() {
         fs.note_that_it_works_alone();
