@@ -3,13 +3,8 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-found=0
-for name in crash kill steps logstore ledger memory; do
-    if grep -q "^name = \"$name\"" Cargo.toml; then
-        found=1
-        cargo test --quiet --release --test "$name" -- "$@"
-    fi
+for name in kill steps logstore ledger memory; do
+    cargo test --quiet --release --test "$name" -- "$@"
 done
-[ $found = 1 ] || echo "skipped: there are no kill tests in tests/ yet"
 FLAC_CUTS=${FLAC_CUTS:-3000} ci/power-cuts.sh
 FLAC_FUZZ=${FLAC_FUZZ:-3000} ci/fuzz.sh
