@@ -72,6 +72,8 @@ pub struct Settings {
     pub rings: bool,
     /// `FLAC_MALLOC`: whether large blocks of memory are placed where reads into them can be attached.
     pub place: bool,
+    /// Whether valgrind executes the program, which warns of each system call that it does not know.
+    pub valgrind: bool,
     /// `FLAC_EXEC`, set by ourselves across exec.
     exec: Exec,
     /// What the kernel has there.
@@ -93,6 +95,7 @@ impl Settings {
             attach: false,
             rings: false,
             place: false,
+            valgrind: false,
             exec: Exec { pid: 0, token: None, exe: (0, 0), idle: false },
             covered: Covered::Nothing,
             used: 0,
@@ -292,12 +295,13 @@ struct Environment<'a> {
     exec: Option<&'a [u8]>,
     data_home: Option<&'a [u8]>,
     home: Option<&'a [u8]>,
+    preload: Option<&'a [u8]>,
     unknown: Option<&'a [u8]>,
 }
 
 impl<'a> Environment<'a> {
     fn take(&mut self, entry: &'a [u8]) {
-        if !matches!(entry.first(), Some(b'F' | b'X' | b'H')) {
+        if !matches!(entry.first(), Some(b'F' | b'X' | b'H' | b'L')) {
             return;
         }
         let Some(eq) = entry.iter().position(|b| *b == b'=') else { return };
@@ -314,6 +318,7 @@ impl<'a> Environment<'a> {
             b"FLAC_EXEC" => &mut self.exec,
             b"XDG_DATA_HOME" => &mut self.data_home,
             b"HOME" => &mut self.home,
+            b"LD_PRELOAD" => &mut self.preload,
             // A seed for the project's random tests: not for us.
             b"FLAC_SEED" => return,
             _ if name.starts_with(b"FLAC_") => {
@@ -374,6 +379,7 @@ impl<'a> Environment<'a> {
             Some(b"off") => false,
             Some(v) => return Err(("FLAC_MALLOC", v, "must be large or off")),
         };
+        s.valgrind = self.preload.is_some_and(|list| list.windows(11).any(|w| w == b"/vgpreload_"));
         let fits = "is too long";
         s.stats = s.keep(self.stats.unwrap_or_default(), b"").ok_or(("FLAC_STATS", &[][..], fits))?;
         s.exec = self.exec.and_then(Exec::parse).unwrap_or_default();

@@ -37,6 +37,15 @@ pub fn maybe() -> bool {
     CWD.load(Ordering::Relaxed) != KERNEL
 }
 
+/// Whether it looks like FLAC's; joins no pool to know it.
+pub fn seems_ours() -> bool {
+    match CWD.load(Ordering::Relaxed) {
+        KERNEL => false,
+        UNKNOWN => rustix::process::getcwd(Vec::with_capacity(256)).is_ok_and(|path| stub_directory(path.to_bytes()).is_some()),
+        _ => true,
+    }
+}
+
 #[cold]
 #[inline(never)]
 fn look() -> Answer<(&'static Fs, Ino)> {
@@ -103,6 +112,28 @@ pub fn enter(fs: &Fs, ino: Ino) -> Answer<()> {
     };
     PARENT.store(parent, Ordering::Relaxed);
     Ok(())
+}
+
+/// Before the exec of a program that nothing can be preloaded into: where the pool is mounted at FLAC's root, the kernel's working directory
+/// becomes the mount's, so that the program finds by its own system calls what lies there.
+pub fn show_to_kernel() -> Option<Shown> {
+    let (fs, ino) = inode().ok()?;
+    if !config::settings().is_some_and(crate::mounts::is_mounted) {
+        return None;
+    }
+    rustix::process::chdir(path(fs, ino).ok()?).ok()?;
+    Some(Shown { stub: stub_path(fs, ino) })
+}
+
+/// Ends, as the exec has failed, with the working directory that was the kernel's before.
+pub struct Shown {
+    stub: PathBuf,
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        let _ = rustix::process::chdir(&self.stub);
+    }
 }
 
 /// Where `rest` leads from `base`, if that is the working directory, removed meanwhile, and `rest` steps up from it: (its former parent, what follows).

@@ -3,6 +3,7 @@
 //! The table is a file in memory of the moment it was opened: one who waits for changes of it by `poll` hears of none. Who waits by `epoll` gets the kernel's table in its place.
 
 use crate::boundary::Answer;
+use crate::config::Settings;
 use crate::{attributes, config, space};
 use flac::Fs;
 use libc::{O_ACCMODE, O_CLOEXEC, O_RDONLY, c_int};
@@ -132,6 +133,26 @@ fn line(form: Form, table: &[u8], fs: &Fs, root: &[u8], pool: &[u8]) -> Vec<u8> 
     line
 }
 
+/// Whether `flac mount` shows this pool where FLAC's tree begins, so that the kernel finds there what is in it.
+pub fn is_mounted(settings: &Settings) -> bool {
+    let name = || {
+        let dir = rustix::fs::open(settings.pool(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
+        rustix::fs::readlink(format!("/proc/self/fd/{}", dir.as_raw_fd()), Vec::new()).ok()
+    };
+    let Ok(table) = read(b"/proc/self/mountinfo") else { return false };
+    // What separates options can't be in a name.
+    let option = |pool: &[u8]| pool.iter().map(|b| if *b == b',' { b'_' } else { *b }).collect::<Vec<_>>();
+    name().is_some_and(|pool| shows(&table, &escaped(settings.root()), &escaped(&option(pool.to_bytes()))))
+}
+
+/// Whether the last mount at `root` is one of `pool` by FUSE.
+fn shows(table: &[u8], root: &[u8], pool: &[u8]) -> bool {
+    let at_root = |line: &&[u8]| line.split(|b| *b == b' ').nth(4) == Some(root);
+    let last = table.split(|b| *b == b'\n').rfind(at_root);
+    let mut what = last.into_iter().flat_map(|line| line.split(|b| *b == b' ').skip_while(|field| *field != b"-").skip(1));
+    matches!(what.next(), Some(b"fuse" | b"fuse.flac")) && what.next() == Some(pool)
+}
+
 /// The number of the mount that a path (as the table writes it) lies in.
 fn parent_of(table: &[u8], path: &[u8]) -> u32 {
     let mut parent = (0, 0);
@@ -180,5 +201,14 @@ mod tests {
         assert_eq!(parent_of(table, b"/dev/shm/a/b"), 40);
         assert_eq!(parent_of(table, b"/flac"), 21);
         assert_eq!(escaped(b"/a b\\c"), b"/a\\040b\\134c");
+    }
+
+    #[test]
+    fn a_mount_of_the_pool_is_known_by_its_source() {
+        let table = b"21 1 254:0 / / rw - ext4 /dev/vda rw\n50 21 0:39 / /flac rw,nosuid shared:4 - fuse.flac /p rw\n";
+        assert!(shows(table, b"/flac", b"/p"));
+        assert!(!shows(table, b"/flac", b"/q") && !shows(table, b"/fla", b"/p") && !shows(table, b"/", b"/dev/vda"));
+        let covered = [table, &b"51 50 0:40 / /flac rw - tmpfs /p rw\n"[..]].concat();
+        assert!(!shows(&covered, b"/flac", b"/p"));
     }
 }

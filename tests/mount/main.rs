@@ -5,6 +5,7 @@
 
 mod coherent;
 mod life;
+mod root;
 #[path = "../programs/shim.rs"]
 mod shim;
 

@@ -18,6 +18,9 @@ static STORED: [AtomicUsize; 4] = [const { AtomicUsize::new(0) }; 4];
 
 const FUNCTIONS: CookieFunctions = CookieFunctions { read: Some(read), write: Some(write), seek: Some(seek), close: Some(close) };
 
+/// The descriptor of a stream that never had one.
+const NONE: c_int = -2;
+
 /// The cookie is the stream itself, whose descriptor `dup2`, `freopen` and the program may change.
 fn stream(cookie: *mut c_void) -> Stream {
     Stream(cookie.map_addr(|at| at & !TAG).cast::<File>())
@@ -64,6 +67,9 @@ unsafe extern "C-unwind" fn seek(cookie: *mut c_void, at: *mut i64, whence: c_in
 }
 
 unsafe extern "C-unwind" fn close(cookie: *mut c_void) -> c_int {
+    if descriptor(cookie) == NONE {
+        return 0;
+    }
     // SAFETY: the stream's own descriptor. `close` is our hook. A thread that ended here would leave half a stream, so libc's are closed without that, too.
     crate::boundary::sheltered(|| unsafe { libc::close(descriptor(cookie)) })
 }
@@ -120,8 +126,8 @@ pub fn learn(original: Stream, fd: c_int) -> bool {
         stored.store(function, Ordering::Relaxed);
     }
     made.set_cookie(made.0.cast());
-    made.set_fileno(-2);
-    // SAFETY: just made; its descriptor is none.
+    made.set_fileno(NONE);
+    // SAFETY: just made.
     unsafe { libc::fclose(made.libc()) };
     true
 }

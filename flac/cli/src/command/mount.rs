@@ -10,7 +10,7 @@ use rustix::mount::UnmountFlags;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,7 +53,8 @@ fn serve(pool: &Path, wanted: &Mount, session: &Arc<Session>) -> Outcome {
     let root = rustix::process::geteuid().is_root();
     let mut options = fuser::Config::default();
     options.mount_options = vec![
-        MountOption::FSName(pool.display().to_string().replace(',', "_")),
+        // Preloaded programs know by it that it is their pool.
+        MountOption::FSName(canonical(pool).display().to_string().replace(',', "_")),
         MountOption::Subtype("flac".into()),
         MountOption::NoDev,
         MountOption::NoSuid,
@@ -92,6 +93,10 @@ fn serve(pool: &Path, wanted: &Mount, session: &Arc<Session>) -> Outcome {
     }
     mounted.run().map_err(|e| Failure::on(&wanted.dir, e))?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn canonical(pool: &Path) -> PathBuf {
+    pool.canonicalize().unwrap_or_else(|_| pool.to_owned())
 }
 
 fn readable(path: &str) -> bool {

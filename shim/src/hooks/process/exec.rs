@@ -95,7 +95,9 @@ pub fn kernel(fd: c_int, path: &CStr, flags: c_int, call: &Call<'_>, libraries: 
         Err(e) => return e.into(),
     };
     let idle = ours.is_some_and(|fs| fs.leaves_nothing(cwd::held()));
+    let shown = (cwd::seems_ours() && image::is_static(fd, path)).then(cwd::show_to_kernel).flatten();
     let failed = by_kernel(fd, path, flags, call, libraries, idle);
+    drop(shown);
     if let Some(fs) = ours {
         fs.stays();
         fs.go_on(before);

@@ -80,6 +80,18 @@ pub fn needed_by_kernel_file(path: &CStr) -> Option<Needed> {
     needed::of(|to, at| rustix::io::pread(&file, to, at).ok())
 }
 
+/// Whether the kernel's program at `path`, or at the descriptor `fd` if that is empty, is started without the loader. What may not be read is not.
+pub fn is_static(fd: c_int, path: &CStr) -> bool {
+    use rustix::fs::{Mode, OFlags};
+    let dir = if fd == AT_FDCWD { Ok(rustix::fs::CWD) } else { fds::borrow(fd) };
+    let Ok(dir) = dir else { return false };
+    if path.is_empty() {
+        return needed::is_static(|to, at| rustix::io::pread(dir, to, at).ok());
+    }
+    rustix::fs::openat(dir, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .is_ok_and(|file| needed::is_static(|to, at| rustix::io::pread(&file, to, at).ok()))
+}
+
 /// The first line of a script of the kernel's.
 pub fn first_line_of_kernel_file(path: &CStr) -> Option<Line> {
     use rustix::fs::{Mode, OFlags};

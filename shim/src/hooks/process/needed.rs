@@ -14,6 +14,7 @@ const MOST: u64 = 4 << 20;
 
 const PT_LOAD: u32 = 1;
 const PT_DYNAMIC: u32 = 2;
+const PT_INTERP: u32 = 3;
 const DT_NEEDED: u64 = 1;
 const DT_STRTAB: u64 = 5;
 const DT_STRSZ: u64 = 10;
@@ -31,20 +32,8 @@ struct Segment {
 /// Reads it through `read` (which fills a buffer from an offset, and says how much there was). `None`: not a 64-bit ELF file of this machine's
 /// byte order, or damaged.
 pub fn of(read: impl Fn(&mut [u8], u64) -> Option<usize>) -> Option<Needed> {
-    let part = |at: u64, len: u64| {
-        if len > MOST {
-            return None;
-        }
-        let mut bytes = vec![0; len as usize];
-        (read(&mut bytes, at)? == bytes.len()).then_some(bytes)
-    };
-    let head = part(0, 64)?;
-    if !head.starts_with(b"\x7fELF\x02\x01") {
-        return None;
-    }
-    let (size, count) = (u64::from(half(&head, 54)?), u64::from(half(&head, 56)?));
-    let table = part(word(&head, 32)?, size * count)?;
-    let segments: Vec<Segment> = table.chunks_exact(size.max(56) as usize).filter_map(segment).collect();
+    let part = |at: u64, len: u64| part(&read, at, len);
+    let segments = segments(&read)?;
     let dynamic = segments.iter().find(|s| s.kind == PT_DYNAMIC)?;
     let dynamic = part(dynamic.offset, dynamic.size)?;
     let entries = || dynamic.chunks_exact(16).filter_map(|e| Some((word(e, 0)?, word(e, 8)?))).take_while(|(tag, _)| *tag != 0);
@@ -61,6 +50,29 @@ pub fn of(read: impl Fn(&mut [u8], u64) -> Option<usize>) -> Option<Needed> {
         names: entries().filter(|(tag, _)| *tag == DT_NEEDED).filter_map(|(_, at)| string(at)).collect(),
         path: value(DT_RUNPATH).or_else(|| value(DT_RPATH)).and_then(string).unwrap_or_default(),
     })
+}
+
+/// Whether a program, read as by [`of`], is started without the loader, which would preload something.
+pub fn is_static(read: impl Fn(&mut [u8], u64) -> Option<usize>) -> bool {
+    segments(&read).is_some_and(|all| !all.iter().any(|s| s.kind == PT_INTERP))
+}
+
+fn part(read: &impl Fn(&mut [u8], u64) -> Option<usize>, at: u64, len: u64) -> Option<Vec<u8>> {
+    if len > MOST {
+        return None;
+    }
+    let mut bytes = vec![0; len as usize];
+    (read(&mut bytes, at)? == bytes.len()).then_some(bytes)
+}
+
+fn segments(read: &impl Fn(&mut [u8], u64) -> Option<usize>) -> Option<Vec<Segment>> {
+    let head = part(read, 0, 64)?;
+    if !head.starts_with(b"\x7fELF\x02\x01") {
+        return None;
+    }
+    let (size, count) = (u64::from(half(&head, 54)?), u64::from(half(&head, 56)?));
+    let table = part(read, word(&head, 32)?, size * count)?;
+    Some(table.chunks_exact(size.max(56) as usize).filter_map(segment).collect())
 }
 
 fn segment(header: &[u8]) -> Option<Segment> {
