@@ -13,6 +13,7 @@ use flac::fs::names::Listed;
 use flac::units::Ino;
 use libc::{DIR, c_int, c_long, dirent64};
 use std::hash::{DefaultHasher, Hasher};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const MAGIC: u64 = 0xf1ac_d112_f1ac_d112;
 /// A record's fields before its name.
@@ -23,6 +24,12 @@ const HEAD: usize = std::mem::offset_of!(dirent64, d_name);
 pub struct Stream {
     magic: u64,
     fd: c_int,
+    reading: Mutex<Reading>,
+}
+
+/// How far a stream is. Threads that share one take turns, as libc's do.
+#[derive(Default)]
+struct Reading {
     /// Where in `records` the next one begins.
     at: usize,
     records: Option<Records>,
@@ -111,14 +118,20 @@ pub fn behind(fs: &Fs, dir: Ino, from: u64, room: usize) -> Answer<(Vec<u64>, u6
 }
 
 /// The stream behind C's pointer; `NotOurs` if it is libc's, or null.
-fn ours<'a>(stream: *mut DIR) -> Answer<&'a mut Stream> {
+fn ours<'a>(stream: *mut DIR) -> Answer<&'a Stream> {
     let stream = stream.cast::<Stream>();
-    // SAFETY: libc's DIR is larger than the first word; the program vouches that it is one or the other, and uses it in one thread.
+    // SAFETY: libc's DIR is larger than the first word; the program vouches that it is one or the other, and open.
     if stream.is_null() || unsafe { (*stream).magic } != MAGIC {
         return Err(Escape::NotOurs);
     }
     // SAFETY: as above.
-    Ok(unsafe { &mut *stream })
+    Ok(unsafe { &*stream })
+}
+
+impl Stream {
+    fn reading(&self) -> MutexGuard<'_, Reading> {
+        self.reading.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Whether `stream` is ours: the test of the hooks.
@@ -144,7 +157,7 @@ pub fn was_covered(dir: *mut DIR) -> bool {
 }
 
 fn made(fd: c_int) -> *mut DIR {
-    Box::into_raw(Box::new(Stream { magic: MAGIC, fd, at: 0, records: None })).cast()
+    Box::into_raw(Box::new(Stream { magic: MAGIC, fd, reading: Mutex::default() })).cast()
 }
 
 /// `fdopendir`.
@@ -161,40 +174,46 @@ pub fn adopt(fd: c_int) -> Answer<*mut DIR> {
 
 /// `readdir`: the next record, or null at the end. It stays where it is until the stream is rewound or closed.
 pub fn next(stream: *mut DIR) -> Answer<*mut dirent64> {
+    next_for(stream, |record| Ok(record.cast_mut()))
+}
+
+/// Gives the next record, or null, to `take` before another thread may wind the stream back.
+pub fn next_for<T>(stream: *mut DIR, take: impl FnOnce(*const dirent64) -> Answer<T>) -> Answer<T> {
     let stream = ours(stream)?;
-    let records = match &stream.records {
-        Some(records) => records,
-        None => {
-            let (fs, ino) = fds::inode(stream.fd).map_err(|_| Escape::Fail(libc::EBADF))?;
-            let records = match Records::of(fs, ino) {
-                // Removed while open: empty, as in the kernel.
-                Err(Escape::Fail(libc::ENOENT)) => return Ok(std::ptr::null_mut()),
-                other => other?,
-            };
-            stream.records.insert(records)
+    let mut reading = stream.reading();
+    if reading.records.is_none() {
+        let (fs, id) = fds::open_file(stream.fd).map_err(|_| Escape::Fail(libc::EBADF))?;
+        match Records::of(fs, fs.open_ino(id)) {
+            Ok(records) => {
+                reading.records = Some(records);
+                fs.was_listed(id);
+            }
+            // Removed while open: empty, as in the kernel.
+            Err(Escape::Fail(libc::ENOENT)) => {}
+            Err(e) => return Err(e),
         }
-    };
-    Ok(records.get(stream.at).map_or(std::ptr::null_mut(), |(record, next)| {
-        stream.at = next;
-        record.cast_mut()
-    }))
+    }
+    let found = reading.records.as_ref().and_then(|records| records.get(reading.at));
+    let (record, next) = found.unwrap_or((std::ptr::null(), reading.at));
+    let taken = take(record)?;
+    reading.at = next;
+    Ok(taken)
 }
 
 /// `rewinddir`.
 pub fn rewind(stream: *mut DIR) -> Answer<()> {
-    let stream = ours(stream)?;
-    (stream.at, stream.records) = (0, None);
+    *ours(stream)?.reading() = Reading::default();
     Ok(())
 }
 
 /// `telldir`.
 pub fn tell(stream: *mut DIR) -> Answer<c_long> {
-    Ok(ours(stream)?.at as c_long)
+    Ok(ours(stream)?.reading().at as c_long)
 }
 
 /// `seekdir`, to where `tell` was.
 pub fn seek(stream: *mut DIR, to: c_long) -> Answer<()> {
-    ours(stream)?.at = usize::try_from(to).unwrap_or(0);
+    ours(stream)?.reading().at = usize::try_from(to).unwrap_or(0);
     Ok(())
 }
 
@@ -205,7 +224,8 @@ pub fn fd(stream: *mut DIR) -> Answer<c_int> {
 
 /// The first half of `closedir`: the stream is gone, its descriptor is to be closed.
 pub fn dissolve(stream: *mut DIR) -> Answer<c_int> {
-    let stream = std::ptr::from_mut(ours(stream)?);
+    ours(stream)?;
+    let stream = stream.cast::<Stream>();
     // SAFETY: made by `made` from a Box; the program does not use it again. Its magic goes first, in case it does.
     let stream = unsafe {
         (*stream).magic = 0;

@@ -1,20 +1,30 @@
 //! File data through open files: read, write, seek.
 
 use super::Fs;
+use super::attr::Attr;
+use super::names::Change;
 use super::open::OpenId;
 use super::stats::Stats;
 use super::write::{At, MAX_SIZE};
 use crate::error::{Error, Result};
-use crate::inode::{flag, touch};
+use crate::inode::{flag, now, touch};
 use crate::region::{InodeSlot, OpenSlot};
 use crate::sync::{Guard, Ordering::*, is_single_threaded};
-use crate::units::PAGE;
+use crate::units::{Ino, PAGE};
 
 /// The caller's memory: address and length, exactly as the program gave it. It may be invalid (`EFAULT`), and other threads may change it.
 pub type IoVec = libc::iovec;
 
 /// The most that one call moves, as Linux has it.
 const MAX_RW: usize = 0x7fff_f000;
+
+/// Seconds.
+const DAY: i64 = 24 * 3600;
+
+/// Whether `relatime` leaves atime as it is: it is newer than mtime and ctime, and not a day old.
+fn is_recent(attr: &Attr) -> bool {
+    attr.atime > attr.mtime.max(attr.ctime) && now().sec - attr.atime.sec <= DAY
+}
 
 impl Fs {
     /// Reads at `at`, or at the open file's offset, which then advances. 0 at the end. `EBADF` if not open for reading, `EISDIR`.
@@ -81,6 +91,24 @@ impl Fs {
         }
     }
 
+    /// An open directory was read: its atime changes as that of a file that is read, but as its other attributes do, by a record. Who can't write one leaves it.
+    pub fn was_listed(&self, id: OpenId) {
+        if self.open_flags(id) & libc::O_NOATIME == 0 {
+            let _ = self.note_listed(self.open_ino(id));
+        }
+    }
+
+    fn note_listed(&self, ino: Ino) -> Result<()> {
+        if is_recent(&self.attr(ino)?) {
+            return Ok(());
+        }
+        let mut op = Change::begin(self)?;
+        let mut dir = op.inode(ino)?;
+        dir.attr.atime = now();
+        op.put(&dir)?;
+        op.commit().map(drop)
+    }
+
     /// Updates atime as `relatime` does: only if it is not newer than mtime and ctime, or a day old. Of `small` reads, which do not begin the file, only some ask what day it is: that takes
     /// 5 of 50 ns.
     #[inline]
@@ -93,7 +121,7 @@ impl Fs {
             let left = open.same_day.load(Relaxed);
             let asks = !small || left == 0;
             open.same_day.store(if asks { SAME_DAY } else { left - 1 }, Relaxed);
-            asks && crate::inode::now().sec - at.0 > 24 * 3600
+            asks && now().sec - at.0 > DAY
         };
         if newer(mtime) || newer(ctime) || is_day_old() {
             touch(&[atime]);

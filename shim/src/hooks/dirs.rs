@@ -34,17 +34,17 @@ hook! {
 hook! {
     /// `readdir_r(3)`: returns the error.
     fn readdir_r(stream: *mut DIR, entry: OutBytes, result: Out<*mut dirent64>) -> c_int, also(readdir64_r), when(streams::is_ours(stream)) {
-        let next = match streams::next(stream) {
-            Err(Escape::Fail(e)) => return Ok(e),
-            next => next?,
-        };
-        if next.is_null() {
-            result.put(next)?;
-        } else {
+        let read = streams::next_for(stream, |next| {
+            if next.is_null() {
+                return result.put(std::ptr::null_mut());
+            }
             entry.fill(record(next))?;
-            result.put(entry.ptr().cast())?;
+            result.put(entry.ptr().cast())
+        });
+        match read {
+            Err(Escape::Fail(e)) => Ok(e),
+            read => read.map(|()| 0),
         }
-        Ok(0)
     }
 }
 
@@ -95,21 +95,57 @@ hook! {
 hook! {
     /// `getdents64(2)`. The open file's offset is the place of the last name that was read.
     fn getdents64(fd: c_int, to: OutBytes, room: size_t) -> ssize_t, also(getdents), when(fds::maybe(fd)) {
-        entries(fd, to, room).map(|(_, length)| length)
+        entries(fd, to, room, |_| {}).map(|(_, length)| length)
     }
 }
 
 hook! {
     /// `getdirentries(3)`: `getdents64` that says where it began.
     fn getdirentries64(fd: c_int, to: OutBytes, room: size_t, base: Out<i64>) -> ssize_t, also(getdirentries), when(fds::maybe(fd)) {
-        let (at, length) = entries(fd, to, room)?;
+        let (at, length) = entries(fd, to, room, |_| {})?;
         base.put(at.cast_signed())?;
         Ok(length)
     }
 }
 
-/// Reads records of a FLAC directory; where they began, and their length.
-fn entries(fd: c_int, to: OutBytes, room: size_t) -> Answer<(u64, ssize_t)> {
+/// The older `getdents(2)`, for which libc has no function.
+///
+/// # Safety
+/// As for the system call.
+#[cfg(target_arch = "x86_64")]
+#[allow(unsafe_code, reason = "a system call")]
+pub unsafe extern "C-unwind" fn old_getdents(fd: c_int, to: OutBytes, room: libc::c_uint) -> ssize_t {
+    boundary::cross(
+        || {
+            if !fds::maybe(fd) {
+                return Err(Escape::NotOurs);
+            }
+            entries(fd, to, room as size_t, with_type_last).map(|(_, length)| length)
+        },
+        || {
+            let words = [fd as usize, to.ptr().expose_provenance(), room as usize, 0, 0, 0];
+            // SAFETY: the program's arguments.
+            unsafe { crate::real::system_call(libc::SYS_getdents, words) as ssize_t }
+        },
+        |_| false,
+    )
+}
+
+/// Makes `struct linux_dirent` of each record: of the same length, the type being its last byte, not that before the name.
+#[cfg(target_arch = "x86_64")]
+fn with_type_last(mut records: &mut [u8]) {
+    const LENGTH: usize = std::mem::offset_of!(dirent64, d_reclen);
+    const TYPE: usize = std::mem::offset_of!(dirent64, d_type);
+    while let Some(length) = records.get(LENGTH..TYPE) {
+        let length = usize::from(u16::from_ne_bytes([length[0], length[1]]));
+        let (record, rest) = records.split_at_mut(length);
+        record[TYPE..].rotate_left(1);
+        records = rest;
+    }
+}
+
+/// Reads records of a FLAC directory, in the form that `arrange` gives them; where they began, and their length.
+fn entries(fd: c_int, to: OutBytes, room: size_t, arrange: impl Fn(&mut [u8])) -> Answer<(u64, ssize_t)> {
     let (fs, id) = fds::open_file(fd)?;
     if fs.open_flags(id) & libc::O_PATH != 0 {
         return fail(libc::EBADF);
@@ -120,9 +156,11 @@ fn entries(fd: c_int, to: OutBytes, room: size_t) -> Answer<(u64, ssize_t)> {
     }
     let at = fs.seek(id, 0, libc::SEEK_CUR)?;
     let (records, end) = streams::behind(fs, ino, at, room)?;
-    let bytes: Vec<u8> = records.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    let mut bytes: Vec<u8> = records.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    arrange(&mut bytes);
     to.fill(&bytes)?;
     fs.seek(id, end.cast_signed(), libc::SEEK_SET)?;
+    fs.was_listed(id);
     Ok((at, count(bytes.len())))
 }
 

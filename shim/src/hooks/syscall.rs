@@ -307,6 +307,7 @@ fn by_old_number(n: c_long, w: &Words) -> Option<c_long> {
         libc::SYS_symlink => call!(w, entries::symlink, _ _),
         libc::SYS_readlink => call!(w, entries::readlink, _ _ _),
         libc::SYS_mkdir => call!(w, entries::mkdir, _ _),
+        libc::SYS_getdents => call!(w, dirs::old_getdents, _ _ _),
         libc::SYS_rmdir => call!(w, entries::rmdir, _),
         libc::SYS_mknod => call!(w, entries::mknod, _ _ _),
         _ => None,

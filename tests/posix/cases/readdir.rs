@@ -28,6 +28,8 @@ cases![
     stream_survives_a_rename_of_the_directory,
     names_with_all_bytes_come_back,
     child_can_read_its_own_stream,
+    threads_share_a_stream,
+    the_older_call_has_the_type_behind_the_name,
     std_read_dir_agrees,
 ];
 
@@ -329,4 +331,49 @@ fn any_offset_gives_whole_records(d: &Dir) -> Outcome {
     }
     fails!(EINVAL, sys::lseek(&fd, 0, libc::SEEK_SET).and_then(|_| part(&fd, 8)));
     Ok(())
+}
+
+fn threads_share_a_stream(d: &Dir) -> Outcome {
+    let mut expected: Vec<_> = make_files(d, 1000).into_iter().chain([".".into(), "..".into()]).collect();
+    expected.sort();
+    for _ in 0..20 {
+        let mut names = sys::names_read_together(d.path(), 4)?;
+        names.sort();
+        assert!(names == expected, "{} names, each once", names.len());
+    }
+    Ok(())
+}
+
+#[cfg(target_arch = "x86_64")]
+fn the_older_call_has_the_type_behind_the_name(d: &Dir) -> Outcome {
+    /// What a record has before its name: inode, offset, length.
+    const HEAD: usize = 18;
+    d.file("file", b"");
+    d.dir("directory");
+    let fd = sys::open(d.path(), libc::O_RDONLY | libc::O_DIRECTORY, 0)?;
+    let mut room = [0; 1000];
+    fails!(EINVAL, sys::old_getdents(&fd, &mut room[..HEAD]));
+    let length = sys::old_getdents(&fd, &mut room)?;
+    let (mut found, mut rest) = (Vec::new(), &room[..length]);
+    while !rest.is_empty() {
+        let (record, behind) = rest.split_at(u16::from_ne_bytes([rest[16], rest[17]]).into());
+        let inode = u64::from_ne_bytes(record[..8].try_into().expect("eight bytes"));
+        let name = record[HEAD..].split(|b| *b == 0).next().expect("a name");
+        assert_eq!(inode, sys::lstat(std::ffi::OsStr::from_bytes(name))?.st_ino);
+        found.push((name.to_vec(), *record.last().expect("a type")));
+        rest = behind;
+    }
+    found.sort();
+    let (dir, file) = (libc::DT_DIR, libc::DT_REG);
+    let expected = [(b".".to_vec(), dir), (b"..".to_vec(), dir), (b"directory".to_vec(), dir), (b"file".to_vec(), file)];
+    assert_eq!(found, expected);
+    assert_eq!(sys::old_getdents(&fd, &mut room)?, 0);
+    fails!(ENOTDIR, sys::old_getdents(&sys::open(d.at("file"), libc::O_RDONLY, 0)?, &mut room));
+    fails!(EBADF, sys::old_getdents(&sys::open(d.path(), libc::O_PATH, 0)?, &mut room));
+    Ok(())
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn the_older_call_has_the_type_behind_the_name(_: &Dir) -> Outcome {
+    crate::case::skip("there is no older call")
 }

@@ -23,6 +23,7 @@ cases![
     bad_nanoseconds_are_einval,
     times_before_1970_and_after_2038_are_kept,
     readlink_and_readdir_may_change_atime_but_not_mtime,
+    reading_a_directory_changes_atime_when_it_is_older_than_mtime,
     new_file_has_all_times_equal_to_now,
     times_only_move_forward_over_writes,
     writing_through_a_mapping_changes_mtime,
@@ -259,6 +260,37 @@ fn readlink_and_readdir_may_change_atime_but_not_mtime(d: &Dir) -> Outcome {
     sys::readlink(d.at("dir/l"), 10)?;
     sys::names_in(&dir)?;
     assert_eq!((times(&dir).1, times(d.at("dir/l")).1), (OLD.0, OLD.0));
+    Ok(())
+}
+
+fn reading_a_directory_changes_atime_when_it_is_older_than_mtime(d: &Dir) -> Outcome {
+    type Read = fn(&Path) -> sys::Sys<()>;
+    let dir = d.dir("dir");
+    d.file("dir/f", b"");
+    let ways: [(&str, Read); 3] = [
+        ("a stream", |dir| sys::names_in(dir).map(drop)),
+        ("a part", |dir| sys::getdirentries(&sys::open(dir, libc::O_RDONLY, 0)?, &mut [0; 100]).map(drop)),
+        ("scandir", |dir| sys::scandir(dir).map(drop)),
+    ];
+    for (way, read) in ways {
+        age(&dir);
+        let before = change(&dir);
+        sys::opendir(&dir)?;
+        assert_eq!(times(&dir).0, OLD.0, "opening reads nothing");
+        tick();
+        read(&dir)?;
+        let stat = sys::stat(&dir)?;
+        assert!(stat.st_atime > OLD.0, "{way}");
+        assert_eq!((stat.st_mtime, change(&dir)), (OLD.0, before), "{way}");
+        tick();
+        read(&dir)?;
+        let again = sys::stat(&dir)?;
+        assert_eq!((again.st_atime, again.st_atime_nsec), (stat.st_atime, stat.st_atime_nsec), "{way}");
+    }
+    age(&dir);
+    let quiet = sys::open(&dir, libc::O_RDONLY | libc::O_NOATIME, 0)?;
+    sys::getdirentries(&quiet, &mut [0; 100])?;
+    assert_eq!(times(&dir).0, OLD.0);
     Ok(())
 }
 

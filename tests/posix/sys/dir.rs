@@ -47,6 +47,38 @@ pub fn getdirentries(fd: &Fd, to: &mut [u8]) -> Sys<(usize, i64)> {
     if length < 0 { Err(Errno::last()) } else { Ok((length as usize, base)) }
 }
 
+/// The older `getdents`, by number: how many bytes.
+#[cfg(target_arch = "x86_64")]
+pub fn old_getdents(fd: impl Raw, to: &mut [u8]) -> Sys<usize> {
+    // SAFETY: room for as many bytes as said.
+    let length = unsafe { libc::syscall(libc::SYS_getdents, fd.raw(), to.as_mut_ptr(), to.len()) };
+    if length < 0 { Err(Errno::last()) } else { Ok(length as usize) }
+}
+
+/// All names of a directory, read by `threads` threads from one stream, each by `readdir_r`.
+pub fn names_read_together(path: impl AsRef<OsStr>, threads: usize) -> Sys<Vec<OsString>> {
+    let stream = opendir(path)?;
+    let address = stream.0.expose_provenance();
+    let read = || {
+        let mut names = Vec::new();
+        loop {
+            let (mut entry, mut next) = (std::mem::MaybeUninit::<libc::dirent>::uninit(), std::ptr::null_mut());
+            // SAFETY: the stream is open until all threads have ended; places of our own.
+            let error = unsafe { libc::readdir_r(std::ptr::with_exposed_provenance_mut(address), entry.as_mut_ptr(), &raw mut next) };
+            if error != 0 || next.is_null() {
+                return names;
+            }
+            // SAFETY: just filled, its name ending with a NUL.
+            let name = unsafe { CStr::from_ptr((&raw const (*next).d_name).cast()) };
+            names.push(OsString::from_vec(name.to_bytes().to_vec()));
+        }
+    };
+    Ok(std::thread::scope(|scope| {
+        let readers: Vec<_> = (0..threads).map(|_| scope.spawn(read)).collect();
+        readers.into_iter().flat_map(|reader| reader.join().expect("a thread")).collect()
+    }))
+}
+
 impl DirStream {
     /// `readdir`; `None` at the end.
     pub fn next(&mut self) -> Sys<Option<Entry>> {

@@ -36,10 +36,10 @@ impl Server {
         self.drop_set_ids(ino_of(node), caller)
     }
 
-    pub fn open_dir(&self, node: INodeNo, caller: &Caller) -> Result<u64> {
+    pub fn open_dir(&self, node: INodeNo, flags: i32, caller: &Caller) -> Result<u64> {
         self.fs().access(ino_of(node), libc::R_OK, &caller.creds())?;
         // Held: it stays a directory if it is removed.
-        Ok(self.open_file(ino_of(node), libc::O_RDONLY | libc::O_DIRECTORY)? as u64)
+        Ok(self.open_file(ino_of(node), flags & libc::O_NOATIME | libc::O_DIRECTORY)? as u64)
     }
 
     pub fn close_dir(&self, fh: FileHandle) {
@@ -69,7 +69,10 @@ impl Server {
 
     fn list_anew(&self, node: INodeNo, fh: FileHandle) -> Result<Arc<DirList>> {
         let list = match self.fs().list_dir(ino_of(node)) {
-            Ok(list) => Arc::new(list),
+            Ok(list) => {
+                self.fs().was_listed(self.held(fh)?);
+                Arc::new(list)
+            }
             // Removed: there is nothing in it.
             Err(Error::Os(libc::ENOENT)) => Arc::default(),
             Err(e) => return Err(e),

@@ -178,8 +178,8 @@ impl Filesystem for Server {
         answer!(reply, self.fs().sync(ino_of(ino)));
     }
 
-    fn opendir(&self, req: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
-        match self.open_dir(ino, &Caller::of(req)) {
+    fn opendir(&self, req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        match self.open_dir(ino, flags.0, &Caller::of(req)) {
             Ok(fh) => reply.opened(FileHandle(fh), FopenFlags::empty()),
             Err(e) => reply.error(errno(&e)),
         }
