@@ -23,9 +23,10 @@ pub enum End {
 }
 
 impl End {
-    /// What `fd` is.
+    /// What `fd` is; `EBADF` if it was opened with `O_PATH`.
     pub fn of(fd: c_int) -> Answer<End> {
         match if fds::maybe(fd) { fds::open_file(fd) } else { Err(Escape::NotOurs) } {
+            Ok((fs, id)) if fs.open_flags(id) & libc::O_PATH != 0 => fail(libc::EBADF),
             Ok((fs, id)) => Ok(End::Flac(fs, id)),
             Err(Escape::NotOurs) => Ok(End::Kernel(fds::borrow(fd)?)),
             Err(e) => Err(e),
@@ -42,22 +43,31 @@ pub fn check_regular(fs: &Fs, id: OpenId) -> Answer<()> {
     }
 }
 
-/// Whether `copy_file_range` may use this end: a regular file (`EISDIR`, `EINVAL`), open for it and not for appending (`EBADF`).
-pub fn check_range_end(end: End, wants_write: bool) -> Answer<()> {
+/// Whether `copy_file_range` may use these ends: regular files (`EISDIR`, `EINVAL`), open for it and not for appending (`EBADF`).
+pub fn check_range_ends(from: End, to: End) -> Answer<()> {
     use rustix::fs::{FileType, OFlags};
-    match end {
-        End::Flac(fs, id) => {
-            check_regular(fs, id)?;
-            transfer::check(fs, id, wants_write)?;
-            if wants_write && fs.open_flags(id) & libc::O_APPEND != 0 { fail(libc::EBADF) } else { Ok(()) }
-        }
-        End::Kernel(fd) => match FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode) {
-            FileType::RegularFile if wants_write && rustix::fs::fcntl_getfl(fd)?.contains(OFlags::APPEND) => fail(libc::EBADF),
-            FileType::RegularFile => Ok(()),
-            FileType::Directory => fail(libc::EISDIR),
-            _ => fail(libc::EINVAL),
-        },
+    let kind = |end| match end {
+        End::Flac(fs, id) => Ok::<_, Escape>(FileType::from_raw_mode(fs.attr(fs.open_ino(id))?.mode)),
+        End::Kernel(fd) => Ok(FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode)),
+    };
+    let kinds = [kind(from)?, kind(to)?];
+    if kinds.contains(&FileType::Directory) {
+        return fail(libc::EISDIR);
     }
+    if kinds != [FileType::RegularFile; 2] {
+        return fail(libc::EINVAL);
+    }
+    if let End::Flac(fs, id) = from {
+        transfer::check(fs, id, false)?;
+    }
+    let appends = match to {
+        End::Flac(fs, id) => {
+            transfer::check(fs, id, true)?;
+            fs.open_flags(id) & libc::O_APPEND != 0
+        }
+        End::Kernel(fd) => rustix::fs::fcntl_getfl(fd)?.contains(OFlags::APPEND),
+    };
+    if appends { fail(libc::EBADF) } else { Ok(()) }
 }
 
 /// A position of a copy: the caller's variable, or the open file's offset.
@@ -93,9 +103,21 @@ impl Position {
     }
 }
 
-/// Whether `len` bytes would reach beyond all numbers.
+/// Whether `len` bytes would reach beyond all numbers. A negative position is taken for a large one.
 pub fn wraps(end: End, at: Position, len: usize) -> Answer<bool> {
-    Ok(at.get(end)?.is_some_and(|at| at.checked_add(len as u64).is_none()))
+    let at = match at.variable.get()? {
+        Some(at) => Some(at.cast_unsigned()),
+        None => at.get(end)?,
+    };
+    Ok(at.is_some_and(|at| at.checked_add(len as u64).is_none()))
+}
+
+/// Whether `len` bytes from `at` on lie where a file may have bytes; `EINVAL`.
+pub fn check_reach(end: End, at: Position, len: usize) -> Answer<()> {
+    match at.get(end)? {
+        Some(at) if at.checked_add(len as u64).is_none_or(|end| end > i64::MAX as u64) => fail(libc::EINVAL),
+        _ => Ok(()),
+    }
 }
 
 /// Whether copying `len` bytes would write to what it reads from.
@@ -127,6 +149,9 @@ pub fn copy(from: End, from_at: Position, to: End, to_at: Position, len: usize) 
             len = left(fs, a, x).min(len as u64) as usize;
         }
         crate::limits::check(y.saturating_add(1))?;
+        if y >= transfer::LARGEST {
+            return fail(libc::EFBIG);
+        }
         let room = crate::limits::file_size().map_or(u64::MAX, |limit| limit - y);
         let n = fs.copy_range(fs.open_ino(a), x, fs.open_ino(b), y, room.min(len as u64))?;
         if n > 0 {

@@ -21,6 +21,11 @@ use std::sync::atomic::{AtomicI32, AtomicU8, Ordering};
 /// Descriptors from this number on are never FLAC's: `flac` holds no more.
 const LIMIT: usize = 1 << 16;
 
+/// Whether `fd` is beyond the numbers that a FLAC file can have.
+pub fn is_beyond(fd: c_int) -> bool {
+    usize::try_from(fd).is_ok_and(|fd| fd >= LIMIT)
+}
+
 const UNKNOWN: u8 = 0;
 const KERNEL: u8 = 1;
 /// A stub with a description of its own.

@@ -37,6 +37,11 @@ pub fn open_by(
 ) -> Answer<c_int> {
     // Only these mean anything with it.
     let flags = if flags & O_PATH != 0 { flags & (O_PATH | O_DIRECTORY | O_NOFOLLOW | libc::O_CLOEXEC) } else { flags };
+    // A file without a name is made to be written, and means no other.
+    const UNNAMED: c_int = O_TMPFILE & !O_DIRECTORY;
+    if flags & UNNAMED != 0 && (flags & (O_TMPFILE | O_CREAT) != O_TMPFILE || flags & O_ACCMODE == O_RDONLY) {
+        return fail(libc::EINVAL);
+    }
     let last = if flags & O_NOFOLLOW != 0 || flags & (O_CREAT | O_EXCL) == O_CREAT | O_EXCL { Last::Keep } else { Last::Follow };
     // Again when another process made or removed the name between our looking and our making it.
     for _ in 0..100 {
@@ -134,9 +139,6 @@ fn open_unnamed(fs: &'static Fs, dir: Ino, kind: u32, flags: c_int, mode: mode_t
     if kind != libc::S_IFDIR {
         return fail(libc::ENOTDIR);
     }
-    if flags & O_ACCMODE == O_RDONLY {
-        return fail(libc::EINVAL);
-    }
     let ino = fs.create_unnamed(dir, libc::S_IFREG | mode & 0o7777, flags & O_EXCL == 0, &creds::now().creds())?;
     fds::open(fs, flags, |hold| fs.open_file(ino, flags, hold))
 }
@@ -174,6 +176,7 @@ fn open_found(fs: &'static Fs, ino: Ino, kind: u32, slash: bool, flags: c_int) -
         return fail(libc::EPERM);
     }
     match kind {
+        libc::S_IFDIR if flags & libc::O_DIRECT != 0 => fail(libc::EINVAL),
         libc::S_IFREG | libc::S_IFDIR => {
             let fd = fds::open(fs, flags, |hold| fs.open_file(ino, flags, hold))?;
             if flags & O_TRUNC != 0 {

@@ -156,7 +156,7 @@ fn write_now(fs: &Fs, id: OpenId, from: &[IoVec], at: Option<u64>, append: bool)
 }
 
 /// The end of the largest file, as tmpfs has it.
-const LARGEST: u64 = i64::MAX as u64 & !(flac::units::PAGE as u64 - 1);
+pub const LARGEST: u64 = i64::MAX as u64 & !(flac::units::PAGE as u64 - 1);
 
 /// Writes what fits below `limit`; `EFBIG` if nothing does, with SIGXFSZ if it is the process's own limit.
 fn write_below(fs: &Fs, id: OpenId, from: &[IoVec], at: Option<u64>, append: bool, limit: u64) -> Answer<usize> {

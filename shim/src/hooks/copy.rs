@@ -12,17 +12,15 @@ use libc::{c_int, c_uint, c_ulong, c_void, off_t, size_t, ssize_t};
 hook! {
     /// `sendfile(2)`.
     fn sendfile(to: c_int, from: c_int, at: Out<off_t>, n: size_t) -> ssize_t, also(sendfile64), when(fds::maybe(from) || fds::maybe(to)) {
-        let (from, to) = (End::of(from)?, End::of(to)?);
+        let (from, to, own) = (End::of(from)?, End::of(to)?, Position::of(Out::null()));
         match from {
-            End::Flac(fs, id) => {
-                check(fs, id, false)?;
-                check_regular(fs, id).map_err(|_| Escape::Fail(libc::EINVAL))?;
-            }
+            End::Flac(fs, id) => check(fs, id, false)?,
             End::Kernel(_) if matches!(to, End::Kernel(_)) => return Err(Escape::NotOurs),
             // What the kernel can't read by pages can't be sent.
-            End::Kernel(fd) if rustix::fs::tell(fd).is_err() => return fail(libc::EINVAL),
+            End::Kernel(fd) if rustix::fs::tell(fd).is_err() => return fail(if at.is_null() { libc::EINVAL } else { libc::ESPIPE }),
             End::Kernel(_) => {}
         }
+        copying::check_reach(from, Position::of(at), n)?;
         let to_flags = match to {
             End::Flac(fs, id) => {
                 check(fs, id, true)?;
@@ -30,10 +28,14 @@ hook! {
             }
             End::Kernel(fd) => rustix::fs::fcntl_getfl(fd)?.bits() as c_int,
         };
-        if to_flags & libc::O_APPEND != 0 || isize::try_from(n).is_err() {
+        copying::check_reach(to, own, n)?;
+        if to_flags & libc::O_APPEND != 0 {
             return fail(libc::EINVAL);
         }
-        copying::copy(from, Position::of(at), to, Position::of(Out::null()), n).map(count)
+        if let End::Flac(fs, id) = from {
+            check_regular(fs, id).map_err(|_| Escape::Fail(libc::EINVAL))?;
+        }
+        copying::copy(from, Position::of(at), to, own, n).map(count)
     }
 }
 
@@ -48,8 +50,7 @@ hook! {
         if flags != 0 {
             return fail(libc::EINVAL);
         }
-        copying::check_range_end(from, false)?;
-        copying::check_range_end(to, true)?;
+        copying::check_range_ends(from, to)?;
         let (from_at, to_at) = (Position::of(from_at), Position::of(to_at));
         if copying::wraps(from, from_at, n)? || copying::wraps(to, to_at, n)? {
             return fail(libc::EOVERFLOW);
@@ -68,6 +69,10 @@ hook! {
     /// `splice(2)` between a FLAC file and a pipe.
     fn splice(from: c_int, from_at: Out<off_t>, to: c_int, to_at: Out<off_t>, n: size_t, flags: c_uint) -> ssize_t,
     when(fds::maybe(from) || fds::maybe(to)), cancels(may_cancel) {
+        // Nothing is moved between whatever there is.
+        if n == 0 {
+            return Ok(0);
+        }
         match (End::of(from)?, End::of(to)?) {
             (End::Kernel(_), End::Kernel(_)) => Err(Escape::NotOurs),
             _ if flags & !KNOWN != 0 => fail(libc::EINVAL),
@@ -105,7 +110,18 @@ fn check_pipe(pipe: rustix::fd::BorrowedFd<'_>, at: Out<off_t>, wrong: c_int) ->
 hook! {
     /// `tee(2)`: pipes only.
     fn tee(from: c_int, to: c_int, n: size_t, flags: c_uint) -> ssize_t, when(fds::maybe(from) || fds::maybe(to)) {
-        if fds::is_flac(from) || fds::is_flac(to) { fail(libc::EINVAL) } else { Err(Escape::NotOurs) }
+        if !fds::is_flac(from) && !fds::is_flac(to) {
+            return Err(Escape::NotOurs);
+        }
+        if flags & !KNOWN != 0 {
+            return fail(libc::EINVAL);
+        }
+        if n == 0 {
+            return Ok(0);
+        }
+        End::of(from)?;
+        End::of(to)?;
+        fail(libc::EINVAL)
     }
 }
 

@@ -71,6 +71,19 @@ fn grow_checked(fs: &Fs, ino: Ino, size: u64) -> Answer<()> {
     }
 }
 
+/// Whether the kernel knows this mode of `fallocate`, served or not. It refuses others before it looks at the file.
+fn is_allocation(mode: c_int) -> bool {
+    /// `FALLOC_FL_WRITE_ZEROES`, of which libc's crate knows nothing.
+    const WRITE_ZEROES: c_int = 0x80;
+    let keeps = mode & libc::FALLOC_FL_KEEP_SIZE != 0;
+    match mode & !libc::FALLOC_FL_KEEP_SIZE {
+        0 | libc::FALLOC_FL_ZERO_RANGE | libc::FALLOC_FL_UNSHARE_RANGE => true,
+        libc::FALLOC_FL_PUNCH_HOLE => keeps,
+        libc::FALLOC_FL_COLLAPSE_RANGE | libc::FALLOC_FL_INSERT_RANGE | WRITE_ZEROES => !keeps,
+        _ => false,
+    }
+}
+
 /// `fallocate(2)` on a descriptor of FLAC's.
 pub fn allocate(fd: c_int, mode: c_int, at: off_t, len: off_t) -> Answer<()> {
     let (fs, id) = fds::open_file(fd)?;
@@ -80,6 +93,9 @@ pub fn allocate(fd: c_int, mode: c_int, at: off_t, len: off_t) -> Answer<()> {
     let (at, len) = (offset(at)?, offset(len)?);
     if len == 0 {
         return fail(libc::EINVAL);
+    }
+    if !is_allocation(mode) {
+        return fail(libc::EOPNOTSUPP);
     }
     if !may_write(fs, id) {
         return fail(libc::EBADF);

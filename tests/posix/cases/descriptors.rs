@@ -27,6 +27,7 @@ cases![
     closing_standard_descriptors_reuses_their_numbers,
     thousand_descriptors_at_once,
     high_numbers_above_the_limit_are_refused,
+    very_high_numbers_work_or_stay_as_they_are,
     proc_self_fd_lists_no_surprise,
     every_number_that_a_child_is_given_is_its_own,
     whether_two_are_one_open_file_can_be_asked,
@@ -449,6 +450,24 @@ fn high_numbers_above_the_limit_are_refused(d: &Dir) -> Outcome {
         EMFILE,
         sys::fcntl(&fd, F_DUPFD, 99).and_then(|_| sys::fcntl(&fd, F_DUPFD, 99))
     );
+    Ok(())
+}
+
+fn very_high_numbers_work_or_stay_as_they_are(d: &Dir) -> Outcome {
+    const HIGH: i32 = 70_000;
+    if sys::limit(libc::RLIMIT_NOFILE, 100_000).is_err() {
+        return skip("the limit on open files can't be 100,000");
+    }
+    let (file, null) = (d.open("f", b"bytes"), sys::open("/dev/null", libc::O_RDWR, 0)?);
+    sys::dup2(&null, HIGH)?;
+    match sys::dup2(&file, HIGH) {
+        Ok(_) => assert_eq!(sys::pread(HIGH, &mut [0; 9], 0)?, 5),
+        Err(errno) => assert_eq!((errno, sys::write(HIGH, b"gone")), (sys::EBADF, Ok(4))),
+    }
+    if let Err(errno) = sys::fcntl(&file, F_DUPFD, HIGH + 1) {
+        assert_eq!(errno, sys::EMFILE);
+        fails!(EBADF, sys::fcntl(HIGH + 1, F_GETFD, 0));
+    }
     Ok(())
 }
 

@@ -23,6 +23,7 @@ cases![
     read_only_descriptor_is_ebadf,
     directory_and_pipe_are_refused,
     older_ioctls_do_the_same,
+    modes_that_mean_nothing_come_before_the_file,
 ];
 
 fn plain_mode_grows_with_zeros(d: &Dir) -> Outcome {
@@ -195,5 +196,21 @@ fn older_ioctls_do_the_same(d: &Dir) -> Outcome {
     fails!(EINVAL, sys::allocate_by(&fd, RESVSP64, libc::SEEK_SET, 0..0));
     let reader = sys::open(d.at("f"), libc::O_RDONLY, 0)?;
     fails!(EBADF, sys::allocate_by(&reader, RESVSP64, libc::SEEK_SET, 0..1));
+    Ok(())
+}
+
+fn modes_that_mean_nothing_come_before_the_file(d: &Dir) -> Outcome {
+    d.file("f", b"abc");
+    let (keep, punch, zero) = (FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE);
+    for flags in [libc::O_RDONLY, libc::O_RDWR] {
+        let fd = sys::open(d.at("f"), flags, 0)?;
+        for mode in [punch, keep | FALLOC_FL_COLLAPSE_RANGE, keep | punch | zero, 0x4000_0000] {
+            fails!(EOPNOTSUPP, sys::fallocate(&fd, mode, i64::MAX, 1));
+            fails!(EINVAL, sys::fallocate(&fd, mode, 0, 0));
+        }
+    }
+    fails!(EOPNOTSUPP, sys::fallocate(&sys::open(d.path(), libc::O_RDONLY, 0)?, punch, 0, 1));
+    fails!(EBADF, sys::fallocate(&sys::open(d.at("f"), libc::O_RDONLY, 0)?, keep | punch, i64::MAX, 1));
+    fails!(EFBIG, sys::fallocate(&sys::open(d.at("f"), libc::O_RDWR, 0)?, keep | punch, i64::MAX, 1));
     Ok(())
 }

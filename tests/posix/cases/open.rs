@@ -27,6 +27,7 @@ cases![
     slashes_repeat_without_effect,
     dot_and_dotdot_resolve,
     mode_three_opens_but_neither_reads_nor_writes,
+    mode_three_takes_no_locks,
     two_opens_have_offsets_of_their_own,
     o_path_takes_no_flags_and_no_locks,
     o_path_makes_nothing,
@@ -226,6 +227,19 @@ fn mode_three_opens_but_neither_reads_nor_writes(d: &Dir) -> Outcome {
     fails!(EBADF, sys::fallocate(&fd, 0, 0, 100));
     assert_eq!(sys::mmap(&fd, 4096, libc::PROT_READ, libc::MAP_SHARED, 0).err(), Some(sys::EACCES));
     assert_eq!(sys::fstat(&fd)?.st_size, 3);
+    Ok(())
+}
+
+fn mode_three_takes_no_locks(d: &Dir) -> Outcome {
+    let fd = sys::open(d.file("f", b"abc"), 3, 0)?;
+    for (whole, part) in [(libc::LOCK_SH, libc::F_RDLCK), (libc::LOCK_EX, libc::F_WRLCK)] {
+        fails!(EBADF, sys::flock(&fd, whole | libc::LOCK_NB));
+        fails!(EBADF, sys::set_lock(&fd, libc::F_SETLK, part, sys::range(0, 1)));
+        fails!(EBADF, sys::set_lock(&fd, libc::F_OFD_SETLK, part, sys::range(0, 1)));
+    }
+    sys::flock(&fd, libc::LOCK_UN)?;
+    sys::set_lock(&fd, libc::F_SETLK, libc::F_UNLCK, sys::range(0, 1))?;
+    sys::get_lock(&fd, libc::F_GETLK, libc::F_WRLCK, sys::range(0, 1)).map(drop)?;
     Ok(())
 }
 

@@ -27,6 +27,8 @@ cases![
     bad_address_is_efault,
     exhausted_descriptors_are_emfile,
     failed_truncation_leaves_the_file,
+    a_directory_is_not_read_past_the_cache,
+    a_file_without_a_name_is_for_writing_wherever_it_is_asked_for,
     fifo_for_writing_without_reader_is_enxio,
     dotdot_of_a_missing_directory_is_enoent,
     creating_what_exists_with_a_slash_is_eisdir,
@@ -279,6 +281,24 @@ fn failed_truncation_leaves_the_file(d: &Dir) -> Outcome {
         sys::open(d.at("f"), O_RDWR | O_TRUNC | O_CREAT | O_EXCL, 0o600)
     );
     assert_eq!(sys::stat(d.at("f"))?.st_size, 7);
+    Ok(())
+}
+
+fn a_directory_is_not_read_past_the_cache(d: &Dir) -> Outcome {
+    fails!(EINVAL, sys::open(d.path(), O_RDONLY | libc::O_DIRECT, 0));
+    fails!(EINVAL, sys::open(d.path(), O_RDONLY | libc::O_DIRECT | O_DIRECTORY, 0));
+    let dir = sys::open(d.path(), O_RDONLY, 0)?;
+    fails!(EINVAL, sys::fcntl(&dir, libc::F_SETFL, libc::O_DIRECT | libc::O_NONBLOCK));
+    assert_eq!(sys::fcntl(&dir, libc::F_GETFL, 0)? & (libc::O_DIRECT | libc::O_NONBLOCK), 0);
+    Ok(())
+}
+
+fn a_file_without_a_name_is_for_writing_wherever_it_is_asked_for(d: &Dir) -> Outcome {
+    d.file("f", b"");
+    for name in ["f", "no", "no/no", "f/no", "."] {
+        fails!(EINVAL, sys::open(d.at(name), libc::O_TMPFILE | O_RDONLY, 0o600));
+        fails!(EINVAL, sys::open(d.at(name), libc::O_TMPFILE & !O_DIRECTORY | O_RDWR, 0o600));
+    }
     Ok(())
 }
 

@@ -18,6 +18,9 @@ cases![
     what_is_asked_comes_before_the_path,
     splice_goes_through_the_right_end_of_a_pipe,
     chroot_is_refused_for_what_is_no_directory_of_ours,
+    copies_end_where_numbers_do,
+    what_is_copied_is_looked_at_before_how_it_is_open,
+    nothing_is_moved_between_whatever_there_is,
 ];
 
 /// Where no program has memory.
@@ -185,5 +188,45 @@ fn chroot_is_refused_for_what_is_no_directory_of_ours(d: &Dir) -> Outcome {
         fails!(EACCES, sys::chroot(d.at("closed")));
         fails!(EPERM, sys::chroot(d.path()));
     }
+    Ok(())
+}
+
+fn copies_end_where_numbers_do(d: &Dir) -> Outcome {
+    const MOST: i64 = i64::MAX;
+    let (from, to) = (d.open("from", b"bytes"), d.open("to", b""));
+    fails!(EFBIG, sys::copy_file_range(&from, &mut Some(0), &to, &mut Some(MOST), 10));
+    fails!(EFBIG, sys::copy_file_range(&from, &mut Some(5), &to, &mut Some(MOST), 10));
+    fails!(EOVERFLOW, sys::copy_file_range(&from, &mut Some(-1), &to, &mut Some(0), 10));
+    fails!(EOVERFLOW, sys::copy_file_range(&from, &mut Some(0), &to, &mut Some(-1), 10));
+    fails!(EINVAL, sys::sendfile(&to, &from, &mut Some(MOST), 10));
+    fails!(EINVAL, sys::sendfile(&to, &from, &mut Some(-1), 10));
+    sys::lseek(&to, MOST, libc::SEEK_SET)?;
+    fails!(EINVAL, sys::sendfile(&to, &from, &mut Some(0), 10));
+    assert_eq!(sys::fstat(&to)?.st_size, 0);
+    Ok(())
+}
+
+fn what_is_copied_is_looked_at_before_how_it_is_open(d: &Dir) -> Outcome {
+    d.file("f", b"bytes");
+    let (reads, writes) = (sys::open(d.at("f"), O_RDONLY, 0)?, sys::open(d.at("f"), O_WRONLY, 0)?);
+    let (dir, path) = (sys::open(d.path(), O_RDONLY, 0)?, sys::open(d.at("f"), O_PATH, 0)?);
+    fails!(EISDIR, sys::copy_file_range(&writes, &mut Some(0), &dir, &mut Some(0), 1));
+    fails!(EISDIR, sys::copy_file_range(&dir, &mut Some(0), &reads, &mut Some(0), 1));
+    fails!(EBADF, sys::copy_file_range(&path, &mut Some(0), &dir, &mut Some(0), 1));
+    fails!(EBADF, sys::copy_file_range(&dir, &mut Some(0), &path, &mut Some(0), 1));
+    fails!(EBADF, sys::sendfile(&reads, &dir, &mut Some(0), 1));
+    fails!(EBADF, sys::sendfile(&reads, &writes, &mut Some(-1), 1));
+    fails!(EINVAL, sys::sendfile(&reads, &reads, &mut Some(-1), 1));
+    fails!(EINVAL, sys::sendfile(&writes, &dir, &mut Some(0), 1));
+    let (end, _other) = sys::pipe(0)?;
+    fails!(ESPIPE, sys::sendfile(&writes, &end, &mut Some(0), 1));
+    Ok(())
+}
+
+fn nothing_is_moved_between_whatever_there_is(d: &Dir) -> Outcome {
+    let file = d.open("f", b"bytes");
+    let path = sys::open(d.at("f"), O_PATH, 0)?;
+    assert_eq!(sys::splice(&file, &mut None, &path, &mut None, 0)?, 0);
+    assert_eq!(sys::splice(&path, &mut None, -1, &mut None, 0)?, 0);
     Ok(())
 }

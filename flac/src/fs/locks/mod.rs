@@ -76,8 +76,11 @@ impl Fs {
     /// # Errors
     /// `EAGAIN` (= `EWOULDBLOCK`), `EINTR`, `EBADF`, `EINVAL`, `ENOLCK`.
     pub fn flock(&self, id: OpenId, op: i32) -> Result<()> {
+        let flags = self.open_flags(id);
         let write = match op & !libc::LOCK_NB {
-            libc::LOCK_SH | libc::LOCK_EX | libc::LOCK_UN if self.open_flags(id) & libc::O_PATH != 0 => return fail(libc::EBADF),
+            libc::LOCK_SH | libc::LOCK_EX | libc::LOCK_UN if flags & libc::O_PATH != 0 => return fail(libc::EBADF),
+            // Neither to be read nor to be written.
+            libc::LOCK_SH | libc::LOCK_EX if flags & libc::O_ACCMODE == libc::O_ACCMODE => return fail(libc::EBADF),
             libc::LOCK_SH => false,
             libc::LOCK_EX => true,
             libc::LOCK_UN => {
@@ -145,7 +148,7 @@ impl Fs {
                 Ok(())
             }
             Ask::Set { .. } if lock.l_type as i32 == libc::F_UNLCK => self.unlock(&want),
-            Ask::Set { .. } if write && mode == libc::O_RDONLY || !write && mode == libc::O_WRONLY => fail(libc::EBADF),
+            Ask::Set { .. } if mode == if write { libc::O_RDONLY } else { libc::O_WRONLY } || mode == libc::O_ACCMODE => fail(libc::EBADF),
             Ask::Set { wait } => self.acquire(&want, wait),
         }
     }

@@ -32,7 +32,11 @@ hook! {
 fn duplicate(fd: c_int, theirs: impl FnOnce() -> c_int) -> Answer<c_int> {
     fds::open_file(fd)?;
     let to = checked(theirs())?;
-    fds::duplicated(fd, to)?;
+    if let Err(e) = fds::duplicated(fd, to) {
+        // The program is not told of it.
+        let _ = fds::close(to);
+        return Err(e);
+    }
     Ok(to)
 }
 
@@ -51,6 +55,8 @@ fn duplicate_to(from: c_int, to: c_int, theirs: impl FnOnce() -> c_int) -> Answe
     }
     // What this process inherited must be held before a number of it is taken away.
     match fds::open_file(from) {
+        // As beyond the limit on open files: what is open there stays.
+        Ok(_) if fds::is_beyond(to) => return fail(libc::EBADF),
         Ok(_) | Err(Escape::NotOurs) => {}
         Err(e) => return Err(e),
     }
@@ -144,6 +150,9 @@ fn control(fd: c_int, command: c_int, argument: c_ulong, theirs: impl FnOnce() -
             let asks = argument as c_int & !fs.open_flags(id);
             if asks & libc::O_NOATIME != 0 && !fs.attr(fs.open_ino(id))?.owned_by(&creds::now().creds()) {
                 return fail(libc::EPERM);
+            }
+            if argument as c_int & libc::O_DIRECT != 0 && is_dir(fs, id)? {
+                return fail(libc::EINVAL);
             }
             fs.set_open_flags(id, argument as c_int);
             Ok(0)
