@@ -7,7 +7,7 @@ use super::running::is_writer;
 use crate::attach::{Ledger, View};
 use crate::error::{Error, Result};
 use crate::inode::{SlotNo, flag};
-use crate::region::{LedgerEntry, MAX_HOLDS, OpenSlot};
+use crate::region::{HoldWord, LedgerEntry, MAX_HOLDS, OpenSlot};
 use crate::sync::{Ordering::*, fence};
 use crate::units::{Ino, PAGE, PageNo};
 
@@ -123,7 +123,7 @@ impl Fs {
     fn undo_open(&self, hold: usize) {
         let word = self.procs.holds()[hold].swap(0, AcqRel);
         if word != 0 {
-            self.put_open(open_slot_of(word), |_, _| ());
+            self.put_open(open_slot_of(word));
         }
     }
 
@@ -135,7 +135,9 @@ impl Fs {
             Error::Os(errno)
         })?;
         let open = &self.region.control.opens()[index];
-        open.inode.store(inode, Relaxed);
+        // Whoever looks at an old hold of this slot sees no writer of the new file.
+        open.flags.store(0, Relaxed);
+        open.inode.store(inode, Release);
         open.offset.store(0, Relaxed);
         open.habit.store(0, Relaxed);
         open.last_pages.store(0, Relaxed);
@@ -200,16 +202,39 @@ impl Fs {
         if hold >= MAX_HOLDS {
             return Err(Error::Os(libc::EMFILE));
         }
-        let counted = open.refs.fetch_update(AcqRel, Acquire, |n| (n > 0).then_some(n + 1)).is_ok();
+        let counted = self.get_open(id.index());
         if !counted || open.generation.load(Acquire) != id.generation() {
             if counted {
-                use crate::sync::Liveness;
-                self.drop_open(id.index(), self.procs.me());
+                // Another file's by now, which this process has not closed by it.
+                self.put_open(id.index());
             }
             return Err(gone);
         }
         self.set_hold(hold, id.index() as u32 + 1);
         Ok(())
+    }
+
+    /// One reference more, unless the slot is free.
+    fn get_open(&self, index: usize) -> bool {
+        self.region.control.opens()[index].refs.fetch_update(AcqRel, Acquire, |n| (n > 0).then_some(n + 1)).is_ok()
+    }
+
+    /// What a hold of this process names, with a reference for a copy of it; 0 is nothing. Another thread may close it meanwhile.
+    pub(super) fn copy_hold(&self, hold: &HoldWord) -> u32 {
+        loop {
+            let word = hold.load(SeqCst);
+            if word == 0 {
+                return 0;
+            }
+            let counted = self.get_open(open_slot_of(word));
+            match (counted, hold.load(SeqCst) == word) {
+                (true, true) => return word,
+                // The next file's perhaps, which nobody has closed.
+                (true, false) => self.put_open(open_slot_of(word)),
+                (false, true) => return 0,
+                (false, false) => {}
+            }
+        }
     }
 
     /// Holds at `to` what is held at `from` (`dup`); what was held at `to` is released.
@@ -232,39 +257,25 @@ impl Fs {
         }
     }
 
-    /// Locks that go with a close: POSIX locks with any close by their process (but of what was opened with `O_PATH`), others with the last close of the open file.
-    fn locks_on_close(&self, inode: SlotNo, index: usize, process: u32, last: bool) {
-        if last {
-            self.release_open_locks(index);
-        } else if self.region.control.opens()[index].flags.load(Acquire) as i32 & libc::O_PATH == 0 {
-            self.release_locks_of(Ino::new(self.inodes.slot(inode).ino.load(Acquire)), process);
-        }
-    }
-
-    /// One reference of the open-file slot `index` less, given up by process slot `process`.
+    /// One reference of the open-file slot `index` less, given up by process slot `process`, whose POSIX locks go with any close of the file (but of what was opened with `O_PATH`).
     pub(super) fn drop_open(&self, index: usize, process: u32) {
-        self.put_open(index, |inode, last| self.locks_on_close(inode, index, process, last));
+        let open = &self.region.control.opens()[index];
+        if open.flags.load(Acquire) as i32 & libc::O_PATH == 0 {
+            self.release_locks_of(Ino::new(self.inodes.slot(open.inode.load(Acquire)).ino.load(Acquire)), process);
+        }
+        self.put_open(index);
     }
 
-    /// One reference less. `closing` is told that it goes, and before the last one goes.
-    fn put_open(&self, index: usize, closing: impl Fn(SlotNo, bool)) {
+    /// One reference less; with the last one go the locks of the open file.
+    fn put_open(&self, index: usize) {
         let open = &self.region.control.opens()[index];
-        let inode = open.inode.load(Acquire);
-        closing(inode, false);
-        // The last one closes before the slot can be taken again.
-        loop {
-            let refs = open.refs.load(Acquire);
-            if refs == 1 {
-                closing(inode, true);
-                open.flags.store(0, Relaxed);
-                if open.refs.compare_exchange(1, 0, AcqRel, Relaxed).is_ok() {
-                    self.region.control.counters().open_hint.fetch_min(index as u32, Relaxed);
-                    self.unhold_inode(inode);
-                    return;
-                }
-            } else if refs == 0 || open.refs.compare_exchange(refs, refs - 1, AcqRel, Relaxed).is_ok() {
-                return;
-            }
+        // While the slot is this file's for certain.
+        let (inode, id) = (open.inode.load(Acquire), self.id_of(index));
+        if open.refs.fetch_update(AcqRel, Acquire, |n| n.checked_sub(1)) == Ok(1) {
+            // Not before: until then others may take a reference, and have the file with all that belongs to it. Who has the slot by now has another generation, and its own locks.
+            self.release_open_locks(id);
+            self.region.control.counters().open_hint.fetch_min(index as u32, Relaxed);
+            self.unhold_inode(inode);
         }
     }
 
@@ -350,3 +361,6 @@ impl Fs {
         debug_assert!(view.addr.is_multiple_of(PAGE));
     }
 }
+
+#[cfg(test)]
+mod tests;

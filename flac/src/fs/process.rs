@@ -19,11 +19,7 @@ impl Fs {
         let end = from.holds_end.load(Acquire) as usize;
         let (mine, theirs) = (self.procs.holds(), control.holds(child));
         for (mine, theirs) in mine[..end].iter().zip(theirs) {
-            let word = mine.load(Acquire);
-            if word != 0 {
-                control.opens()[word as usize - 1].refs.fetch_add(1, AcqRel);
-            }
-            theirs.store(word, Release);
+            theirs.store(self.copy_hold(mine), Release);
         }
         to.holds_end.store(end as u32, Release);
         to.about.store(from.about.load(Relaxed) & !IDLE, Relaxed);

@@ -39,10 +39,10 @@ impl Fs {
         USES[id.index()].fetch_sub(1, Release);
     }
 
-    /// Waits until no call is about the open file in slot `index`, of which this process has given up its hold, if it was the last one.
+    /// Waits until no call is about the open file in slot `index`, of which this process has given up a hold, if it was its last one: what others hold they may close at any moment.
     #[inline]
     pub(super) fn await_uses(&self, index: usize) {
-        if ANY.load(Relaxed) && USES[index].load(SeqCst) != 0 && self.region.control.opens()[index].refs.load(Acquire) == 1 {
+        if ANY.load(Relaxed) && USES[index].load(SeqCst) != 0 && !self.holds().iter().any(|(_, id)| id.index() == index) {
             await_end(&USES[index]);
         }
     }

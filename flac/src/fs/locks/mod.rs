@@ -108,10 +108,10 @@ impl Fs {
         self.release_locks_of(ino, self.procs.me());
     }
 
-    /// The OFD and `flock` locks of the open-file slot `index` go: it was closed for the last time.
-    pub fn release_open_locks(&self, index: usize) {
+    /// The OFD and `flock` locks of the open file `id` go: it was closed for the last time.
+    pub fn release_open_locks(&self, id: OpenId) {
         if self.region.control.locks().has_opens() {
-            self.remove_locks(|lock| matches!(lock.owner, Owner::Open(raw) if OpenId::from_raw(raw).index() == index));
+            self.remove_locks(|lock| lock.owner == Owner::Open(id.to_raw()));
         }
     }
 

@@ -40,7 +40,7 @@ fn closing_an_open_file_gives_up_its_locks() {
     tree.flock(ids[0], libc::LOCK_EX).unwrap();
     tree.lock_ofd(ids[0], libc::F_OFD_SETLK, &mut flock(libc::F_WRLCK, 0, 0)).unwrap();
     assert!(tree.flock(ids[1], libc::LOCK_SH | libc::LOCK_NB).is_err());
-    tree.release_open_locks(ids[0].index());
+    tree.release_open_locks(ids[0]);
     tree.flock(ids[1], libc::LOCK_SH | libc::LOCK_NB).unwrap();
     tree.lock_ofd(ids[1], libc::F_OFD_SETLK, &mut flock(libc::F_WRLCK, 3, 1)).unwrap();
 }
