@@ -8,7 +8,7 @@ use super::stats::Stats;
 use super::taken::Taken;
 use crate::checksum;
 use crate::error::{Error, Result};
-use crate::inode::{SlotNo, flag, load_attr};
+use crate::inode::{SlotNo, flag};
 use crate::media::{Medium, Writer};
 use crate::metalog::MetaTxn;
 use crate::region::InodeSlot;
@@ -249,7 +249,7 @@ impl Fs {
         }
         put_extents(&mut txn, ino, &snapshot.pages, &mut freed)?;
         self.log_data(&mut txn, snapshot);
-        let mut attr = load_attr(self.inodes.slot(slot));
+        let mut attr = self.inodes.attr_in(slot);
         let written = snapshot.pages.iter().filter(|page| page.to.is_some()).count() as u64;
         let pages = snapshot.count.unwrap_or((inode.attr.pages + written).saturating_sub(count(&freed)));
         (attr.size, attr.pages) = (snapshot.size, pages);

@@ -247,7 +247,7 @@ impl Fs {
         }
         let stored = self.stored_in(&views, from..to);
         if replace() {
-            stored.into_iter().for_each(|slot| self.mark_stored(slot));
+            stored.into_iter().for_each(|slot| self.lock_and_mark_stored(slot));
             self.forget_tails(from, to - from);
         } else {
             views.iter().filter_map(|view| view.clip(from, to)).for_each(|part| self.add_part(part));

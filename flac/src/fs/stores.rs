@@ -122,7 +122,13 @@ impl Fs {
         }
     }
 
-    /// The times of a file that is changed through a mapping.
+    /// As [`Fs::mark_stored`], for who has not locked the inode.
+    pub(super) fn lock_and_mark_stored(&self, slot: SlotNo) {
+        let _write = self.inodes.lock(slot);
+        self.mark_stored(slot);
+    }
+
+    /// The times of a file that is changed through a mapping. Needs the inode's lock.
     pub(super) fn mark_stored(&self, slot: SlotNo) {
         let s = self.inodes.slot(slot);
         touch(&[&s.mtime, &s.ctime]);
@@ -154,7 +160,7 @@ impl Fs {
             at = view.end();
             views.push(view);
         }
-        self.stored_in(&views, addr..end).into_iter().for_each(|slot| self.mark_stored(slot));
+        self.stored_in(&views, addr..end).into_iter().for_each(|slot| self.lock_and_mark_stored(slot));
     }
 }
 

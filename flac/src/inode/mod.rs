@@ -238,19 +238,22 @@ impl Inodes {
 
     /// The attributes of `ino` if it is cached: a consistent snapshot.
     pub fn attr(&self, ino: Ino) -> Option<Attr> {
-        let slot = self.find(ino)?;
+        Some(self.attr_in(self.find(ino)?)).filter(|attr| attr.ino == ino)
+    }
+
+    /// The attributes in `slot`, which are of one moment.
+    pub fn attr_in(&self, slot: SlotNo) -> Attr {
         let s = self.slot(slot);
         for _ in 0..4 {
             let read = ReadGuard::begin(s);
             let attr = load_attr(s);
             if read.is_valid() {
-                return (attr.ino == ino).then_some(attr);
+                return attr;
             }
         }
         // A long write, or a writer that died: the lock sorts it out.
         let _write = self.lock(slot);
-        let attr = load_attr(s);
-        (attr.ino == ino).then_some(attr)
+        load_attr(s)
     }
 
     /// Changes the attributes of `ino` under its lock; `false` if it is not cached.
@@ -296,7 +299,7 @@ impl Inodes {
 }
 
 /// Reads the attributes out of a slot (under its lock or its sequence counter).
-pub fn load_attr(s: &InodeSlot) -> Attr {
+fn load_attr(s: &InodeSlot) -> Attr {
     let time = |c: &TimeCell| Time { sec: c.sec.load(Relaxed), nsec: c.nsec.load(Relaxed) as u32 };
     Attr {
         ino: Ino::new(s.ino.load(Relaxed)),

@@ -63,6 +63,39 @@ fn regression_what_is_punched_during_the_first_flush_is_zeros() {
     }
 }
 
+/// A flush logged what it found of the attributes while another was changing them: after a power cut a file had the seconds of one time and the rest of another.
+#[test]
+fn regression_no_time_is_logged_in_halves() {
+    let (_dir, pool) = place_with_pool(Lower::Ext4);
+    let fs = open(&pool).expect("the pool opens");
+    let ino = make_file(&fs, b"file");
+    let id = fs.open_file(ino, libc::O_RDWR, 1).expect("it opens");
+    fs.write_bytes(id, &[1; PAGE], 0).expect("a write");
+    let slot = fs.hold_inode(ino).expect("cached");
+    let s = fs.inodes.slot(slot);
+    {
+        let _flusher = s.flush_lock.lock(&*fs.procs);
+        let mut snapshot = fs.take_snapshot(slot, PageNo::new(0)..PageNo::new(u64::MAX), PageNo::new(0)).expect("dirty");
+        fs.write_pages(&mut snapshot).expect("written");
+        std::thread::scope(|scope| {
+            let changing = fs.inodes.lock(slot);
+            s.mtime.sec.store(1 << 33, Relaxed);
+            let logging = scope.spawn(|| fs.log_pages(slot, ino, &snapshot).expect("logged").expect("the file is there"));
+            std::thread::sleep(Duration::from_millis(50));
+            s.mtime.nsec.store(123_456_789, Relaxed);
+            drop(changing);
+            let (seq, freed) = logging.join().expect("it ends");
+            fs.pool_free(&freed, seq);
+        });
+        fs.finish(slot, &snapshot, true);
+        fs.taken(slot).forget();
+    }
+    let logged = fs.meta.view(|view| Inode::load(view, ino)).expect("a view").expect("the file").attr.mtime;
+    assert!(logged.sec != 1 << 33 || logged.nsec == 123_456_789, "{logged:?}");
+    fs.unhold_inode(slot);
+    fs.release(1);
+}
+
 /// Each write to a page that was being flushed took a frame from the far end, where none had memory, and left the file's own to others.
 #[test]
 fn a_file_that_is_written_to_while_it_is_flushed_keeps_to_its_frames() {
