@@ -180,7 +180,7 @@ impl File {
     /// Writes all of `from` in order.
     pub(crate) fn write_vectored_at(&self, from: &[IoSlice<'_>], offset: u64) -> rustix::io::Result<()> {
         tap::taking(&self.path, 0)?;
-        self.put_all(from, offset)?;
+        self.put_all(from, offset, false)?;
         tap::wrote(self.id(), offset, from, self.flags.contains(OFlags::DIRECT));
         Ok(())
     }
@@ -192,12 +192,16 @@ impl File {
         self.fd.is_ours() && rustix::io::pwritev(self.fd.as_fd(), from, offset) == Ok(total)
     }
 
-    fn put_all(&self, from: &[IoSlice<'_>], mut offset: u64) -> rustix::io::Result<()> {
+    fn put_all(&self, from: &[IoSlice<'_>], mut offset: u64, through: bool) -> rustix::io::Result<()> {
         const IOV_MAX: usize = 1024;
+        let put = |fd: BorrowedFd<'_>, slices: &[IoSlice<'_>], at| match through {
+            true => rustix::io::pwritev2(fd, slices, at, ReadWriteFlags::DSYNC),
+            false => rustix::io::pwritev(fd, slices, at),
+        };
         self.with(|fd| {
             for batch in from.chunks(IOV_MAX) {
                 let total: usize = batch.iter().map(|s| s.len()).sum();
-                let mut done = match rustix::io::pwritev(fd, batch, offset) {
+                let mut done = match put(fd, batch, offset) {
                     Ok(n) => n,
                     Err(Errno::INTR) => 0,
                     Err(e) => return Err(e),
@@ -207,7 +211,7 @@ impl File {
                 for slice in batch {
                     while done < start + slice.len() {
                         let rest = &slice[done.saturating_sub(start)..];
-                        match rustix::io::pwrite(fd, rest, offset + done as u64) {
+                        match put(fd, &[IoSlice::new(rest)], offset + done as u64) {
                             Ok(0) => return Err(Errno::NOSPC),
                             Ok(n) => done += n,
                             Err(Errno::INTR) => {}
@@ -223,21 +227,10 @@ impl File {
     }
 
     /// Writes all of `from`, durably once this returns; nothing is said about what was written before.
-    pub(crate) fn write_through_at(&self, from: &[u8], offset: u64) -> rustix::io::Result<()> {
-        self.with(|fd| {
-            let mut done = 0;
-            while done < from.len() {
-                match rustix::io::pwritev2(fd, &[IoSlice::new(&from[done..])], offset + done as u64, ReadWriteFlags::DSYNC) {
-                    Ok(0) => return Err(Errno::NOSPC),
-                    Ok(n) => done += n,
-                    Err(Errno::INTR) => {}
-                    Err(e) => return Err(e),
-                }
-            }
-            Ok(())
-        })?;
-        tap::wrote(self.id(), offset, &[IoSlice::new(from)], self.flags.contains(OFlags::DIRECT));
-        tap::flushed(self.id(), offset, offset + from.len() as u64);
+    pub(crate) fn write_through_at(&self, from: &[IoSlice<'_>], offset: u64) -> rustix::io::Result<()> {
+        self.put_all(from, offset, true)?;
+        tap::wrote(self.id(), offset, from, self.flags.contains(OFlags::DIRECT));
+        tap::flushed(self.id(), offset, offset + from.iter().map(|slice| slice.len() as u64).sum::<u64>());
         Ok(())
     }
 
@@ -249,7 +242,7 @@ impl File {
     /// Makes content and size durable.
     pub(crate) fn sync_data(&self) -> rustix::io::Result<()> {
         let failure = self.failure.get();
-        match failure.map_or(0, |failure| failure.load(Acquire)) {
+        match self.kept_failure() {
             0 => {}
             errno => return Err(Errno::from_raw_os_error(errno.cast_signed())),
         }
@@ -266,6 +259,15 @@ impl File {
     /// the answer to each flush after it.
     pub(crate) fn keep_failure_in(&self, word: &'static AtomicU32) {
         let _ = self.failure.set(word);
+    }
+
+    fn kept_failure(&self) -> u32 {
+        self.failure.get().map_or(0, |failure| failure.load(Acquire))
+    }
+
+    /// Whether there was such an answer.
+    pub(crate) fn keeps_failure(&self) -> bool {
+        self.kept_failure() != 0
     }
 
     /// Locks the file against other processes until any descriptor of it is closed, or [`File::unlock`]. The lock is the process's, so the kernel

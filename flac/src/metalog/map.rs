@@ -3,13 +3,13 @@
 use crate::error::{Error, Result};
 use crate::media::aside::with_room;
 use crate::media::device::Device;
-use crate::media::file::File;
+use crate::media::file::{File, PageBuffer};
 use crate::media::mapped::Mapped;
 use crate::media::tap;
 use crate::sync::{AtomicU64, Ordering};
 use crate::units::PAGE;
 use rustix::fs::{FallocateFlags, OFlags};
-use rustix::io::Errno;
+use rustix::io::{Errno, IoSlice};
 use std::path::{Path, PathBuf};
 
 /// Memory for an image is taken in steps of this many bytes: a writer waits for it.
@@ -155,18 +155,27 @@ impl LogMap {
         let to = to.next_multiple_of(PAGE as u64).min(self.len() / PAGE as u64 * PAGE as u64);
         let (at, len) = (from as usize, (to - from) as usize);
         let Some(image) = &self.image else { return self.map.msync(at, len) };
-        let bytes = self.map.bytes(at, len);
+        let mut last = PageBuffer::new(PAGE);
+        let pages = self.pages(at, len, &mut last);
         match device.bystander() {
             // The kernel writes through the device's cache.
-            _ if device.fua() && !all => image.file.write_through_at(bytes, from),
+            _ if device.fua() && !all => image.file.write_through_at(&pages, from),
             Some(bystander) => {
-                image.file.write_at(bytes, from)?;
+                image.file.write_vectored_at(&pages, from)?;
                 bystander.sync_data()?;
                 tap::flushed(image.file.id(), 0, 0);
                 Ok(())
             }
-            None => image.file.write_at(bytes, from).and_then(|()| image.file.sync_data()),
+            None => image.file.write_vectored_at(&pages, from).and_then(|()| image.file.sync_data()),
         }
+    }
+
+    /// Whole pages of the log, of which others may append to the last one: that is copied. What changes while it is written past the page cache fails the checksum that a file system (btrfs before
+    /// Linux 6.15) or a device has made of it, and on mirrors it is this here and that there.
+    fn pages<'p>(&'p self, at: usize, len: usize, last: &'p mut PageBuffer) -> [IoSlice<'p>; 2] {
+        let Some(before) = len.checked_sub(PAGE) else { return [IoSlice::new(&[]), IoSlice::new(&[])] };
+        self.map.read(at + before, last.as_mut_slice());
+        [IoSlice::new(self.map.bytes(at, before)), IoSlice::new(last.as_slice())]
     }
 }
 
@@ -188,4 +197,31 @@ fn checked(path: &Path, len: u64, open: impl Fn(OFlags) -> rustix::io::Result<Fi
         return Err(Error::Corrupt(format!("{} was cut from {len} to {have} bytes: restore the pool from a copy", path.display())));
     }
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Records are appended to the last page while it is written. What the device, or a file system with checksums (btrfs before Linux 6.15), was given must be what it then sees.
+    #[test]
+    fn regression_what_is_written_of_the_log_does_not_change_meanwhile() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (log, image) = (dir.path().join("log"), dir.path().join("image"));
+        std::fs::write(&log, vec![0; 4 * PAGE]).expect("a file");
+        LogMap::make_image(&image, 4 * PAGE as u64).expect("an image");
+        let map = LogMap::open_image(&log, 4 * PAGE as u64, &image).expect("it opens");
+        map.ensure(4 * PAGE as u64).expect("room");
+        for pages in 1..4 {
+            map.write(0, &vec![1; pages * PAGE - 8]);
+            let mut last = PageBuffer::new(PAGE);
+            let given = map.pages(0, pages * PAGE, &mut last);
+            map.write((pages * PAGE) as u64 - 8, &[2; 8]);
+            assert!(given.iter().all(|part| part.as_ptr().align_offset(PAGE) == 0 || part.is_empty()));
+            let given = given.map(|part| part.to_vec()).concat();
+            assert!(given.len() == pages * PAGE && given[..given.len() - 8].iter().all(|byte| *byte == 1));
+            assert!(given[given.len() - 8..].iter().all(|byte| *byte != 2), "{pages} pages");
+            map.write(0, &vec![0; pages * PAGE]);
+        }
+    }
 }
