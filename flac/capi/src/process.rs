@@ -107,7 +107,11 @@ extern "C" fn after_fork_child() {
     INSIDE.store(0, SeqCst);
     match (SPACE.get(), CHILD.load(Relaxed).checked_sub(1)) {
         (Some(opened), Some(token)) => opened.space.after_fork_child(token),
-        _ => LEFT.store(true, SeqCst),
+        (opened, _) => {
+            LEFT.store(true, SeqCst);
+            // The handles that it was left are the parent's.
+            opened.inspect(|opened| opened.space.after_fork_child_without_slot());
+        }
     }
 }
 

@@ -137,14 +137,16 @@ impl<'s> FlushHandle<'s> {
         }
     }
 
+    /// Whether this process's slot is the one that it was made in.
     fn check_fork(&self) -> Result<()> {
-        if self.forks == self.space.forks.load(Relaxed) { Ok(()) } else { Err(Error::Os(libc::EINVAL)) }
+        let is_ours = self.forks == self.space.forks.load(Relaxed) && self.space.left.load(Acquire) == 0;
+        if is_ours { Ok(()) } else { Err(Error::Os(libc::EINVAL)) }
     }
 }
 
 impl Drop for FlushHandle<'_> {
     fn drop(&mut self) {
-        // In a forked child nothing of it is ours.
+        // In a forked child nothing of it is ours, nor is it when the space was left.
         if self.check_fork().is_ok() {
             let snapshot = self.take_snapshot();
             self.space.fs.finish(self.space.slot, &snapshot, false);

@@ -228,6 +228,12 @@ impl Space {
         self.fs.before_fork()
     }
 
+    /// After `fork`, in a child for which there is no token: nothing of the space is its own, neither handles nor what it would leave.
+    pub fn after_fork_child_without_slot(&self) {
+        self.forks.fetch_add(1, Relaxed);
+        self.left.store(1, Release);
+    }
+
     /// After `fork`, in the child, before anything else is called. (The parent has nothing to do.) Handles stay the parent's: the child can't use them.
     pub fn after_fork_child(&self, token: u32) {
         self.fs.after_fork_child(token);

@@ -164,6 +164,46 @@ fn a_page_is_in_one_handle_at_a_time() {
     assert_eq!(site.read(0, 4 * PAGE), [1; 4 * PAGE]);
 }
 
+/// A child for which there was no process slot had its parent's, and gave the parent's pages back when it dropped a handle.
+#[test]
+fn regression_a_child_without_a_slot_gives_nothing_of_its_parents_back() {
+    let mut site = Site::new(64 << 20);
+    site.write(0, &[1; PAGE]).expect("room");
+    let space = site.space();
+    let mut handle = FlushHandle::new(space).expect("a handle");
+    handle.pflush_add(0, P).expect("added");
+    let hold = space.fs.holds().last().expect("the handle's").0;
+    space.after_fork_child_without_slot();
+    assert_eq!(handle.pflush_add(P, P), Err(Error::Os(libc::EINVAL)));
+    drop(handle);
+    assert!(space.fs.held(hold).is_some());
+    space.leave();
+    assert!(space.fs.held(hold).is_some());
+    // The parent goes on.
+    let space = site.space.take().expect("it is open");
+    let run = space.fs.run_dir().to_owned();
+    space.fs.exit();
+    drop(space);
+    remove(&run);
+}
+
+/// As it may be after the end of a process began: its slot may be another's by now.
+#[test]
+fn regression_a_handle_that_is_dropped_when_its_space_was_left_gives_nothing_back() {
+    let mut site = Site::new(64 << 20);
+    site.write(0, &[1; PAGE]).expect("room");
+    let space = site.space();
+    let mut handle = FlushHandle::new(space).expect("a handle");
+    handle.pflush_add(0, P).expect("added");
+    let hold = space.fs.holds().last().expect("the handle's").0;
+    space.leave();
+    // Somebody else's, by now.
+    space.fs.procs.holds()[hold].store(1, std::sync::atomic::Ordering::Relaxed);
+    drop(handle);
+    assert_eq!(space.fs.procs.holds()[hold].swap(0, std::sync::atomic::Ordering::Relaxed), 1);
+    site.reopen();
+}
+
 #[test]
 fn what_is_uncommitted_goes_with_the_last_process() {
     let mut site = Site::new(64 << 20);
@@ -316,7 +356,7 @@ fn random_operations_match_a_model() {
         state ^= state << 17;
         (state % n as u64) as usize
     };
-    let mut site = Site::new(1 << 20);
+    let mut site = Site::new(64 << 20);
     let (mut seen, mut committed) = ([0u8; PAGES], [0u8; PAGES]);
     let mut records = Records::new();
     for step in 0..2500 {
