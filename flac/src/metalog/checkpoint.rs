@@ -8,6 +8,7 @@ use crate::media::Pool;
 use crate::media::aside::with_room;
 use crate::media::file::{self, File, PageBuffer};
 use crate::media::layout::{self, BLOCK_HEADER, CheckpointHeader, HEADER, Position};
+use crate::sync::Liveness;
 use crate::units::{PAGE, Seq};
 use rustix::fs::OFlags;
 use std::path::{Path, PathBuf};
@@ -48,7 +49,7 @@ fn fold(uuid: &[u8; 16]) -> u32 {
 pub(crate) struct Work {
     /// The place in the log from which on records are to be applied to it.
     pub position: Position,
-    /// Process and thread that began it; no thread where that one makes it alone, beside the one that is made in steps.
+    /// The token of the process that began it, and which of its threads; no thread where that one makes it alone, beside the one that is made in steps.
     pub writer: [i32; 2],
     pub stage: Stage,
     /// Bytes and pairs written, and the last key.
@@ -71,11 +72,17 @@ pub(crate) enum Stage {
 }
 
 impl Work {
-    /// Makes the file of a checkpoint that begins at `position`, which is committed. `alone`: nobody goes on with it but the caller, who has the writer lock.
-    pub(crate) fn begin(dir: &Path, position: &Position, alone: bool) -> Result<Work> {
+    /// Makes the file of a checkpoint that begins at `position`, which is committed, for the process with this token. `alone`: nobody goes on with it but the caller, who has the writer lock.
+    pub(crate) fn begin(dir: &Path, position: &Position, token: u32, alone: bool) -> Result<Work> {
         let thread = if alone { 0 } else { rustix::thread::gettid().as_raw_nonzero().get() };
-        let writer = [rustix::process::getpid().as_raw_nonzero().get(), thread];
-        let work = Work { position: *position, writer, stage: Stage::Write, at: HEADER as u64, pairs: 0, key: Vec::new() };
+        let work = Work {
+            position: *position,
+            writer: [token.cast_signed(), thread],
+            stage: Stage::Write,
+            at: HEADER as u64,
+            pairs: 0,
+            key: Vec::new(),
+        };
         let path = work.path(dir);
         let _ = file::remove(&path);
         // One that no recovery needs any more: the log behind it is written over.
@@ -178,18 +185,16 @@ fn put_pair(block: &mut Vec<u8>, key: &[u8], value: &[u8]) {
 }
 
 /// Removes the checkpoints older than generation `oldest`, and what dead processes left half written.
-pub(crate) fn remove_older(dir: &Path, oldest: u64) {
+pub(crate) fn remove_older(dir: &Path, oldest: u64, who: &dyn Liveness) {
     for generation in list(dir).unwrap_or_default() {
         if generation < oldest {
             let _ = file::remove(&path(dir, generation));
         }
     }
     for name in file::names_in(dir).unwrap_or_default() {
-        let writer = std::str::from_utf8(&name).ok().and_then(|n| n.strip_prefix("checkpoint.new.")?.split('.').next()?.parse().ok());
-        let Some(writer) = writer.and_then(rustix::process::Pid::from_raw) else {
-            continue;
-        };
-        if rustix::process::test_kill_process(writer) == Err(rustix::io::Errno::SRCH) {
+        let token = std::str::from_utf8(&name).ok().and_then(|n| n.strip_prefix("checkpoint.new.")?.split('.').next()?.parse().ok());
+        // A token, and no number of a process: that means something in its own namespace only.
+        if token.is_some_and(|token| !who.token_alive(token)) {
             let _ = file::remove(&dir.join(std::ffi::OsStr::new(std::str::from_utf8(&name).unwrap_or_default())));
         }
     }

@@ -85,6 +85,9 @@ impl Meta {
 /// The file of the memtable, beside the KV whose tail it is.
 const MEMTABLE: &str = "memtable";
 
+/// No process's token: who makes the volatile state is alone with the pool.
+const NOBODY: u32 = 0;
+
 /// Address space for the KV: more metadata than data is unheard of.
 pub(super) fn map_size(pool: &Pool) -> usize {
     (pool.frames() as usize * PAGE).clamp(1 << 30, 64 << 30)
@@ -163,7 +166,7 @@ fn begin_epoch(pool: &Pool, logs: &Logs, kv: &Kv, end: &Position) -> Result<Posi
         logs.append(end, &header, &record.seal(&header))
     } else {
         // No room: then the next generation, with a salt of its own, takes up where this one ends.
-        let mut work = checkpoint::Work::begin(pool.dir(), end, true)?;
+        let mut work = checkpoint::Work::begin(pool.dir(), end, NOBODY, true)?;
         let file = work.open(pool.dir()).map_err(Error::io("writing a checkpoint"))?;
         while !work.add(&file, &kv.read()?, 256 << 10)? {}
         work.close(&file)?;

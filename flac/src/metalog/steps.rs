@@ -113,7 +113,7 @@ impl Meta {
         }
         // The pieces come from the KV, which may lag behind the log; what it lacks, recovery applies.
         let position = self.position_of_kv()?;
-        let work = Work::begin(&self.pool_dir, &position, false)?;
+        let work = Work::begin(&self.pool_dir, &position, self.who.token(), false)?;
         self.shared.making.begin(&work, self.kv.read()?.pairs());
         Ok(())
     }
@@ -141,7 +141,7 @@ impl Meta {
         loop {
             if self.next(work, &file)? {
                 self.shared.making.end();
-                checkpoint::remove_older(&self.pool_dir, work.position.generation.saturating_sub(1));
+                checkpoint::remove_older(&self.pool_dir, work.position.generation.saturating_sub(1), &*self.who);
                 return Ok(());
             }
             self.shared.making.note(work);
@@ -212,7 +212,7 @@ impl Meta {
     /// Writes the committed state as checkpoint of its generation, by itself and in one go.
     fn write_checkpoint(&self) -> Result<()> {
         let position = self.position_of_kv()?;
-        let mut work = Work::begin(&self.pool_dir, &position, true)?;
+        let mut work = Work::begin(&self.pool_dir, &position, self.who.token(), true)?;
         let write = || {
             let file = work.open(&self.pool_dir).map_err(Error::io(WRITING))?;
             while !self.next(&mut work, &file)? {}

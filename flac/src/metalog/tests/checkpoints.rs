@@ -3,7 +3,7 @@
 use super::{LOG_BYTES, MEANWHILE, Place, State, put, shared, state};
 use crate::metalog::steps::PATIENCE;
 use crate::metalog::{Meta, checkpoint};
-use crate::sync::{ByPid, Ordering};
+use crate::sync::{ByPid, Liveness, Ordering};
 use std::os::unix::fs::FileExt;
 use std::time::Instant;
 
@@ -254,6 +254,40 @@ fn regression_a_checkpoint_for_a_huge_record_is_another_than_the_one_that_others
     meta.sync(meta.last_seq()).expect("a sync");
     place.reboot();
     assert_eq!(state(&place.open().1), before);
+}
+
+/// Knows of a process in another namespace, whose number nobody has in this one.
+struct Elsewhere;
+
+const ELSEWHERE: u32 = 0x7fff_fff0;
+
+impl Liveness for Elsewhere {
+    fn me(&self) -> u32 {
+        ByPid.me()
+    }
+    fn alive(&self, slot: u32) -> bool {
+        self.token_alive(slot)
+    }
+    fn token(&self) -> u32 {
+        ByPid.token()
+    }
+    fn token_alive(&self, token: u32) -> bool {
+        token == ELSEWHERE || token == self.token()
+    }
+}
+
+/// A process in a container was taken for a dead one by those outside: the checkpoint that it was writing for a huge record was gone, and its change failed.
+#[test]
+fn regression_the_checkpoint_of_a_process_in_another_namespace_stays() {
+    let place = Place::new();
+    let name = |writer: u32, thread: u32| format!("checkpoint.new.{writer}.{thread}");
+    let (theirs, mine) = (name(ELSEWHERE, 0), name(Elsewhere.token(), 0));
+    let (in_steps, dead) = (name(ELSEWHERE, 7), name(ELSEWHERE - 1, 0));
+    let all = [&theirs, &mine, &in_steps, &dead];
+    all.into_iter().for_each(|name| std::fs::write(place.pool.join(name), b"half").expect("a file"));
+    checkpoint::remove_older(&place.pool, 0, &Elsewhere);
+    let left = all.map(|name| place.pool.join(name).exists());
+    assert_eq!(left, [true, true, true, false]);
 }
 
 #[test]
