@@ -15,6 +15,9 @@ pub enum Error {
     Corrupt(String),
     /// The pool can't be used as it is, and what would help (wrong version, missing, not writable).
     Unusable(String),
+    /// The device below the pool failed, with this errno, and what only the kernel had of it may be lost. Nothing more that has it is given up, and what needs it durable fails, until the volatile
+    /// state is gone.
+    Lost(i32),
     /// A system call of our own failed: what was tried, and the errno.
     Io(&'static str, i32),
 }
@@ -33,7 +36,7 @@ impl Error {
             Error::Corrupt(_) => libc::EIO,
             // What a path on an unmounted or unusable device answers.
             Error::Unusable(_) => libc::EIO,
-            Error::Io(_, e) => *e,
+            Error::Lost(e) | Error::Io(_, e) => *e,
         }
     }
 
@@ -51,6 +54,11 @@ impl fmt::Display for Error {
             Error::NoFrames => write!(f, "the DRAM cache is full of data in use: raise FLAC_DRAM"),
             Error::Corrupt(why) => write!(f, "the pool is damaged: {why}"),
             Error::Unusable(why) => write!(f, "{why}"),
+            Error::Lost(e) => write!(
+                f,
+                "the device below the pool has failed ({}), nothing more becomes durable: see to it, end the programs that use the pool, then `flac stop --discard`; the pool goes on from what is durable",
+                std::io::Error::from_raw_os_error(*e)
+            ),
             Error::Io(what, e) => write!(f, "{what}: {}", std::io::Error::from_raw_os_error(*e)),
         }
     }

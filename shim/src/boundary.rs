@@ -13,6 +13,7 @@ use crate::thread;
 use libc::{c_int, c_void};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Why a hook's body gives no result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,10 +38,16 @@ pub enum Wait {
 /// What a hook's body returns.
 pub type Answer<T> = Result<T, Escape>;
 
+/// Whether this process has said that the device failed.
+static TOLD: AtomicBool = AtomicBool::new(false);
+
 impl From<flac::Error> for Escape {
     fn from(e: flac::Error) -> Self {
-        if !matches!(e, flac::Error::Os(_)) {
-            crate::log::error(format_args!("{e}"));
+        match e {
+            flac::Error::Os(_) => {}
+            // Whoever hears only the errno does not know what to do about it.
+            flac::Error::Lost(_) if !TOLD.swap(true, Ordering::Relaxed) => crate::log::fatal(format_args!("{e}")),
+            _ => crate::log::error(format_args!("{e}")),
         }
         Escape::Fail(e.errno())
     }
@@ -326,4 +333,28 @@ fn run_here<R>(body: &impl Fn() -> Answer<R>) -> Answer<R> {
         crate::log::fatal(format_args!("a broken invariant (above); this call fails with EIO. Please report it"));
         Err(Escape::Fail(libc::EIO))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    const CHILD: &str = "FLAC_TEST_DEVICE_FAILS";
+
+    #[test]
+    fn that_the_device_has_failed_is_said_once() {
+        if std::env::var_os(CHILD).is_some() {
+            for _ in 0..3 {
+                assert_eq!(Escape::from(flac::Error::Lost(libc::EIO)), Escape::Fail(libc::EIO));
+            }
+            return;
+        }
+        let this = std::env::current_exe().expect("this program");
+        let test = ["--exact", "boundary::tests::that_the_device_has_failed_is_said_once", "--nocapture"];
+        let child = Command::new(this).args(test).env(CHILD, "1").output().expect("it runs");
+        let said = String::from_utf8_lossy(&child.stderr).into_owned();
+        let lines: Vec<&str> = said.lines().filter(|line| line.starts_with("flac: ")).collect();
+        assert!(child.status.success() && lines.len() == 1 && lines[0].contains("`flac stop --discard`"), "{said}");
+    }
 }

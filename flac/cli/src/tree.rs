@@ -98,7 +98,7 @@ pub fn is_kept(name: &[u8]) -> bool {
 /// Whether it is of no use to go on with the next file.
 pub fn is_fatal(error: &Error) -> bool {
     match error {
-        Error::NoSpace | Error::Unusable(_) => true,
+        Error::NoSpace | Error::Unusable(_) | Error::Lost(_) => true,
         Error::Io(_, errno) | Error::Os(errno) => *errno == libc::ENOSPC,
         Error::Corrupt(_) | Error::NoFrames => false,
     }

@@ -166,7 +166,9 @@ impl Meta {
         #[cfg(test)]
         super::tests::before_data_flush();
         self.frames.as_ref().map_or(Ok(()), |frames| {
-            frames.sync_data().map_err(Error::io("flushing the pool (nothing of its log is given up until `flac stop --discard`)"))
+            frames
+                .sync_data()
+                .map_err(|e| if frames.keeps_failure() { Error::Lost(e.raw_os_error()) } else { Error::io("flushing the pool")(e) })
         })
     }
 }

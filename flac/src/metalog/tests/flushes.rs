@@ -1,6 +1,7 @@
 //! A sync that is acknowledged has flushed the device: its cache is lost in a power cut.
 
 use super::{Place, put, shared, state};
+use crate::error::Error;
 use crate::media::Medium;
 use crate::media::sim::tape::{Lower, Tape};
 use crate::sync::Ordering;
@@ -71,10 +72,11 @@ fn regression_what_a_failed_flush_has_lost_stays_in_the_log() {
     meta.sync(seq).expect("a sync");
     let tape = Tape::start(&place.pool, Lower::Ext4);
     tape.fail_flush("frames");
-    meta.checkpoint().expect_err("the device fails");
-    meta.checkpoint().expect_err("what it lost has not come back");
+    let lost = Err(Error::Lost(libc::EIO));
+    assert_eq!(meta.checkpoint(), lost, "the device fails");
+    assert_eq!(meta.checkpoint(), lost, "what it lost has not come back");
     let (_pool, other) = place.open_with(shared).expect("the pool opens");
-    other.checkpoint().expect_err("nor for who joins later");
+    assert_eq!(other.checkpoint(), lost, "nor for who joins later");
     assert_eq!(crate::metalog::checkpoint::list(&place.pool).expect("a list"), []);
     // What is durable without the frames may go on.
     other.sync(put(&other, b"more", b"of it")).expect("a sync");
