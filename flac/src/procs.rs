@@ -18,6 +18,10 @@ pub struct Procs {
 const SLOT_BITS: u32 = PROCS.ilog2();
 const GENERATIONS: u32 = 1 << (31 - SLOT_BITS);
 
+/// What the process in `slot` writes into locks. A lock is a word that the kernel sleeps on, so there are 21 bits for the generation, and after 2^21 - 1 uses of the slot it comes round. Then a lock that a
+/// process left behind that long ago, and that nobody has wanted since (whoever had would have taken it over), is taken for that of the process that has the slot now, by those who want it before that one
+/// ends: they wait for its end, and it waits for itself. The lock must be wanted in this very one of two million uses for the first time, so nothing is done about it. Locks on files
+/// (`fs::locks`), holds and views do not go by tokens.
 fn token_of(control: &Control, slot: u32) -> u32 {
     let generation = control.procs()[slot as usize].generation.load(Acquire);
     // Never 0: that is a free lock.
