@@ -32,10 +32,14 @@ pub struct View {
     pub inode: u32,
     /// First file page of a shared mapping.
     pub page: u32,
+    /// Whether the program may have stored through this part of a shared mapping: it can be written, or could be.
+    pub writable: bool,
 }
 
 /// Marks the page count of a ledger entry whose frames are the pool's: a view has less than 2^31 pages.
 const POOL: u32 = 1 << 31;
+/// Marks the page count of a ledger entry of a shared mapping that is [`View::writable`]: it has 512 pages at most.
+const WRITABLE: u32 = 1 << 30;
 
 impl View {
     /// The first frame of a view of the pool.
@@ -60,23 +64,27 @@ impl View {
             pages: ((end - start) / PAGE) as u32,
             inode: self.inode,
             page: self.page + skip,
+            writable: self.writable,
         })
     }
 
     fn pages_word(&self) -> u32 {
-        self.pages | if self.pool { POOL } else { 0 }
+        self.pages | if self.pool { POOL } else { 0 } | if self.writable { WRITABLE } else { 0 }
     }
 
     /// What a ledger entry says; `None` if it is empty.
     pub fn read(entry: &LedgerEntry) -> Option<View> {
         let addr = entry.addr.load(Acquire) as usize;
+        let (pages, inode) = (entry.pages.load(Relaxed), entry.inode.load(Relaxed));
+        let writable = inode != 0 && pages & WRITABLE != 0;
         (addr != 0).then(|| View {
             addr,
             first: FrameNo::new(entry.first.load(Relaxed)),
-            pages: entry.pages.load(Relaxed) & !POOL,
-            pool: entry.pages.load(Relaxed) & POOL != 0,
-            inode: entry.inode.load(Relaxed),
+            pages: pages & !POOL & if writable { !WRITABLE } else { !0 },
+            pool: pages & POOL != 0,
+            inode,
             page: entry.page.load(Relaxed),
+            writable,
         })
     }
 }
@@ -165,6 +173,25 @@ impl Ledger {
         })
     }
 
+    /// The shared mappings in [from, to) are writable from now on, and counted so.
+    pub fn make_writable(&self, from: usize, to: usize) {
+        if self.is_empty() {
+            return;
+        }
+        let entries = self.entries();
+        self.own.with(|Own { index, .. }| {
+            let at = index.partition_point(|n| View::read(&entries[*n as usize]).is_none_or(|v| v.end() <= from));
+            for entry in index[at..].iter().map(|n| &entries[*n as usize]) {
+                let Some(view) = View::read(entry).filter(|view| view.addr < to) else { break };
+                if view.inode != 0 && !view.writable {
+                    // Counted first: a death in between leaves too many.
+                    self.control.inodes()[view.inode as usize - 1].writable_maps.fetch_add(1, AcqRel);
+                    entry.pages.fetch_or(WRITABLE, Release);
+                }
+            }
+        });
+    }
+
     /// Runs `f` while these views, between which there is none, stay in the ledger, so that their range is not anybody else's meanwhile; `None` if one has gone.
     pub fn while_there<R>(&self, views: &[View], f: impl FnOnce() -> R) -> Option<R> {
         let (entries, from) = (self.entries(), views.first()?.addr as u64);
@@ -215,23 +242,27 @@ impl Ledger {
     pub fn copy_to(&self, child: u32, pin: impl Fn(&View)) {
         let end = self.procs.slot().ledger_end.load(Acquire);
         let to = self.control.ledger(child);
-        for (from, to) in self.entries()[..end as usize].iter().zip(to) {
-            let Some(view) = View::read(from) else {
-                to.addr.store(0, Relaxed);
-                continue;
-            };
-            pin(&view);
-            if let Some(slot) = view.inode.checked_sub(1) {
-                let inode = &self.control.inodes()[slot as usize];
-                inode.opens.fetch_add(1, AcqRel);
-                inode.shared_maps.fetch_add(1, AcqRel);
+        // No other thread takes a view away between the look at it and its pin.
+        self.own.with(|_| {
+            for (from, to) in self.entries()[..end as usize].iter().zip(to) {
+                let Some(view) = View::read(from) else {
+                    to.addr.store(0, Relaxed);
+                    continue;
+                };
+                pin(&view);
+                if let Some(slot) = view.inode.checked_sub(1) {
+                    let inode = &self.control.inodes()[slot as usize];
+                    inode.opens.fetch_add(1, AcqRel);
+                    inode.shared_maps.fetch_add(1, AcqRel);
+                    inode.writable_maps.fetch_add(view.writable.into(), AcqRel);
+                }
+                to.first.store(view.first.get(), Relaxed);
+                to.pages.store(view.pages_word(), Relaxed);
+                to.inode.store(view.inode, Relaxed);
+                to.page.store(view.page, Relaxed);
+                to.addr.store(view.addr as u64, Release);
             }
-            to.first.store(view.first.get(), Relaxed);
-            to.pages.store(view.pages_word(), Relaxed);
-            to.inode.store(view.inode, Relaxed);
-            to.page.store(view.page, Relaxed);
-            to.addr.store(view.addr as u64, Release);
-        }
+        });
         self.control.procs()[child as usize].ledger_end.store(end, Release);
     }
 

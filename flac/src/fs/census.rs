@@ -31,6 +31,8 @@ pub(super) struct Census {
     pub opens: Vec<u32>,
     /// Shared mappings of each inode slot.
     pub maps: Vec<u32>,
+    /// Those of them that are writable.
+    pub writable_maps: Vec<u32>,
 }
 
 /// A count that is not what it should be.
@@ -65,6 +67,7 @@ impl Fs {
             nodes: vec![0; control.node_bits().len()],
             opens: vec![0; inodes],
             maps: vec![0; inodes],
+            writable_maps: vec![0; inodes],
         };
         self.inodes.all().for_each(|slot| self.count_inode(slot, &mut census));
         self.count_views(&mut census);
@@ -109,6 +112,7 @@ impl Fs {
                 if let Some(slot) = view.inode.checked_sub(1) {
                     census.opens[slot as usize] += 1;
                     census.maps[slot as usize] += 1;
+                    census.writable_maps[slot as usize] += u32::from(view.writable);
                 }
             }
         }
@@ -170,6 +174,8 @@ impl Fs {
             compare(&format!("holders of inode slot {i}"), s.opens.load(Relaxed) as u64, census.opens[i] as u64);
             compare(&format!("dirty pages without a mark of inode slot {i}"), self.inodes.table(slot).count_unmarked(), 0);
             compare(&format!("shared mappings of inode slot {i}"), s.shared_maps.load(Relaxed) as u64, census.maps[i] as u64);
+            let writable = s.writable_maps.load(Relaxed) as u64;
+            compare(&format!("writable mappings of inode slot {i}"), writable, census.writable_maps[i] as u64);
         }
         let mut holds = vec![0u32; control.opens().len()];
         for proc in self.procs.in_use() {

@@ -349,9 +349,12 @@ impl Fs {
     /// Drops the references of a view that has left the ledger.
     pub(super) fn put_view(&self, view: &View) {
         if let Some(slot) = view.inode.checked_sub(1) {
-            // What was written through the mapping is newer than the log.
-            let from = PageNo::new(view.page as u64);
-            self.mark_mapped_dirty(slot, from, from.plus(view.pages as u64));
+            if view.writable {
+                // What was written through the mapping is newer than the log.
+                let from = PageNo::new(view.page as u64);
+                self.mark_mapped_dirty(slot, from, from.plus(view.pages as u64));
+                self.inodes.slot(slot).writable_maps.fetch_sub(1, AcqRel);
+            }
             self.inodes.slot(slot).shared_maps.fetch_sub(1, AcqRel);
         }
         self.unpin_view(view);

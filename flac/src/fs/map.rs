@@ -7,7 +7,7 @@ use super::absent::Tail;
 use super::stats::Stats;
 use crate::attach::View;
 use crate::error::{Error, Result};
-use crate::inode::{SlotNo, flag};
+use crate::inode::SlotNo;
 use crate::region::{LEDGER, map_anonymous, map_fixed, protect, reserve};
 use crate::sync::Ordering::*;
 use crate::table::Entry;
@@ -213,7 +213,7 @@ impl Fs {
         if pages == 0 {
             return Ok(());
         }
-        self.with_frames(|| self.begin_shared(slot, prot & libc::PROT_WRITE != 0))?;
+        self.with_frames(|| self.begin_shared(slot))?;
         // SAFETY: the reserved range.
         let result = unsafe { self.map_frames(slot, at, first, pages, prot) };
         self.inodes.slot(slot).shared_maps.fetch_sub(1, AcqRel);
@@ -222,7 +222,7 @@ impl Fs {
 
     /// Counts a shared mapping of the file. The first one gives every page that a copy-on-write view can see a frame of its own: from then on
     /// pages are written where they are, and no view is made of them.
-    fn begin_shared(&self, slot: SlotNo, writable: bool) -> Result<()> {
+    fn begin_shared(&self, slot: SlotNo) -> Result<()> {
         let s = self.inodes.slot(slot);
         let _write = self.inodes.lock(slot);
         if s.shared_maps.load(Relaxed) == 0 {
@@ -236,17 +236,13 @@ impl Fs {
             for (page, entry) in seen {
                 self.renew(slot, page, entry)?;
             }
-            s.flags.fetch_and(!flag::WRITABLE_MAP, AcqRel);
-        }
-        if writable {
-            s.flags.fetch_or(flag::WRITABLE_MAP, AcqRel);
         }
         s.shared_maps.fetch_add(1, AcqRel);
         Ok(())
     }
 
     unsafe fn map_frames(&self, slot: SlotNo, at: usize, first: PageNo, pages: u64, prot: i32) -> Result<()> {
-        let s = self.inodes.slot(slot);
+        let (s, writable) = (self.inodes.slot(slot), prot & libc::PROT_WRITE != 0);
         let mut done = 0;
         while done < pages {
             let (page, addr) = (first.plus(done), at + done as usize * PAGE);
@@ -258,10 +254,11 @@ impl Fs {
                 let run = self.own_frames(slot, page, most)?;
                 self.frames.get_run(run.0, run.1);
                 s.shared_maps.fetch_add(1, AcqRel);
+                s.writable_maps.fetch_add(writable.into(), AcqRel);
                 s.opens.fetch_add(1, AcqRel);
                 Ok(run)
             })?;
-            let view = View { addr, first: frame, pool: false, pages: count, inode: slot + 1, page: number };
+            let view = View { addr, first: frame, pool: false, pages: count, inode: slot + 1, page: number, writable };
             if self.ledger.len() + 64 > LEDGER || !self.ledger.add(view) {
                 self.put_view(&view);
                 return Err(Error::Os(libc::ENOMEM));
@@ -348,15 +345,9 @@ impl Fs {
         self.sync_log().map(|()| true)
     }
 
-    /// The program is about to make this range writable: what it has mapped there shared may change from now on.
+    /// The program is about to make this range writable, or has done so: what it has mapped there shared may change from now on. To be said before and after: another thread may show pages of it meanwhile.
     pub fn becomes_writable(&self, addr: usize, len: usize) {
-        let (mut at, end) = (addr, addr.saturating_add(len));
-        while let Some(view) = self.ledger.first_in(at, end) {
-            if let Some(slot) = view.inode.checked_sub(1) {
-                self.inodes.slot(slot).flags.fetch_or(flag::WRITABLE_MAP, AcqRel);
-            }
-            at = view.end();
-        }
+        self.splitting.with(|_| self.ledger.make_writable(addr, addr.saturating_add(len)));
     }
 
     /// What the program may do in [addr, end) (`PROT_READ`, ...), part by part: it may have changed that since it mapped it. Reading and writing where nobody can tell.

@@ -76,6 +76,8 @@ pub struct Fs {
     pub(crate) memory: Memory,
     /// Shared mappings of this process, which other processes may cut.
     cuts: Cuts,
+    /// Held while views are cut to pieces: each is in the ledger, whole or in parts, for who holds it.
+    splitting: Spin<()>,
     /// Parts of this process's mappings that show nothing.
     tails: Spin<Vec<absent::Tail>>,
     /// Held while one of them is brought in: the last page that was there already, and how often in a row.

@@ -59,6 +59,7 @@ impl Fs {
             ledger: Ledger::new(control, procs.clone()),
             memory: Memory::default(),
             cuts: Cuts::new(),
+            splitting: Spin::new(()),
             tails: Spin::new(Vec::new()),
             faulting: Spin::new((0, 0)),
             lazy: Default::default(),

@@ -44,6 +44,7 @@ impl Fs {
         self.ledger.after_fork_child();
         self.memory.after_fork_child();
         self.cuts.after_fork_child();
+        self.splitting.after_fork_child();
         self.tails.after_fork_child();
         self.faulting.after_fork_child();
         self.watcher.after_fork_child();

@@ -50,6 +50,7 @@ impl Fs {
             let s = self.inodes.slot(slot as u32);
             s.opens.store(count, Release);
             s.shared_maps.store(0, Release);
+            s.writable_maps.store(0, Release);
             s.cur_block.store(0, Release);
             s.spare.iter().for_each(|w| w.store(0, Relaxed));
         }

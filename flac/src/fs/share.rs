@@ -239,10 +239,13 @@ impl Fs {
         self.judge_last(from..to);
         // Out of the ledger before the range is free: whoever gets it next enters views of its own.
         let mut views = Vec::new();
-        while let Some(view) = self.ledger.take_first(from, to) {
-            for rest in [view.clip(0, from), view.clip(to, usize::MAX & !(PAGE - 1))].into_iter().flatten() {
-                self.add_part(rest);
-            }
+        let take_next = |_: &mut ()| {
+            let view = self.ledger.take_first(from, to)?;
+            let rest = [view.clip(0, from), view.clip(to, usize::MAX & !(PAGE - 1))];
+            rest.into_iter().flatten().for_each(|rest| self.add_part(rest));
+            Some(view)
+        };
+        while let Some(view) = self.splitting.with(take_next) {
             views.push(view);
         }
         let stored = self.stored_in(&views, from..to);
@@ -261,6 +264,7 @@ impl Fs {
         if let Some(slot) = part.inode.checked_sub(1) {
             self.inodes.slot(slot).opens.fetch_add(1, AcqRel);
             self.inodes.slot(slot).shared_maps.fetch_add(1, AcqRel);
+            self.inodes.slot(slot).writable_maps.fetch_add(part.writable.into(), AcqRel);
         }
         // A full ledger leaks the references until the process ends: the frames stay, nothing breaks.
         let _ = self.ledger.add(part);

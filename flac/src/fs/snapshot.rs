@@ -118,8 +118,7 @@ impl Fs {
     /// there, what of `mapped` was stored to, as far as that is known ([`Fs::take_stored`]). `None`: nothing to do.
     pub(super) fn take_snapshot(&self, slot: SlotNo, mapped: Range<PageNo>, from: PageNo) -> Option<Snapshot> {
         let s = self.inodes.slot(slot);
-        let may_be_stored = s.shared_maps.load(Acquire) != 0 && s.flags.load(Acquire) & flag::WRITABLE_MAP != 0;
-        let stored = if may_be_stored { self.take_stored(slot, &mapped) } else { Stored::default() };
+        let stored = if s.writable_maps.load(Acquire) != 0 { self.take_stored(slot, &mapped) } else { Stored::default() };
         let write = self.inodes.lock(slot);
         let unstable = s.shared_maps.load(Acquire) != 0;
         if stored.touched {
@@ -179,9 +178,6 @@ impl Fs {
 
     /// After a shared mapping of these pages ended: they may have changed.
     pub(super) fn mark_mapped_dirty(&self, slot: SlotNo, from: PageNo, to: PageNo) {
-        if self.inodes.slot(slot).flags.load(Acquire) & flag::WRITABLE_MAP == 0 {
-            return;
-        }
         let _write = self.inodes.lock(slot);
         self.mark_dirty(slot, from, to);
     }

@@ -2,7 +2,7 @@
 //!
 //! The first flush of a mapped file takes every page of its mappings, and has the kernel protect them against writing, which the first store to each ends without telling anybody ([`Cuts::protect`]). A later
 //! flush takes those that are not protected any more ([`Memory::written`], and where that can't be trusted, all but [`Memory::protected`]). That is what is asked, not which pages were written to: of a page that was, and that the kernel has put on a swap device or the program has advised away, it knows
-//! nothing any more. Where the kernel can't (before 6.7), where another process has the file mapped, too, whose page tables are not ours to look at, and of mappings that came since, every page is
+//! nothing any more. Where the kernel can't (before 6.7), where another process has mapped the file for writing, too, whose page tables are not ours to look at, and of mappings that came since, every page is
 //! taken to have changed.
 //!
 //! [`Cuts::protect`]: crate::attach::Cuts::protect
@@ -32,7 +32,8 @@ impl Fs {
     /// Parts of `pages` that hold every page which any process may have stored to through a mapping of the inode since the last flush. The caller holds the flush lock, and takes these pages: they are not
     /// told again. If it dies before, its mappings end, and with them all their pages count as changed.
     pub(super) fn take_stored(&self, slot: SlotNo, pages: &Range<PageNo>) -> Stored {
-        let views = self.ledger.of_inode(slot + 1);
+        let mut views = self.ledger.of_inode(slot + 1);
+        views.retain(|view| view.writable);
         let mut stored = Stored::default();
         let follows = |one: &View, next: &View| next.addr == one.end() && next.page == one.page + one.pages;
         // A view that goes at this moment takes its pages along as changed, but perhaps too late for this flush.
@@ -40,8 +41,8 @@ impl Fs {
             .chunk_by(follows)
             .flat_map(|run| run.chunks(AT_ONCE))
             .all(|run| self.ledger.while_there(run, || self.take_of_run(run, pages, &mut stored)).is_some());
-        // Whoever maps the file from now on stores later than this flush began.
-        let are_all_ours = self.inodes.slot(slot).shared_maps.load(Acquire) as usize == views.len();
+        // Whoever maps the file from now on, or is allowed to write to what is mapped, stores later than this flush began.
+        let are_all_ours = self.inodes.slot(slot).writable_maps.load(Acquire) as usize == views.len();
         if !(are_all_there && are_all_ours) {
             stored.pages = vec![pages.clone()];
         }
@@ -137,13 +138,12 @@ impl Fs {
 
     /// The inodes among `views` that this process has changed: what its stores are when their mapping ends.
     pub(super) fn stored_in(&self, views: &[View], clip: Range<usize>) -> Vec<SlotNo> {
-        let is_writable = |slot: SlotNo| self.inodes.slot(slot).flags.load(Acquire) & flag::WRITABLE_MAP != 0;
         let stored = |view: &View| view.clip(clip.start, clip.end).is_some_and(|part| self.is_stored(part.addr..part.end()));
         let mut slots = Vec::new();
         for view in views {
             if let Some(slot) = view.inode.checked_sub(1)
                 && !slots.contains(&slot)
-                && is_writable(slot)
+                && view.writable
                 && stored(view)
             {
                 slots.push(slot);

@@ -34,7 +34,7 @@ impl Fs {
     /// can be shown, else of DRAM frames, loaded if need be. `None` at a hole. Needs the inode's lock.
     pub(super) fn view_of(&self, slot: SlotNo, addr: usize, page: PageNo, most: u64) -> Result<Option<View>> {
         if let Some((first, pages)) = self.pool_run(slot, page, most)? {
-            return Ok(Some(View { addr, first: FrameNo::new(first.get()), pool: true, pages, inode: 0, page: 0 }));
+            return Ok(Some(View { addr, first: FrameNo::new(first.get()), pool: true, pages, inode: 0, page: 0, writable: false }));
         }
         self.dram_view_of(slot, addr, page, most)
     }
@@ -43,7 +43,7 @@ impl Fs {
     pub(super) fn dram_view_of(&self, slot: SlotNo, addr: usize, page: PageNo, most: u64) -> Result<Option<View>> {
         let run = self.resident_run(slot, page, most)?.map(|(first, pages)| (first, self.frames.viewable(pages)));
         let run = run.filter(|(_, pages)| *pages > 0);
-        Ok(run.map(|(first, pages)| View { addr, first, pool: false, pages, inode: 0, page: 0 }))
+        Ok(run.map(|(first, pages)| View { addr, first, pool: false, pages, inode: 0, page: 0, writable: false }))
     }
 
     /// Maps what a copy-on-write view in the ledger shows.

@@ -31,8 +31,6 @@ pub mod flag {
     pub const UNCOUNTED: u32 = 16;
     /// Some page that only the pool has was read often.
     pub const HOT: u32 = 32;
-    /// Of the shared mappings that there are, one may have been written through.
-    pub const WRITABLE_MAP: u32 = 64;
     /// Where the hint on the life of what is written lies (`F_SET_RW_HINT`): a number up to 5.
     pub const LIFE_HINT: u32 = 7 << LIFE_HINT_AT;
     /// The lowest bit of it.
@@ -148,6 +146,7 @@ impl Inodes {
         s.spare.iter().for_each(|w| w.store(0, Relaxed));
         s.cur_block.store(0, Relaxed);
         s.shared_maps.store(0, Relaxed);
+        s.writable_maps.store(0, Relaxed);
         store_attr(s, attr);
         if has_pool {
             let planted = self.table(slot).plant(PageNo::of(attr.size.max(1) - 1));

@@ -36,9 +36,9 @@ pub const PROGRAMS: usize = 128;
 pub const INLINE: usize = 8;
 
 /// Runs that a flush takes before it needs a node for them.
-pub const TAKEN: usize = 7;
+pub const TAKEN: usize = 6;
 
-const MAGIC: u64 = u64::from_le_bytes(*b"FLACctl\x11");
+const MAGIC: u64 = u64::from_le_bytes(*b"FLACctl\x12");
 
 /// Sizes chosen when the region is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -290,6 +290,9 @@ pub struct InodeSlot {
     pub taken_runs: AtomicU32,
     /// As above.
     pub taken_node: AtomicU32,
+    /// Those of the shared mappings that can be written, or could be.
+    pub writable_maps: AtomicU32,
+    _pad: AtomicU32,
 }
 
 const _: () = assert!(size_of::<ProcSlot>() == 64);

@@ -86,16 +86,15 @@ fn map(fs: &Fs, id: OpenId, at: *mut c_void, n: size_t, prot: c_int, flags: c_in
 
 hook! {
     /// `mprotect(2)`: what is mapped of a file opened for reading can't become writable. The kernel can't tell: to it the file is the tier.
-    fn mprotect(at: *mut c_void, n: size_t, prot: c_int) -> c_int, also(__mprotect), when(may_open(prot)) {
-        open_for_writing(at, n)
+    fn mprotect(at: *mut c_void, n: size_t, prot: c_int) -> c_int, also(__mprotect), when(may_open(prot)), real(theirs) {
+        open_for_writing(at, n, || theirs(at, n, prot))
     }
 }
 
 hook! {
     /// `pkey_mprotect(2)`.
-    fn pkey_mprotect(at: *mut c_void, n: size_t, prot: c_int, key: c_int) -> c_int, when(may_open(prot)) {
-        let _ = key;
-        open_for_writing(at, n)
+    fn pkey_mprotect(at: *mut c_void, n: size_t, prot: c_int, key: c_int) -> c_int, when(may_open(prot)), real(theirs) {
+        open_for_writing(at, n, || theirs(at, n, prot, key))
     }
 }
 
@@ -104,14 +103,15 @@ fn may_open(prot: c_int) -> bool {
     prot & libc::PROT_WRITE != 0 && (!READ_ONLY.is_empty() || space::opened().is_some_and(Fs::has_any_view))
 }
 
-fn open_for_writing(at: *mut c_void, n: size_t) -> Answer<c_int> {
+fn open_for_writing(at: *mut c_void, n: size_t, change: impl FnOnce() -> c_int) -> Answer<c_int> {
     if READ_ONLY.meets(at.addr(), n) {
         return fail(libc::EACCES);
     }
-    if let Some(fs) = space::opened() {
-        fs.becomes_writable(at.addr(), n);
-    }
-    Err(Escape::NotOurs)
+    let Some(fs) = space::opened() else { return Err(Escape::NotOurs) };
+    fs.becomes_writable(at.addr(), n);
+    let changed = checked(change());
+    fs.becomes_writable(at.addr(), n);
+    changed
 }
 
 /// The program is about to change this range: FLAC's views in it are none any more.

@@ -212,6 +212,43 @@ fn a_mapping_for_reading_does_not_hide_one_for_writing() {
     assert_eq!(found[8 * PAGE], 9);
 }
 
+/// With another process's mapping beside, all of the file was written with each flush, and when that mapping ended: also where nothing could be stored through it.
+#[test]
+fn who_only_reads_through_a_mapping_makes_no_flush_dearer() {
+    if !tells() {
+        println!("skipped: this kernel does not tell what was stored to");
+        return;
+    }
+    let found = mapped(RW, |fs, ino, at, flushed| {
+        let sync = |pages| {
+            fs.sync(ino).expect("a flush");
+            assert_eq!(flushed(), pages);
+        };
+        let other = Fs::open(&crate::Config::new(fs.pool.dir())).expect("the pool opens again");
+        // SAFETY: a new mapping, anywhere.
+        let show = || unsafe { other.map(ino, 0, PAGES * PAGE, libc::PROT_READ, libc::MAP_SHARED, 0) }.expect("a mapping");
+        let theirs = show();
+        sync(PAGES);
+        store(at, 3);
+        sync(1);
+        other.unmapped(theirs, PAGES * PAGE);
+        sync(0);
+        let theirs = show();
+        other.becomes_writable(theirs + 8 * PAGE, 2 * PAGE);
+        // SAFETY: the other's mapping, which is in this process.
+        unsafe { protect(theirs + 8 * PAGE, 2 * PAGE, RW) }.expect("it may");
+        store(theirs, 9);
+        sync(PAGES);
+        store(theirs, 8);
+        other.exit();
+        sync(PAGES);
+        store(at, 4);
+        sync(1);
+        assert_eq!(fs.check_counts(), []);
+    });
+    assert!((0..PAGES).all(|page| found[page * PAGE] == if [3, 4, 8, 9].contains(&page) { 9 } else { 1 }));
+}
+
 /// `MADV_DONTNEED` frees a page table of whose pages none is protected (Linux 6.14).
 #[test]
 fn what_was_stored_to_is_flushed_though_its_page_table_has_gone() {
