@@ -87,7 +87,8 @@ as_user() {
 }
 on_tmpfs() { as_user "$@"; }
 on_flac() { as_user LD_PRELOAD="$base/bin/libflacshim.so" FLAC_ROOT="$tree" FLAC_POOL="$pools/pool" FLAC_DRAM=3G "$@"; }
-on_mounted() { on_flac "$@"; }
+# Valgrind maps a file of its own there, shared, which a mount refuses.
+on_mounted() { on_flac TMPDIR="$base/home" "$@"; }
 on_outside() { as_user LD_PRELOAD="$base/bin/libflacshim.so" FLAC_ROOT=/flac FLAC_POOL="$pools/pool" FLAC_DRAM=1G "$@"; }
 
 # The built tree of a suite, as an archive: building takes longer than testing.
@@ -137,8 +138,9 @@ into_mounted() {
     into_flac "$1"
     mount_pool
 }
+# By root where it can be, as users may not have the right to /dev/fuse.
 mount_pool() {
-    as_user FLAC_DRAM=3G "$base/bin/flac" mount --pool "$pools/pool" "$tree"
+    FLAC_DRAM=3G "$base/bin/flac" mount --allow-other --pool "$pools/pool" "$tree"
 }
 # The tree on the tmpfs and that in FLAC have the same path: which of them is seen there.
 to_flac() {
@@ -155,6 +157,8 @@ to_tmpfs() {
 run() {
     local side=$1 suite=$2 results=$3
     shift 3
+    # What an earlier side has left is not this one's result.
+    : >"$base/results"
     # shellcheck disable=SC2016
     "on_$side" timeout -k 10 "${SUITES_LIMIT:-3000}" bash -c 'cd "$1" && shift && exec bash "$@"' bash "$tree/$suite" \
         "$base/bin/run.sh" "$(kind_of "$suite")" "$base/results" "$@" </dev/null >>"$cache/$suite.$user.$side.log" 2>&1 || true

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::frame::Frames;
 use crate::inode::Inodes;
 use crate::media::Pool;
+use crate::media::owner::Owner;
 use crate::metalog::Meta;
 use crate::pool_space::PoolSpace;
 use crate::procs::Procs;
@@ -98,7 +99,9 @@ impl Fs {
         let c = self.region.control.counters();
         if c.recovered.load(Acquire) == 0 {
             self.make_stubs()?;
-            self.init_root(0o755, rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())?;
+            let pool = rustix::fs::stat(self.pool.dir()).map_err(Error::io("look at the pool directory"))?;
+            let (uid, gid) = Owner::of(&pool).or_process();
+            self.init_root(0o755, uid, gid)?;
             // The frames of orphans are still theirs when they are counted: what is deleted afterwards frees them once.
             self.count_pool()?;
             self.recover_orphans()?;

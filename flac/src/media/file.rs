@@ -3,6 +3,7 @@
 
 use super::aside::with_room;
 use super::fd::{Fd, FileId};
+use super::owner::Owner;
 use super::tap;
 use crate::error::Error;
 use crate::sync::AtomicU32;
@@ -301,10 +302,11 @@ pub(crate) fn pause() {
     let _ = rustix::thread::nanosleep(&rustix::thread::Timespec { tv_sec: 0, tv_nsec: 1_000_000 });
 }
 
-/// Gives a new file read and write permission for those who have it on the directory, so that several users can share a pool.
+/// Gives a new file to the [owner](super::owner), with read and write permission for those who have it on the directory, so that several users can share a pool.
 fn inherit_permissions(path: &Path, fd: &Fd) -> rustix::io::Result<()> {
     let dir = rustix::fs::stat(path.parent().unwrap_or(Path::new(".")))?;
     let mode = Mode::from_raw_mode(dir.st_mode & 0o666 | 0o600);
+    Owner::of(&dir).give(fd);
     rustix::fs::fchmod(fd, mode)
 }
 

@@ -16,6 +16,7 @@ pub(crate) mod layout;
 mod lines;
 pub(crate) mod mapped;
 mod model;
+pub(crate) mod owner;
 pub(crate) mod pool;
 mod probe;
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::kv::Kv;
 use crate::media::Pool;
 use crate::media::file;
 use crate::media::layout::{self, Position};
+use crate::media::owner::Owner;
 use crate::sync::{Liveness, Ordering};
 use crate::units::{BLOCK, PAGE};
 use rustix::fs::Mode;
@@ -125,6 +126,7 @@ fn build(pool: &Pool, run_dir: &Path, shared: &LogShared) -> Result<()> {
         file::remove_tree(&new).map_err(making())?;
         rustix::fs::mkdir(&new, Mode::from_raw_mode(0o700)).map_err(making())?;
         let parent = rustix::fs::stat(run_dir).map_err(making())?;
+        Owner::of(&parent).give_dir(&new);
         rustix::fs::chmod(&new, Mode::from_raw_mode(parent.st_mode & 0o7777 | 0o700)).map_err(making())?;
         Kv::open(&new, map_size(pool))
     };

@@ -4,6 +4,7 @@
 use crate::error::{Error, Result};
 use crate::media::Pool;
 use crate::media::fd::open_lasting;
+use crate::media::owner::Owner;
 use crate::units::{BLOCK, BLOCK_FRAMES, MOST_FRAMES, PAGE};
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::fs::{FlockOperation, Mode, OFlags, Stat};
@@ -32,6 +33,7 @@ pub enum Place {
 pub struct RunDir {
     dir: PathBuf,
     mode: u32,
+    owner: Owner,
     uuid: String,
 }
 
@@ -96,14 +98,15 @@ impl RunDir {
         let uuid = pool.uuid_hex();
         let dir = Path::new(SHM_DIR).join(format!("flac-{uuid}"));
         // Whoever may write the pool may use its shared memory.
-        let mode = shared_mode(pool.dir())?;
-        let run = RunDir { dir, mode, uuid };
+        let (mode, owner) = shared_mode(pool.dir())?;
+        let run = RunDir { dir, mode, owner, uuid };
         let mut made = false;
         loop {
             let dir_mode = Mode::from_raw_mode(mode | (mode & 0o444) >> 2);
             match rustix::fs::mkdir(&run.dir, dir_mode) {
                 Ok(()) => {
                     made = true;
+                    owner.give_dir(&run.dir);
                     rustix::fs::chmod(&run.dir, dir_mode).map_err(Error::io("chmod the run directory"))?;
                 }
                 Err(rustix::io::Errno::EXIST) => {}
@@ -128,14 +131,17 @@ impl RunDir {
 
     /// Opens (or makes) a file of the run directory for reading and writing.
     pub fn open_file(&self, name: &str) -> Result<OwnedFd> {
-        open_shared(&self.dir.join(name), self.mode)
+        open_shared(&self.dir.join(name), self.mode, self.owner)
     }
 
     /// Makes a directory in the run directory, if it is missing, for all who may use the pool.
     pub fn make_dir(&self, name: &str) -> Result<()> {
         let mode = Mode::from_raw_mode(self.mode | (self.mode & 0o444) >> 2);
         match rustix::fs::mkdir(self.dir.join(name), mode) {
-            Ok(()) => rustix::fs::chmod(self.dir.join(name), mode).map_err(Error::io("chmod a run directory")),
+            Ok(()) => {
+                self.owner.give_dir(&self.dir.join(name));
+                rustix::fs::chmod(self.dir.join(name), mode).map_err(Error::io("chmod a run directory"))
+            }
             Err(rustix::io::Errno::EXIST) => Ok(()),
             Err(e) => Err(Error::Io("make a run directory", e.raw_os_error())),
         }
@@ -143,7 +149,7 @@ impl RunDir {
 
     /// Makes the DRAM tier's file.
     pub(super) fn make_dram(&self) -> Result<OwnedFd> {
-        open_shared(&self.dram_path(), self.mode)
+        open_shared(&self.dram_path(), self.mode, self.owner)
     }
 
     /// Opens the DRAM tier's file, which has `len` bytes.
@@ -235,9 +241,12 @@ fn frames_in(bytes: u64) -> u32 {
     u32::try_from(frames).unwrap_or(u32::MAX).min(MOST_FRAMES)
 }
 
-fn open_shared(path: &Path, mode: u32) -> Result<OwnedFd> {
+fn open_shared(path: &Path, mode: u32, owner: Owner) -> Result<OwnedFd> {
     let wanted = Mode::from_raw_mode(mode);
-    let fd = open_lasting(path, OFlags::RDWR | OFlags::CREATE, wanted).map_err(Error::io("open a shared-memory file"))?;
+    let open = |how: OFlags| open_lasting(path, OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | how, wanted);
+    // What is there already belongs to whom it should, or is no file of ours.
+    let made = owner.is_another().then(|| open(OFlags::EXCL).inspect(|fd| owner.give(fd))).and_then(std::result::Result::ok);
+    let fd = made.map_or_else(|| open(OFlags::empty()), Ok).map_err(Error::io("open a shared-memory file"))?;
     let stat = look_at(&fd)?;
     // The umask of whoever comes first must not lock the others out; not ours to change if another user made it.
     if Mode::from_raw_mode(stat.st_mode) != wanted {
@@ -267,11 +276,11 @@ fn huge_mount(line: &str) -> Option<&str> {
     (is_tmpfs && huge && !dir.contains('\\')).then_some(dir)
 }
 
-/// Permission bits for files that everyone who may write the pool directory must be able to open.
-fn shared_mode(pool: &Path) -> Result<u32> {
+/// Permission bits for files that everyone who may write the pool directory must be able to open, and whose they are.
+fn shared_mode(pool: &Path) -> Result<(u32, Owner)> {
     let dir = rustix::fs::stat(pool).map_err(Error::io("look at the pool directory"))?;
     let others = [(0o020, 0o060), (0o002, 0o006)].iter().filter(|(may, _)| dir.st_mode & may != 0).map(|(_, bits)| bits).sum::<u32>();
-    Ok(0o600 | others)
+    Ok((0o600 | others, Owner::of(&dir)))
 }
 
 /// Moves a descriptor of ours out of the way of the program's, if the limit on open files allows.
