@@ -63,7 +63,8 @@ stop_pool() {
     rm -rf "$pools/pool"
 }
 unmount() {
-    ! mountpoint -q "$tree" || "$base/bin/flac" mount --unmount "$tree"
+    # A test may have left a process there.
+    ! mountpoint -q "$tree" || "$base/bin/flac" mount --unmount "$tree" || umount --lazy "$tree"
 }
 cleanup() {
     stop_pool
