@@ -143,12 +143,14 @@ fn symlinks_to_the_root_itself_lead_in(d: &Dir) -> Outcome {
     sys::symlink(&root, &link)?;
     let there = |is: libc::stat| (is.st_dev, is.st_ino);
     let wanted = there(sys::stat(&root)?);
+    let own = d.path().strip_prefix(&root).expect("below the root").iter().next().expect("a name").to_owned();
     let dotted = d.outside().join("./root/.");
     for path in [&link, &dotted] {
         assert_eq!(there(sys::stat(path)?), wanted);
         assert_eq!(there(sys::fstat(&sys::open(path, libc::O_RDONLY, 0)?)?), wanted);
         assert_eq!(there(sys::fstat(&sys::open(path, libc::O_PATH | libc::O_DIRECTORY, 0)?)?), wanted);
-        assert_eq!(sys::names_in(path)?, sys::names_in(&root)?);
+        // Other cases come and go there.
+        assert!(sys::names_in(path)?.contains(&own), "{own:?} is not in {}", path.display());
     }
     assert_eq!(there(sys::lstat(&dotted)?), wanted);
     assert_ne!(there(sys::lstat(&link)?), wanted);
