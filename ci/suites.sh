@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The GNU programs' own test suites with everything in FLAC, compared with the same suites on tmpfs in the same run.
 # Arguments choose suites; SUITES_USER=root runs them as root instead of a normal user; SUITES_SIDES="flac outside" runs them also on
-# the tmpfs with the shim preloaded and FLAC_ROOT somewhere else, SUITES_SIDES=mounted in FLAC with the pool mounted there, too; SUITES_TESTS="NAME..." runs those tests alone. Fails if a test that passes on tmpfs fails on such a side and is not in
-# tests/suites/SUITE.differs (its first column: normal, root or any user in FLAC, or outside, or mounted), or if one that is there passes.
+# the tmpfs with the shim preloaded and FLAC_ROOT somewhere else; SUITES_TESTS="NAME..." runs those tests alone. Fails if a test that passes on tmpfs fails on such a side and is not in
+# tests/suites/SUITE.differs (its first column: normal, root or any user in FLAC, or outside), or if one that is there passes.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -58,13 +58,8 @@ exec 9>"$cache/lock"
 flock 9
 pools=$(mktemp -d "${TMPDIR:-/var/tmp}/flac-suites-XXXXXX")
 stop_pool() {
-    unmount
     [ ! -d "$pools/pool" ] || { "$base/bin/flac" stop --discard --pool "$pools/pool" >/dev/null 2>&1 || true; }
     rm -rf "$pools/pool"
-}
-unmount() {
-    # A test may have left a process there.
-    ! mountpoint -q "$tree" || "$base/bin/flac" mount --unmount "$tree" || umount --lazy "$tree"
 }
 cleanup() {
     stop_pool
@@ -88,8 +83,6 @@ as_user() {
 }
 on_tmpfs() { as_user "$@"; }
 on_flac() { as_user LD_PRELOAD="$base/bin/libflacshim.so" FLAC_ROOT="$tree" FLAC_POOL="$pools/pool" FLAC_DRAM=3G "$@"; }
-# Valgrind maps a file of its own there, shared, which a mount refuses.
-on_mounted() { on_flac TMPDIR="$base/home" "$@"; }
 on_outside() { as_user LD_PRELOAD="$base/bin/libflacshim.so" FLAC_ROOT=/flac FLAC_POOL="$pools/pool" FLAC_DRAM=1G "$@"; }
 
 # The built tree of a suite, as an archive: building takes longer than testing.
@@ -135,21 +128,12 @@ into_flac() {
     as_user FLAC_DRAM=3G "$base/bin/flac" import --pool "$pools/pool" "$tree" / >/dev/null
     to_flac
 }
-into_mounted() {
-    into_flac "$1"
-    mount_pool
-}
-# By root where it can be, as users may not have the right to /dev/fuse.
-mount_pool() {
-    FLAC_DRAM=3G "$base/bin/flac" mount --allow-other --pool "$pools/pool" "$tree"
-}
 # The tree on the tmpfs and that in FLAC have the same path: which of them is seen there.
 to_flac() {
     mv "$tree" "$base/w.tmpfs"
     as_user mkdir "$tree"
 }
 to_tmpfs() {
-    unmount
     rmdir "$tree"
     mv "$base/w.tmpfs" "$tree"
 }
@@ -185,10 +169,9 @@ compare() {
         run "$side" "$suite" "$other.again" "${differs[@]}"
         mapfile -t again < <(differing <(printf 'PASS %s\n' "${differs[@]}") "$other.again")
         if [ ${#again[@]} -gt 0 ]; then
-            [ "$side" = outside ] || to_tmpfs
+            [ "$side" != flac ] || to_tmpfs
             run tmpfs "$suite" "$tmpfs.again" "${again[@]}"
-            [ "$side" = outside ] || to_flac
-            [ "$side" != mounted ] || mount_pool
+            [ "$side" != flac ] || to_flac
             mapfile -t again < <(differing "$tmpfs.again" "$other.again")
         fi
     fi
