@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # The GNU programs' own test suites with everything in FLAC, compared with the same suites on tmpfs in the same run.
-# Arguments choose suites; SUITES_USER=root runs them as root instead of a normal user; SUITES_SIDES="flac outside" runs them also on
-# the tmpfs with the shim preloaded and FLAC_ROOT somewhere else; SUITES_TESTS="NAME..." runs those tests alone. Fails if a test that passes on tmpfs fails on such a side and is not in
-# tests/suites/SUITE.differs (its first column: normal, root or any user in FLAC, or outside), or if one that is there passes.
+# Arguments choose suites; SUITES_USER=root runs them as root instead of a normal user; SUITES_TESTS="NAME..." runs those tests alone.
+# SUITES_SIDES="flac outside" runs them also on the tmpfs with the shim preloaded and FLAC_ROOT somewhere else; mounted is in FLAC with the pool mounted there,
+# too, for static programs, as sed is run where there is FUSE. Fails if a test that passes on tmpfs fails on such a side and is not in
+# tests/suites/SUITE.differs (its first column: normal, root or any user in FLAC, or outside, or mounted), or if one that is there passes.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 user=${SUITES_USER:-normal}
-read -ra sides <<<"${SUITES_SIDES:-flac}"
 read -ra tests <<<"${SUITES_TESTS:-}"
 suites=("$@")
 [ $# -gt 0 ] || suites=(coreutils grep sed diffutils findutils tar gzip)
@@ -58,14 +58,20 @@ exec 9>"$cache/lock"
 flock 9
 pools=$(mktemp -d "${TMPDIR:-/var/tmp}/flac-suites-XXXXXX")
 stop_pool() {
-    [ ! -d "$pools/pool" ] || { "$base/bin/flac" stop --discard --pool "$pools/pool" >/dev/null 2>&1 || true; }
+    unmount
+    [ ! -d "$pools/pool" ] || { "$base/bin/flac" stop --force --discard --pool "$pools/pool" >/dev/null 2>&1 || true; }
     rm -rf "$pools/pool"
+}
+unmount() {
+    # A test may have left a process there.
+    ! mountpoint -q "$tree" || "$base/bin/flac" mount --unmount "$tree" || umount --lazy "$tree"
 }
 cleanup() {
     stop_pool
     rm -rf "$pools"
     rm -rf "${base:?}"/*
-    if [ "$(id -u)" = 0 ]; then umount "$base"; fi
+    # The server of a mount may still be on its way out.
+    if [ "$(id -u)" = 0 ]; then umount --lazy "$base"; fi
     rmdir "$base"
 }
 trap cleanup EXIT
@@ -82,7 +88,11 @@ as_user() {
         TMPDIR="$tree/tmp" LC_ALL=C FORCE_UNSAFE_CONFIGURE=1 SUITES_JOBS="${SUITES_JOBS:-2}" "$@"
 }
 on_tmpfs() { as_user "$@"; }
-on_flac() { as_user LD_PRELOAD="$base/bin/libflacshim.so" FLAC_ROOT="$tree" FLAC_POOL="$pools/pool" FLAC_DRAM=3G "$@"; }
+in_flac() { as_user LD_PRELOAD="$base/bin/libflacshim.so" FLAC_ROOT="$tree" FLAC_POOL="$pools/pool" "$@"; }
+on_flac() { in_flac FLAC_DRAM=3G "$@"; }
+# Small, as valgrind's search for leaks reads the whole cache, control segment and index, which then have memory: 4 GB of /dev/shm, 19 with a pool of 16 GB.
+# Valgrind maps a file of its own in TMPDIR, shared, which a mount refuses.
+on_mounted() { in_flac FLAC_DRAM=256M TMPDIR="$base/home" "$@"; }
 on_outside() { as_user LD_PRELOAD="$base/bin/libflacshim.so" FLAC_ROOT=/flac FLAC_POOL="$pools/pool" FLAC_DRAM=1G "$@"; }
 
 # The built tree of a suite, as an archive: building takes longer than testing.
@@ -114,7 +124,7 @@ place() {
 new_pool() {
     stop_pool
     # One of tar's tests makes 10 GB.
-    as_user "$base/bin/flac" mkfs --size 16G --pool "$pools/pool" >/dev/null
+    as_user "$base/bin/flac" mkfs --size "${1-16G}" --pool "$pools/pool" >/dev/null
     # Root's tests become other users, and who may use a pool is decided by its directory.
     [ "$user" != root ] || chmod -R a+rwX "$pools/pool"
 }
@@ -122,11 +132,31 @@ into_outside() {
     new_pool
     place "$1"
 }
+# SUITE [SIZE OF THE POOL [CACHE]]
 into_flac() {
-    new_pool
+    new_pool "${2-16G}"
     place "$1"
-    as_user FLAC_DRAM=3G "$base/bin/flac" import --pool "$pools/pool" "$tree" / >/dev/null
+    as_user FLAC_DRAM="${3-3G}" "$base/bin/flac" import --pool "$pools/pool" "$tree" / >/dev/null
     to_flac
+}
+into_mounted() {
+    into_flac "$1" 512M 256M
+    mount_pool
+}
+# By root where it can be, as users may not have the right to /dev/fuse.
+mount_pool() {
+    local others=()
+    [ "$(id -u)" != 0 ] || others=(--allow-other)
+    FLAC_DRAM=256M "$base/bin/flac" mount "${others[@]}" --pool "$pools/pool" "$tree"
+}
+sides_of() {
+    if [ -n "${SUITES_SIDES-}" ]; then
+        echo "$SUITES_SIDES"
+    elif [ "$1" = sed ] && [ -w /dev/fuse ]; then
+        echo flac mounted
+    else
+        echo flac
+    fi
 }
 # The tree on the tmpfs and that in FLAC have the same path: which of them is seen there.
 to_flac() {
@@ -134,6 +164,7 @@ to_flac() {
     as_user mkdir "$tree"
 }
 to_tmpfs() {
+    unmount
     rmdir "$tree"
     mv "$base/w.tmpfs" "$tree"
 }
@@ -169,9 +200,10 @@ compare() {
         run "$side" "$suite" "$other.again" "${differs[@]}"
         mapfile -t again < <(differing <(printf 'PASS %s\n' "${differs[@]}") "$other.again")
         if [ ${#again[@]} -gt 0 ]; then
-            [ "$side" != flac ] || to_tmpfs
+            [ "$side" = outside ] || to_tmpfs
             run tmpfs "$suite" "$tmpfs.again" "${again[@]}"
-            [ "$side" != flac ] || to_flac
+            [ "$side" = outside ] || to_flac
+            [ "$side" != mounted ] || mount_pool
             mapfile -t again < <(differing "$tmpfs.again" "$other.again")
         fi
     fi
@@ -183,7 +215,7 @@ compare() {
     total=$(passed "$tmpfs")
     new=$(comm -13 <(echo "$known") <(printf '%s\n' "${again[@]}" | sort) | sed '/^$/d')
     gone=$(comm -23 <(echo "$known") <(printf '%s\n' "${again[@]}" | sort) | sed '/^$/d')
-    printf '%-10s %-6s passed on tmpfs %4d, %s %4d (%s %%), differing and listed %d\n' "$suite" "$user" "$total" "$side" \
+    printf '%-10s %-6s passed on tmpfs %4d, %-7s %4d (%s %%), differing and listed %d\n' "$suite" "$user" "$total" "$side" \
         $((total - ${#again[@]})) "$(awk -v t="$total" -v d=${#again[@]} 'BEGIN { printf "%.2f", t ? 100 * (t - d) / t : 0 }')" \
         $((${#again[@]} - $(grep -c . <<<"$new" || true)))
     [ -z "$new" ] || { failures=$((failures + 1)) && sed 's/^/    differs: /' <<<"$new"; }
@@ -205,7 +237,7 @@ for suite in "${suites[@]}"; do
     rm -f "$cache/$suite.$user".*.log
     place "$suite"
     run tmpfs "$suite" "$cache/$suite.$user.tmpfs" "${tests[@]}"
-    for side in "${sides[@]}"; do
+    for side in $(sides_of "$suite"); do
         "into_$side" "$suite"
         run "$side" "$suite" "$cache/$suite.$user.$side" "${tests[@]}"
         compare "$side" "$suite"
