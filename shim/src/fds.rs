@@ -1,7 +1,7 @@
 //! Kernel descriptors that stand for FLAC's open files.
 //!
 //! Such a descriptor is a *stub*: a real one on `<run dir>/stub`, opened with access mode 3, so that `read` and `write` that bypass us
-//! fail with EBADF. Numbers, `dup`, `fork`, `exec` and `SCM_RIGHTS` are thus the kernel's business. One that another process may come to hold has the number of
+//! fail with EBADF (or with `O_PATH`, where the program has asked for that). Numbers, `dup`, `fork`, `exec` and `SCM_RIGHTS` are thus the kernel's business. One that another process may come to hold has the number of
 //! the open-file slot as its offset, so that it is known from the descriptor alone; before that it is a duplicate, see [`stubs`].
 //!
 //! `KINDS` remembers for each number what it is. KERNEL may stay when a descriptor is closed behind our back (inside libc): it is wrong only once
@@ -129,9 +129,9 @@ fn look(fd: c_int) -> Answer<(&'static Fs, OpenId)> {
         note_kernel(fd);
         return Err(Escape::NotOurs);
     }
-    let offset = rustix::fs::tell(stub)?;
-    let (id, held) = (OpenId::from_raw(offset), fs.held(fd as usize));
-    let is_duplicate = offset == stubs::NO_SLOT && held.is_some();
+    let slot = stubs::slot(fd, flags)?;
+    let (id, held) = (OpenId::from_raw(slot), fs.held(fd as usize));
+    let is_duplicate = slot == stubs::NO_SLOT && held.is_some();
     if !is_duplicate && held != Some(id) {
         fs.adopt(id, fd as usize)?;
     }
@@ -143,32 +143,42 @@ fn look(fd: c_int) -> Answer<(&'static Fs, OpenId)> {
 /// Whether a descriptor with these flags may be a stub.
 fn is_opened_as_stub(flags: rustix::fs::OFlags) -> bool {
     let flags = flags.bits() as c_int;
-    flags & libc::O_ACCMODE == libc::O_ACCMODE || flags & (libc::O_ACCMODE | libc::O_APPEND) == stubs::WATCHED_WRITER
+    flags & libc::O_PATH != 0
+        || flags & libc::O_ACCMODE == libc::O_ACCMODE
+        || flags & (libc::O_ACCMODE | libc::O_APPEND) == stubs::WATCHED_WRITER
 }
 
 /// Whether the file behind `fd` is a stub in the run directory; of any pool, if ours is not open yet.
 fn is_stub(fd: c_int) -> Answer<bool> {
+    name_of(fd, |target| match space::opened() {
+        Some(fs) => {
+            use std::os::unix::ffi::OsStrExt;
+            let rest = target.strip_prefix(fs.run_dir().as_os_str().as_bytes()).and_then(|rest| rest.strip_prefix(b"/"));
+            rest.is_some_and(|rest| rest == b"stub" || rest.starts_with(stubs::NAMED) || rest.starts_with(b"w/"))
+        }
+        None => looks_like_a_stub(target),
+    })
+}
+
+/// Calls `f` with the name of what the kernel has open at `fd`.
+pub fn name_of<R>(fd: c_int, f: impl FnOnce(&[u8]) -> R) -> Answer<R> {
     let mut path = [0u8; 32];
     let link = format_into(&mut path, fd);
     let mut place = [const { std::mem::MaybeUninit::uninit() }; 256];
     // Another thread has closed it.
     let closed = |e| if e == rustix::io::Errno::NOENT { rustix::io::Errno::BADF } else { e };
     let (target, _) = rustix::fs::readlinkat_raw(rustix::fs::CWD, link, &mut place).map_err(closed)?;
-    Ok(match space::opened() {
-        Some(fs) => {
-            use std::os::unix::ffi::OsStrExt;
-            let rest = target.strip_prefix(fs.run_dir().as_os_str().as_bytes());
-            rest.is_some_and(|rest| rest == b"/stub" || rest.starts_with(b"/w/"))
-        }
-        None => looks_like_a_stub(target),
-    })
+    Ok(f(target))
 }
 
 /// Whether `path` is in the run directory of some pool, and there a stub or a shadow.
 fn looks_like_a_stub(path: &[u8]) -> bool {
     let is_run_dir = |part: &[u8]| part.strip_prefix(b"flac-").is_some_and(|id| id.len() == 32 && id.iter().all(u8::is_ascii_hexdigit));
     let mut parts = path.split(|c| *c == b'/').skip_while(|part| !is_run_dir(part)).skip(1);
-    matches!((parts.next(), parts.next()), (Some(b"stub"), None) | (Some(b"w"), Some(_)))
+    match (parts.next(), parts.next()) {
+        (Some(name), None) => name == b"stub" || name.starts_with(stubs::NAMED),
+        (first, _) => first == Some(b"w"),
+    }
 }
 
 /// `/proc/self/fd/N`, without allocating.
@@ -191,7 +201,7 @@ pub fn fetched(fd: c_int, process: c_int, number: c_int) -> Answer<()> {
     note_unknown(fd);
     let stub = borrow(fd)?;
     let flags = rustix::fs::fcntl_getfl(stub)?;
-    if !is_opened_as_stub(flags) || !is_stub(fd)? || rustix::fs::tell(stub)? != stubs::NO_SLOT {
+    if !is_opened_as_stub(flags) || !is_stub(fd)? || stubs::slot(fd, flags)? != stubs::NO_SLOT {
         return Ok(());
     }
     let fs = space::fs()?;
@@ -209,7 +219,7 @@ pub fn fetched(fd: c_int, process: c_int, number: c_int) -> Answer<()> {
 
 /// Opens a file with `open_at`, which holds it at the number that it is given, and returns the descriptor: the lowest free number.
 pub fn open(fs: &'static Fs, flags: c_int, open_at: impl FnOnce(usize) -> flac::Result<OpenId>) -> Answer<c_int> {
-    let (stub, is_duplicate) = stubs::make(fs, flags & libc::O_CLOEXEC != 0)?;
+    let (stub, is_duplicate) = stubs::make(fs, flags)?;
     let fd = stub.as_raw_fd();
     if fd as usize >= LIMIT {
         return Err(Escape::Fail(libc::EMFILE));
@@ -314,14 +324,14 @@ pub fn duplicated(from: c_int, to: c_int) -> Answer<()> {
 pub fn reconcile(fs: &Fs) {
     for (hold, id) in fs.holds() {
         let fd = hold as c_int;
-        let offset = borrow(fd).ok().and_then(|stub| {
+        let slot = borrow(fd).ok().and_then(|stub| {
             let flags = rustix::fs::fcntl_getfl(stub).ok()?;
             is_opened_as_stub(flags).then_some(())?;
-            rustix::fs::tell(stub).ok()
+            stubs::slot(fd, flags).ok()
         });
-        match offset {
+        match slot {
             Some(stubs::NO_SLOT) => note_flac(fd, true),
-            Some(offset) if offset == id.to_raw() => note_flac(fd, false),
+            Some(slot) if slot == id.to_raw() => note_flac(fd, false),
             _ => fs.release(hold),
         }
     }

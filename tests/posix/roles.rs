@@ -9,6 +9,7 @@ pub fn run(arguments: &[String]) -> ExitCode {
     let done = match arguments.as_slice() {
         ["read-and-expect", fd, text] => read_and_expect(number(fd), text),
         ["write", fd, text] => sys::write(number(fd), text.as_bytes()) == Ok(text.len()),
+        ["expect-path", fd, size] => is_path(number(fd), size.parse().unwrap_or(-1)),
         ["expect-closed", fd] => sys::fstat(number(fd)).err() == Some(sys::EBADF),
         ["expect-directory", path] => sys::getcwd(4096).is_ok_and(|cwd| cwd == *path),
         ["expect-file-here", name] => sys::stat(name).is_ok(),
@@ -27,6 +28,13 @@ fn number(text: &str) -> i32 {
 fn read_and_expect(fd: i32, text: &str) -> bool {
     let mut bytes = vec![0; text.len()];
     sys::read(fd, &mut bytes) == Ok(text.len()) && bytes == text.as_bytes()
+}
+
+/// Whether a descriptor was opened with `O_PATH`, before it is used in any other way, too, to a file of this size.
+fn is_path(fd: i32, size: i64) -> bool {
+    sys::poll(fd, libc::POLLIN, 0) == Ok(libc::POLLNVAL)
+        && sys::fstat(fd).is_ok_and(|stat| stat.st_size == size)
+        && sys::poll(fd, libc::POLLIN, 0) == Ok(libc::POLLNVAL)
 }
 
 fn is_locked(path: &str) -> bool {

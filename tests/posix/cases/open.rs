@@ -1,7 +1,7 @@
 //! What the flags of `open` do when it succeeds.
 
 use crate::case::{Dir, Outcome, cases, content, fails, skip, write_all};
-use crate::sys;
+use crate::sys::{self, Raw};
 use libc::{
     O_APPEND, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_PATH, O_RDONLY, O_RDWR, O_TMPFILE,
     O_TRUNC, O_WRONLY,
@@ -16,6 +16,7 @@ cases![
     o_excl_makes_a_new_file,
     a_new_file_may_be_written_through_a_read_only_mode,
     o_path_serves_stat_but_neither_reads_nor_writes,
+    nobody_waits_for_what_was_opened_with_o_path_wherever_it_goes,
     epoll_waits_for_no_file,
     o_path_with_nofollow_names_the_link_itself,
     o_path_directory_serves_the_at_calls,
@@ -107,6 +108,34 @@ fn o_path_serves_stat_but_neither_reads_nor_writes(d: &Dir) -> Outcome {
     Ok(())
 }
 
+fn nobody_waits_for_what_was_opened_with_o_path_wherever_it_goes(d: &Dir) -> Outcome {
+    let path = d.file("f", b"abc");
+    let (here, there) = sys::socketpair()?;
+    let elsewhere = sys::open("/", O_PATH, 0)?;
+    let opened = sys::open(&path, O_PATH, 0)?;
+    let expect = |fd: i32| {
+        assert_eq!(sys::poll(fd, libc::POLLIN, 0).expect("asked"), libc::POLLNVAL);
+        // Kernels differ in what they say here, on every file system.
+        assert_eq!(sys::select(fd), sys::select(elsewhere.raw()));
+        assert_eq!(sys::fstat(fd).expect("still known").st_size, 3);
+    };
+    expect(opened.raw());
+    let copy = sys::dup(&opened)?;
+    expect(copy.raw());
+    opened.close()?;
+    sys::fork(|| expect(copy.raw())).succeeds();
+    let number = copy.raw().to_string();
+    for _ in 0..2 {
+        sys::fork_with(|| sys::exec_role(&["expect-path", &number, "3"]).0).succeeds();
+    }
+    let own = sys::pidfd_open(std::process::id() as i32)?;
+    expect(sys::pidfd_getfd(own, copy.raw())?.raw());
+    sys::send_fd(&here, &copy)?;
+    expect(copy.raw());
+    expect(sys::receive_fd(&there)?.raw());
+    Ok(())
+}
+
 fn epoll_waits_for_no_file(d: &Dir) -> Outcome {
     fails!(EPERM, sys::epoll_add(d.open("f", b"")));
     fails!(EPERM, sys::epoll_add(sys::open(d.path(), libc::O_RDONLY, 0)?));
@@ -135,7 +164,7 @@ fn o_tmpfile_has_no_name_until_linked(d: &Dir) -> Outcome {
     assert_eq!(sys::fstat(&fd)?.st_nlink, 0);
     assert!(sys::names_in(d.path())?.is_empty());
     write_all(&fd, b"hidden");
-    let name = format!("/proc/self/fd/{}", sys::Raw::raw(&fd));
+    let name = format!("/proc/self/fd/{}", fd.raw());
     sys::linkat(
         libc::AT_FDCWD,
         name,
@@ -151,7 +180,7 @@ fn o_tmpfile_has_no_name_until_linked(d: &Dir) -> Outcome {
 
 fn o_tmpfile_with_excl_cannot_be_linked(d: &Dir) -> Outcome {
     let fd = sys::open(d.path(), O_TMPFILE | O_RDWR | O_EXCL, 0o600)?;
-    let name = format!("/proc/self/fd/{}", sys::Raw::raw(&fd));
+    let name = format!("/proc/self/fd/{}", fd.raw());
     fails!(
         ENOENT,
         sys::linkat(
