@@ -5,10 +5,12 @@
 //! one huge entry serves 2 MiB; and who overwrites the buffer is copied to from then on, with rare tries to see whether that changed. What moving costs here is in [`costs`].
 
 mod costs;
+mod filling;
 mod program;
 
 pub use costs::{Cost, Costs};
-pub use program::Program;
+pub use filling::{FILL_MIN, Filling};
+pub use program::{Program, of_no_program};
 
 use crate::attach::Touched;
 use crate::region::OpenSlot;

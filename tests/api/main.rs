@@ -141,21 +141,6 @@ impl Fresh {
     }
 }
 
-/// Whether the memory at `at` may have huge pages because somebody has asked for them.
-fn may_have_huge_pages(at: usize) -> bool {
-    let maps = std::fs::read_to_string("/proc/self/smaps").expect("smaps");
-    let mut is_there = false;
-    let flags = maps.lines().find(|line| {
-        let range = line.split_once(' ').and_then(|(range, _)| range.split_once('-'));
-        let number = |hex: &str| usize::from_str_radix(hex, 16).ok();
-        if let Some((from, to)) = range.and_then(|(from, to)| number(from).zip(number(to))) {
-            is_there = (from..to).contains(&at);
-        }
-        is_there && line.starts_with("VmFlags:")
-    });
-    flags.expect("mapped").split(' ').any(|flag| flag == "hg")
-}
-
 /// Bytes that tell their position.
 fn pattern(len: usize, seed: u64) -> Vec<u8> {
     let mut x = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;

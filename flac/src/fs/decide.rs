@@ -66,7 +66,7 @@ impl Fs {
     }
 
     /// What became of attaching in earlier runs of each program.
-    fn programs(&self) -> &[AtomicU32; PROGRAMS] {
+    pub(super) fn programs(&self) -> &[AtomicU32; PROGRAMS] {
         &self.region.control.counters().programs
     }
 

@@ -16,6 +16,7 @@ mod direct;
 mod evict;
 pub(crate) mod extents;
 mod files;
+mod filling;
 pub(crate) mod flush;
 pub mod fsck;
 pub mod io;

@@ -11,7 +11,7 @@ use crate::region::OpenSlot;
 use crate::region::copy::{self, Way};
 use crate::sync::Ordering::*;
 use crate::table::{Entry, Lookup};
-use crate::units::{BLOCK_FRAMES, FrameNo, PAGE, PageNo};
+use crate::units::{BLOCK, BLOCK_FRAMES, FrameNo, PAGE, PageNo};
 
 /// Bytes copied under one look at the sequence counter: a writer in between costs at most this much again.
 const PIECE: usize = 1 << 20;
@@ -72,7 +72,7 @@ impl Fs {
             return Ok(n);
         }
         let mut done = 0;
-        let (mut mover, mut asks) = (Mover::Best, true);
+        let (mut mover, mut asks, mut filling) = (Mover::Best, true, None);
         while done < len {
             // SAFETY: done < len, so the rest lies in the program's buffer.
             let (to, rest, at) = (unsafe { to.add(done) }, len - done, offset + done as u64);
@@ -88,11 +88,18 @@ impl Fs {
                     }
                     Attached::Copy { fresh, all } => {
                         asks = !all;
+                        if fresh && all {
+                            filling = self.begin_fill(slot, to.addr(), rest, at);
+                        }
                         if fresh { Mover::Kernel } else { Mover::Best }
                     }
                 };
             }
-            let want = rest.min(PIECE);
+            let mut want = rest.min(PIECE);
+            if filling.is_some() {
+                self.fill_on(&mut filling, to.addr());
+                want = want.min(BLOCK - to.addr() % BLOCK);
+            }
             // SAFETY: the rest of the program's buffer.
             match unsafe { self.read_piece(slot, to, want, at, mover) } {
                 Ok(n) => done += n,

@@ -67,11 +67,7 @@ impl Fs {
             }
             self.detach(addr, pages * PAGE)?;
             open.last_pages.store(0, Relaxed);
-            let fresh = self.is_fresh(addr, pages);
-            if fresh {
-                self.ask_for_huge_pages(addr, pages);
-            }
-            return Ok(Attached::Copy { fresh, all: verdict == Verdict::CopyAll });
+            return Ok(Attached::Copy { fresh: self.is_fresh(addr, pages), all: verdict == Verdict::CopyAll });
         }
         let mut done = 0;
         while done < pages as u64 {
@@ -100,17 +96,6 @@ impl Fs {
     /// Whether a large buffer that is to be copied to has no pages yet, by its first and its last one.
     fn is_fresh(&self, addr: usize, pages: usize) -> bool {
         pages >= FRESH_MIN && !self.memory.is_resident(addr) && !self.memory.is_resident(addr + (pages - 1) * PAGE)
-    }
-
-    /// A copy is about to fill memory that has no pages yet. Where the kernel leaves it to programs (`transparent_hugepage/enabled` is `madvise`) they are to be huge: `sort` takes less
-    /// processor time on text that lies so. Only whole ones, so that no memory is used that the copy does not fill.
-    fn ask_for_huge_pages(&self, addr: usize, pages: usize) {
-        let (from, end) = (addr.next_multiple_of(BLOCK), (addr + pages * PAGE) / BLOCK * BLOCK);
-        if from < end && self.memory.vma(from).is_some_and(|vma| vma.private_rw && vma.inode == 0 && vma.end >= end) {
-            // SAFETY: changes no content. What another thread maps there meanwhile is at worst advised like that.
-            let _ =
-                unsafe { rustix::mm::madvise(std::ptr::with_exposed_provenance_mut(from), end - from, rustix::mm::Advice::LinuxHugepage) };
-        }
     }
 
     /// A read that can't be attached goes to `addr`. If views lie there, they are replaced by fresh memory: a copy into them would cost a fault with a copy of its own for each page. And a

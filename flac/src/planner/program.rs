@@ -74,6 +74,11 @@ impl Program {
     }
 }
 
+/// A record of the table that belongs to no program (but for one that shares its place): fresh memory has it ([`super::Filling`]).
+pub fn of_no_program(table: &[AtomicU32; PROGRAMS]) -> &AtomicU32 {
+    &table[place_of(b"") as usize]
+}
+
 fn place_of(name: &[u8]) -> u32 {
     // Without a key of its own, so the same in all processes.
     let mut hasher = std::hash::DefaultHasher::new();
