@@ -94,19 +94,22 @@ impl Fs {
     /// An open directory was read: its atime changes as that of a file that is read, but as its other attributes do, by a record. Who can't write one leaves it.
     pub fn was_listed(&self, id: OpenId) {
         if self.open_flags(id) & libc::O_NOATIME == 0 {
-            let _ = self.note_listed(self.open_ino(id));
+            let _ = self.access_by_record(self.open_ino(id));
         }
     }
 
-    fn note_listed(&self, ino: Ino) -> Result<()> {
-        if is_recent(&self.attr(ino)?) {
-            return Ok(());
+    /// Of what has no slot for its times. False: it will be due again when the clock has moved.
+    pub(super) fn access_by_record(&self, ino: Ino) -> Result<bool> {
+        let attr = self.attr(ino)?;
+        if is_recent(&attr) || attr.atime == now() {
+            return Ok(is_recent(&attr));
         }
         let mut op = Change::begin(self)?;
-        let mut dir = op.inode(ino)?;
-        dir.attr.atime = now();
-        op.put(&dir)?;
-        op.commit().map(drop)
+        let mut inode = op.inode(ino)?;
+        inode.attr.atime = now();
+        op.put(&inode)?;
+        op.commit()?;
+        Ok(is_recent(&inode.attr))
     }
 
     /// Updates atime as `relatime` does: only if it is not newer than mtime and ctime, or a day old. Of `small` reads, which do not begin the file, only some ask what day it is: that takes

@@ -32,13 +32,15 @@ pub(super) const NODES: usize = 1 << 19;
 pub const RUNNING: usize = 64;
 /// Programs that the planner remembers; what has a number in common is taken for one.
 pub const PROGRAMS: usize = 128;
+/// Notes of symbolic links.
+pub const LINKS: usize = 128;
 /// Pages whose entries lie in the inode slot itself.
 pub const INLINE: usize = 8;
 
 /// Runs that a flush takes before it needs a node for them.
 pub const TAKEN: usize = 6;
 
-const MAGIC: u64 = u64::from_le_bytes(*b"FLACctl\x12");
+const MAGIC: u64 = u64::from_le_bytes(*b"FLACctl\x13");
 
 /// Sizes chosen when the region is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,6 +121,8 @@ pub struct Counters {
     pub programs: [AtomicU32; PROGRAMS],
     /// How many processes run programs of each class; after a death too many at worst.
     pub running: [AtomicU32; RUNNING],
+    /// Symbolic links whose access time needs nothing, see `names::followed`.
+    pub links: [AtomicU64; LINKS],
 }
 
 /// One freed run of pool frames: reusable once the log is durable up to `seq`.

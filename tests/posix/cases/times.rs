@@ -24,6 +24,7 @@ cases![
     times_before_1970_and_after_2038_are_kept,
     readlink_and_readdir_may_change_atime_but_not_mtime,
     reading_a_directory_changes_atime_when_it_is_older_than_mtime,
+    following_and_reading_a_link_changes_its_atime_when_it_is_older_than_mtime_or_ctime,
     new_file_has_all_times_equal_to_now,
     times_only_move_forward_over_writes,
     writing_through_a_mapping_changes_mtime,
@@ -260,6 +261,51 @@ fn readlink_and_readdir_may_change_atime_but_not_mtime(d: &Dir) -> Outcome {
     sys::readlink(d.at("dir/l"), 10)?;
     sys::names_in(&dir)?;
     assert_eq!((times(&dir).1, times(d.at("dir/l")).1), (OLD.0, OLD.0));
+    Ok(())
+}
+
+fn following_and_reading_a_link_changes_its_atime_when_it_is_older_than_mtime_or_ctime(d: &Dir) -> Outcome {
+    type Use = fn(&Dir) -> sys::Sys<()>;
+    d.dir("dir");
+    d.file("dir/f", b"");
+    sys::symlink("dir", d.at("l"))?;
+    let access = || sys::lstat(d.at("l")).map(|stat| (stat.st_atime, stat.st_atime_nsec));
+    let uses: [(&str, bool, Use); 9] = [
+        ("reading", true, |d| sys::readlink(d.at("l"), 100).map(drop)),
+        ("stat", true, |d| sys::stat(d.at("l")).map(drop)),
+        ("in the middle", true, |d| sys::lstat(d.at("l/f")).map(drop)),
+        ("to what is missing", true, |d| sys::lstat(d.at("l/none/f")).map(drop).or(Ok(()))),
+        ("a path", true, |d| sys::open(d.at("l"), libc::O_PATH, 0).map(drop)),
+        ("quiet", true, |d| sys::open(d.at("l/f"), libc::O_RDONLY | libc::O_NOATIME, 0).map(drop)),
+        ("lstat", false, |d| sys::lstat(d.at("l")).map(drop)),
+        ("the link itself", false, |d| sys::open(d.at("l"), libc::O_PATH | libc::O_NOFOLLOW, 0).map(drop)),
+        ("not following", false, |d| sys::open(d.at("l"), libc::O_NOFOLLOW, 0).map(drop).or(Ok(()))),
+    ];
+    for (way, changes, used) in uses {
+        // Another process may do it.
+        sys::fork(|| age(d.at("l"))).succeeds();
+        let before = change(d.at("l"));
+        tick();
+        used(d)?;
+        assert_eq!(access()? > OLD, changes, "{way}");
+        assert_eq!((times(d.at("l")).1, change(d.at("l"))), (OLD.0, before), "{way}");
+        let first = access()?;
+        tick();
+        used(d)?;
+        assert_eq!(access()?, first, "{way}");
+    }
+    sys::stat(d.at("l"))?;
+    let first = access()?;
+    tick();
+    sys::rename(d.at("l"), d.at("m"))?;
+    sys::rename(d.at("m"), d.at("l"))?;
+    tick();
+    sys::stat(d.at("l"))?;
+    assert!(access()? > first, "its ctime was newer");
+    let two_days_ago = (access()?.0 - 2 * 24 * 3600, 0);
+    sys::utimensat(d.at("l"), two_days_ago, OLD, AT_SYMLINK_NOFOLLOW)?;
+    sys::stat(d.at("l"))?;
+    assert!(access()? > two_days_ago);
     Ok(())
 }
 

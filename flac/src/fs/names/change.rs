@@ -39,6 +39,8 @@ pub struct Change<'f> {
     fs: &'f Fs,
     txn: MetaTxn<'f>,
     touched: [Option<Touched>; TOUCHED],
+    /// Symbolic links that change.
+    links: [Option<Ino>; TOUCHED],
     gone: Option<Gone>,
     /// What those who watch are told of it.
     told: Option<Box<Told>>,
@@ -47,7 +49,7 @@ pub struct Change<'f> {
 impl<'f> Change<'f> {
     /// Waits for the writer lock.
     pub fn begin(fs: &'f Fs) -> Result<Self> {
-        Ok(Self { fs, txn: fs.meta.begin()?, touched: [None; TOUCHED], gone: None, told: None })
+        Ok(Self { fs, txn: fs.meta.begin()?, touched: [None; TOUCHED], links: [None; TOUCHED], gone: None, told: None })
     }
 
     /// The file system.
@@ -73,6 +75,10 @@ impl<'f> Change<'f> {
             let same = |t: &Option<Touched>| t.is_none_or(|t| t.attr.ino == attr.ino);
             let slot = self.touched.iter_mut().find(|t| same(t)).expect("an operation touches at most two files");
             *slot = Some(Touched { attr, atime, mtime });
+        } else if attr.kind() == libc::S_IFLNK
+            && let Some(place) = self.links.iter_mut().find(|link| link.is_none_or(|link| link == attr.ino))
+        {
+            *place = Some(attr.ino);
         }
         Ok(())
     }
@@ -135,6 +141,7 @@ impl<'f> Change<'f> {
         let told = self.told.take().map(|told| (told, fs.order_of_telling()));
         match self.txn.commit() {
             Ok(seq) => {
+                self.links.iter().flatten().for_each(|link| fs.forget_link(*link));
                 if let Some((told, _order)) = told {
                     fs.tell(&told);
                 }

@@ -164,10 +164,12 @@ impl Fs {
 
     /// The content of a symbolic link; `EINVAL` if it is none, `ENOENT`.
     pub fn readlink(&self, ino: Ino) -> Result<Vec<u8>> {
-        self.meta.view(|view| match view.get(&record::target_key(ino))? {
+        let target = self.meta.view(|view| match view.get(&record::target_key(ino))? {
             Some(target) => Ok(target.to_vec()),
             None if Inode::load(view, ino)?.is_some() => fail(libc::EINVAL),
             None => Err(Error::Os(libc::ENOENT)),
-        })
+        })?;
+        self.link_was_read(ino);
+        Ok(target)
     }
 }

@@ -7,6 +7,7 @@
 mod change;
 mod create;
 mod dirs;
+mod followed;
 mod link;
 mod orphan;
 mod permit;

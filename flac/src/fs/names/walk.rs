@@ -1,5 +1,6 @@
 //! Walking a path: one snapshot of the KV, no allocation unless the walk leaves the tree.
 
+use super::followed::Followed;
 use super::{Last, Name, Resolved, fail};
 use crate::error::{Error, Result};
 use crate::fs::Fs;
@@ -12,26 +13,33 @@ const MAX_LINKS: usize = 40;
 
 impl Fs {
     /// Walks `path` (bytes, no NUL; may be empty: `base` itself is found; a leading slash is ignored) from the directory `base`, checking
-    /// search permission of every directory for `who`.
+    /// search permission of every directory for `who`. The links that it follows are accessed, as far as `relatime` cares.
     ///
     /// # Errors
     /// `ENOENT`, `ENOTDIR` (also for what is followed to its end, has a trailing slash and is no directory), `EACCES`, `ELOOP` (beyond 40 links),
     /// `ENAMETOOLONG` (a name beyond 255 bytes, `path` beyond 4,095).
     pub fn resolve(&self, base: Ino, path: &[u8], last: Last, who: &Creds<'_>) -> Result<Resolved> {
-        self.meta.view(|view| Walk::new(view, self.root(), who).run(base, path, last))
+        let followed = Followed::new(self);
+        let found = self.meta.view(|view| Walk::new(view, self.root(), who, &followed).run(base, path, last));
+        followed.finish(self);
+        found
     }
 
     /// As [`Fs::resolve`], but a walk that does what `rules` forbid fails: `EXDEV` for leaving, `ELOOP` for a symbolic link. All of it is one snapshot, so nobody moves a directory out of
     /// the way meanwhile.
     pub fn resolve_within(&self, base: Ino, path: &[u8], last: Last, who: &Creds<'_>, rules: Rules) -> Result<Resolved> {
-        let found = self.meta.view(|view| Walk { rules, ..Walk::new(view, self.root(), who) }.run(base, path, last))?;
+        let followed = Followed::new(self);
+        let found = self.meta.view(|view| Walk { rules, ..Walk::new(view, self.root(), who, &followed) }.run(base, path, last));
+        followed.finish(self);
+        let found = found?;
         if rules.no_leaving && matches!(found, Resolved::Outside(_)) { fail(libc::EXDEV) } else { Ok(found) }
     }
 
     /// [`Fs::resolve`] and [`Fs::attr`] of what was found, in one snapshot.
     pub fn resolve_attr(&self, base: Ino, path: &[u8], last: Last, who: &Creds<'_>) -> Result<(Resolved, Option<Attr>)> {
-        self.meta.view(|view| {
-            let found = Walk::new(view, self.root(), who).run(base, path, last)?;
+        let followed = Followed::new(self);
+        let found = self.meta.view(|view| {
+            let found = Walk::new(view, self.root(), who, &followed).run(base, path, last)?;
             let Resolved::Found { ino, kind, .. } = found else {
                 return Ok((found, None));
             };
@@ -40,7 +48,9 @@ impl Fs {
                 Some(attr) => Ok((found, Some(attr))),
                 None => Ok((found, Some(load(view, ino)?.attr))),
             }
-        })
+        });
+        followed.finish(self);
+        found
     }
 }
 
@@ -66,6 +76,7 @@ struct Walk<'t, V> {
     view: &'t V,
     root: Option<&'t [u8]>,
     who: &'t Creds<'t>,
+    followed: &'t Followed<'t>,
     /// What is left of the path and of the links followed, innermost last.
     rests: [&'t [u8]; MAX_LINKS + 1],
     depth: usize,
@@ -84,12 +95,13 @@ struct Component<'t> {
 }
 
 impl<'t, V: View> Walk<'t, V> {
-    fn new(view: &'t V, root: Option<&'t [u8]>, who: &'t Creds<'t>) -> Self {
+    fn new(view: &'t V, root: Option<&'t [u8]>, who: &'t Creds<'t>, followed: &'t Followed<'t>) -> Self {
         Self {
             rules: Rules::default(),
             view,
             root,
             who,
+            followed,
             rests: [&[]; MAX_LINKS + 1],
             depth: 0,
             links: 0,
@@ -235,6 +247,7 @@ impl<'t, V: View> Walk<'t, V> {
         let Some(mut target) = self.view.get(&record::target_key(link))? else {
             return Err(Error::Corrupt(format!("symbolic link {} has no target: run `flac fsck`", link.get())));
         };
+        self.followed.add(link);
         if target.first() == Some(&b'/')
             && let Some(top) = self.rules.top.filter(|_| self.rules.is_root)
         {
