@@ -1,27 +1,6 @@
 # gcc compiles, links and the result runs, with sources, objects, libraries and temporaries in FLAC.
 # needs: gcc ar
-cat >lib.c <<'END'
-#include "lib.h"
-int twice(int x) { return FACTOR * x; }
-END
-echo '#define FACTOR 2
-int twice(int);' >lib.h
-cat >main.c <<'END'
-#include <stdio.h>
-#include <stdlib.h>
-#include "lib.h"
-int main(int argc, char **argv) {
-    FILE *f = fopen(argv[1], "w");
-    if (!f) { perror(argv[1]); return 2; }
-    for (int i = 0; i < 1000; i++) fprintf(f, "%d\n", twice(i));
-    fclose(f);
-    f = fopen(argv[1], "r");
-    int n = 0, v, sum = 0;
-    while (fscanf(f, "%d", &v) == 1) { n++; sum += v; }
-    printf("%d lines, sum %d\n", n, sum);
-    return argc - 2;
-}
-END
+cp "$LIB"/twice/* .
 gcc -Wall -O2 -c lib.c main.c
 gcc -o prog main.o lib.o
 ./prog out

@@ -1,0 +1,2 @@
+#include "lib.h"
+int twice(int x) { return FACTOR * x; }
