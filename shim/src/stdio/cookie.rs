@@ -1,6 +1,7 @@
 //! Dispatching streams: made by `fopencookie`, each call of theirs is one of our hooks on the descriptor that the stream has at that moment.
 #![expect(unsafe_code, reason = "called by libc, calls libc")]
 
+use super::charset;
 use super::file::{CookieFunctions, File, Stream, TAG, fopencookie, layout_is_known};
 use super::mode::Mode;
 use crate::abi::fail;
@@ -67,6 +68,7 @@ unsafe extern "C-unwind" fn seek(cookie: *mut c_void, at: *mut i64, whence: c_in
 }
 
 unsafe extern "C-unwind" fn close(cookie: *mut c_void) -> c_int {
+    charset::set(stream(cookie), None);
     if descriptor(cookie) == NONE {
         return 0;
     }
@@ -81,6 +83,8 @@ pub fn make(fd: c_int, mode: Mode) -> Answer<Stream> {
         return fail(libc::ENOMEM);
     }
     stream.set_cookie(stream.0.cast());
+    // libc leaves there what its memory had.
+    stream.set_charset(std::ptr::null_mut());
     stream.set_fileno(fd);
     stream.set_calm(mode.is_calm);
     stream.lock_as_libc_does();
@@ -126,6 +130,7 @@ pub fn learn(original: Stream, fd: c_int) -> bool {
         stored.store(function, Ordering::Relaxed);
     }
     made.set_cookie(made.0.cast());
+    made.set_charset(std::ptr::null_mut());
     made.set_fileno(NONE);
     // SAFETY: just made.
     unsafe { libc::fclose(made.libc()) };

@@ -64,7 +64,8 @@ pub struct File {
     short_buf: u8,
     lock: *mut c_void,
     offset: i64,
-    codecvt: *mut c_void,
+    /// Of streams without libc's wide characters nobody looks at it: see [`super::charset`].
+    charset: *mut c_void,
     wide: *mut c_void,
     free_list: *mut c_void,
     free_buf: *mut c_void,
@@ -80,6 +81,7 @@ pub struct File {
 const _: () = {
     assert!(offset_of!(File, fileno) == 112);
     assert!(offset_of!(File, lock) == 136);
+    assert!(offset_of!(File, charset) == 152);
     assert!(offset_of!(File, wide) == 160);
     assert!(offset_of!(File, mode) == 192);
     assert!(offset_of!(File, vtable) == 216);
@@ -96,7 +98,7 @@ const BYTES_TAG: usize = 2;
 /// All of these bits.
 pub const TAG: usize = 3;
 /// What `fopencookie` stores for a stream without wide characters.
-const NO_WIDE: *mut c_void = usize::MAX as *mut c_void;
+pub const NO_WIDE: *mut c_void = usize::MAX as *mut c_void;
 
 /// A program's stream: a pointer that it got from libc or from us.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -170,6 +172,7 @@ impl Stream {
     field!(wide_data, set_wide_data, wide: *mut c_void);
     field!(vtable, set_vtable, vtable: *const c_void);
     field!(cookie, set_cookie, cookie: *mut c_void);
+    field!(charset, set_charset, charset: *mut c_void);
 
     /// A cookie stream's functions as libc stores them.
     pub fn functions(self) -> [usize; 4] {
@@ -286,6 +289,7 @@ impl Stream {
             f.functions = functions;
             f.cookie = self.0.cast::<c_void>().map_addr(|at| if f.mode == BYTES { at | BYTES_TAG } else { at });
             f.wide = NO_WIDE;
+            f.charset = null_mut();
             f.mode = BYTES;
             f.vtable = vtable;
         }

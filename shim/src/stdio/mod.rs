@@ -7,11 +7,12 @@
 //! * [`file`]: the part of `FILE`'s layout that we use, and the check that this libc has it.
 //! * [`cookie`]: makes dispatching streams, and turns one of libc's into one (`freopen` must return the same pointer).
 //! * [`standard`]: stdin, stdout and stderr, replaced at start-up. [`last`]: the moment after the last flush. [`mode`]: mode strings.
-//! * [`reopen`]: `freopen`. [`transfer`]: large `fread`s without the stream's buffer. [`wide`]: wide characters; [`scan`]: their `scanf`. [`command`]: `popen`.
+//! * [`reopen`]: `freopen`. [`transfer`]: large `fread`s without the stream's buffer. [`wide`]: wide characters, [`charset`]: in a set of their own; [`scan`]: their `scanf`. [`command`]: `popen`.
 //!
 //! Nothing here runs under [`boundary::Inside`](crate::boundary::Inside) while libc works on a stream: its functions would find the thread inside,
 //! and go to the kernel.
 
+pub mod charset;
 pub mod command;
 pub mod cookie;
 pub mod file;

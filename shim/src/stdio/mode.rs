@@ -13,7 +13,7 @@ pub struct Mode {
 }
 
 impl Mode {
-    /// Reads a mode string; `None` (`EINVAL`) unless it begins with r, w or a. Unknown letters are ignored, and so is `,ccs=`.
+    /// Reads a mode string; `None` (`EINVAL`) unless it begins with r, w or a. Unknown letters are ignored; `,ccs=` is looked for elsewhere ([`super::charset`]).
     pub fn parse(mode: &[u8]) -> Option<Mode> {
         let mut flags = match mode.first()? {
             b'r' => libc::O_RDONLY,

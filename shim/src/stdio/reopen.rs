@@ -3,7 +3,7 @@
 
 use super::file::{Stream, flag, flockfile, funlockfile};
 use super::mode::Mode;
-use super::{cookie, standard};
+use super::{charset, cookie, standard};
 use crate::abi::CPath;
 use crate::boundary::{self, Escape, Inside};
 use crate::{fds, files};
@@ -15,6 +15,8 @@ use std::ffi::CString;
 pub fn reopen(path: CPath, mode: CPath, stream: Stream, theirs: impl Fn(CPath, CPath) -> Stream) -> Stream {
     let wanted = mode.bytes().ok().and_then(Mode::parse);
     let (Some(wanted), false) = (wanted, stream.is_null()) else { return theirs(path, mode) };
+    let knows = mode.bytes().is_ok_and(|mode| charset::wanted(mode).is_ok());
+    let path = if knows { path } else { CPath::of(c"") };
     // SAFETY: a live stream of the program.
     unsafe { flockfile(stream) };
     let result = if cookie::is_dispatching(stream) || standard::number(stream).is_some() {
@@ -24,6 +26,9 @@ pub fn reopen(path: CPath, mode: CPath, stream: Stream, theirs: impl Fn(CPath, C
     };
     // SAFETY: locked above; libc's freopen does not free a stream either.
     unsafe { funlockfile(stream) };
+    if !knows {
+        boundary::set_errno(libc::EINVAL);
+    }
     result
 }
 
@@ -122,6 +127,7 @@ fn set_mode(stream: Stream, wanted: Mode) {
     stream.change_flags(set, flag::NO_READS | flag::NO_WRITES);
     stream.set_calm(wanted.is_calm);
     stream.forget_orientation();
+    charset::set(stream, None);
 }
 
 fn close(fd: c_int) {

@@ -3,14 +3,15 @@
 //! What was pushed back before is not seen. What an `m` in the format has allocated is allocated again where the first copy was too short.
 #![expect(unsafe_code, reason = "libc's functions on streams")]
 
+use super::charset;
 use super::file::{Stream, flag};
 use super::wide::{locked, orientation};
 use crate::real::Symbol;
 use crate::variadic::VaList;
 use libc::{c_int, wchar_t};
 use rustix::fs::MemfdFlags;
-use std::ffi::CStr;
-use std::os::fd::{IntoRawFd, OwnedFd};
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 
 /// Bytes of the first copy, and of the largest.
 const FIRST: usize = 4 << 10;
@@ -37,6 +38,7 @@ pub unsafe fn scan(stream: Stream, format: *const wchar_t, args: &VaList, kind: 
         if orientation(stream, 1) <= 0 {
             return libc::EOF;
         }
+        let mode = charset::mode_of(stream);
         // SAFETY: a live stream. What it has yet to write is written first; the position is that of the program, whatever the stream has read ahead.
         let at = unsafe {
             if stream.flags() & flag::CURRENTLY_PUTTING != 0 && libc::fflush(stream.libc()) != 0 {
@@ -57,7 +59,7 @@ pub unsafe fn scan(stream: Stream, format: *const wchar_t, args: &VaList, kind: 
                 return libc::EOF;
             };
             // SAFETY: the program's format and arguments.
-            let Some(scanned) = copy_of(&bytes[..n]).and_then(|copy| unsafe { on_copy(copy, format, args, kind) }) else {
+            let Some(scanned) = copy_of(&bytes[..n]).and_then(|copy| unsafe { on_copy(copy, mode.as_deref(), format, args, kind) }) else {
                 stream.change_flags(flag::ERR_SEEN, 0);
                 return libc::EOF;
             };
@@ -87,15 +89,19 @@ fn copy_of(mut bytes: &[u8]) -> Option<OwnedFd> {
 ///
 /// # Safety
 /// As for `vfwscanf`.
-unsafe fn on_copy(copy: OwnedFd, format: *const wchar_t, args: &VaList, Kind(symbol, name): Kind) -> Option<Scanned> {
+unsafe fn on_copy(copy: OwnedFd, mode: Option<&CStr>, format: *const wchar_t, args: &VaList, Kind(symbol, name): Kind) -> Option<Scanned> {
     type Function = unsafe extern "C-unwind" fn(*mut libc::FILE, *const wchar_t, VaList) -> c_int;
     let function = symbol.get(name);
     if function.is_null() {
         return None;
     }
-    // SAFETY: a descriptor of our own, which the stream takes over; libc's function of that name has this type, and uses up a copy of the arguments.
+    let path = CString::new(format!("/proc/self/fd/{}", copy.as_raw_fd())).ok()?;
+    // SAFETY: a file of our own, whose descriptor a stream takes over; libc's function of that name has this type, and uses up a copy of the arguments.
     unsafe {
-        let file = libc::fdopen(copy.into_raw_fd(), c"r".as_ptr());
+        let file = match mode {
+            Some(mode) => libc::fopen(path.as_ptr(), mode.as_ptr()),
+            None => libc::fdopen(copy.into_raw_fd(), c"r".as_ptr()),
+        };
         if file.is_null() {
             return None;
         }

@@ -1,9 +1,10 @@
 //! Wide characters on dispatching streams whose descriptor is FLAC's: converted here, one by one, over the stream's bytes.
 //!
 //! libc has no wide cookie streams. A standard stream that is connected to the kernel's is left to libc, which orients it and reads and writes the
-//! descriptor itself. Encodings with shift states are not kept across calls.
+//! descriptor itself. Encodings with shift states are not kept across calls, but of a stream that has a character set of its own ([`charset`]).
 #![expect(unsafe_code, reason = "libc's functions on streams and characters")]
 
+use super::charset::{self, MALFORMED, UNFINISHED};
 use super::cookie;
 use super::file::{Stream, flag, flockfile, funlockfile};
 use crate::boundary;
@@ -54,18 +55,27 @@ pub fn get(stream: Stream) -> u32 {
         if !is_wide(stream) {
             return WEOF;
         }
-        let (mut state, mut wide) = ([0; 2], 0);
+        let (mut state, mut wide, mut set) = ([0; 2], 0, charset::of(stream));
+        if let Some(wide) = set.as_mut().and_then(|set| set.next()) {
+            return wide.cast_unsigned();
+        }
         for n in 0.. {
             // SAFETY: a live stream.
             let byte = unsafe { libc::fgetc(stream.libc()) };
             if byte == libc::EOF {
-                return if n == 0 { WEOF } else { malformed(stream) };
+                if let Some(set) = &mut set {
+                    set.end();
+                }
+                return if n == 0 || set.is_some() { WEOF } else { malformed(stream) };
             }
-            let byte = byte as c_char;
-            // SAFETY: one byte, places of our own.
-            match unsafe { mbrtowc(&mut wide, &byte, 1, &mut state) } {
-                usize::MAX => return malformed(stream),
-                n if n == usize::MAX - 1 => {}
+            let decoded = match &mut set {
+                Some(set) => set.decode(byte as u8, &mut wide),
+                // SAFETY: one byte, places of our own.
+                None => unsafe { mbrtowc(&mut wide, &(byte as c_char), 1, &mut state) },
+            };
+            match decoded {
+                MALFORMED => return malformed(stream),
+                UNFINISHED => {}
                 _ => break,
             }
         }
@@ -79,15 +89,18 @@ pub fn put(wide: wchar_t, stream: Stream) -> u32 {
         if !is_wide(stream) {
             return WEOF;
         }
-        let Some((bytes, n)) = encoded(wide) else { return malformed(stream) };
+        let Some((bytes, n)) = encoded(wide, stream) else { return malformed(stream) };
         // SAFETY: `n` bytes of ours.
         let put = unsafe { libc::fwrite(bytes.as_ptr().cast(), 1, n, stream.libc()) };
         if put == n { wide.cast_unsigned() } else { WEOF }
     })
 }
 
-fn encoded(wide: wchar_t) -> Option<([u8; 16], usize)> {
-    let (mut bytes, mut state) = ([0u8; 16], [0; 2]);
+fn encoded(wide: wchar_t, stream: Stream) -> Option<([u8; charset::MOST], usize)> {
+    if let Some(set) = charset::of(stream) {
+        return set.encode(wide);
+    }
+    let (mut bytes, mut state) = ([0u8; charset::MOST], [0; 2]);
     // SAFETY: MB_LEN_MAX is 16.
     let n = unsafe { wcrtomb(bytes.as_mut_ptr().cast(), wide, &mut state) };
     (n != usize::MAX).then_some((bytes, n))
@@ -99,7 +112,7 @@ pub fn unget(wide: u32, stream: Stream) -> u32 {
         return WEOF;
     }
     locked(stream, || {
-        let Some((bytes, n)) = encoded(wide.cast_signed()).filter(|_| is_wide(stream)) else { return WEOF };
+        let Some((bytes, n)) = encoded(wide.cast_signed(), stream).filter(|_| is_wide(stream)) else { return WEOF };
         for byte in bytes[..n].iter().rev() {
             // SAFETY: a live stream.
             if unsafe { libc::ungetc(c_int::from(*byte), stream.libc()) } == libc::EOF {

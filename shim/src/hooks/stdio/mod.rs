@@ -4,7 +4,7 @@ use crate::abi::{CPath, fail};
 use crate::boundary::{self, Answer, CReturn, Escape};
 use crate::stdio::file::Stream;
 use crate::stdio::mode::Mode;
-use crate::stdio::{command, cookie, reopen, standard, transfer};
+use crate::stdio::{charset, command, cookie, reopen, standard, transfer};
 use crate::variadic::VaList;
 use crate::{fds, files};
 use libc::{AT_FDCWD, c_char, c_int, c_void, size_t};
@@ -14,13 +14,20 @@ mod wide;
 
 /// Opens a path of FLAC's as a stream; `NotOurs` for the kernel's.
 fn open_stream(path: CPath, mode: CPath) -> Answer<Stream> {
-    let mode = Mode::parse(mode.bytes()?).ok_or(Escape::Fail(libc::EINVAL))?;
+    let text = mode.bytes()?;
+    let mode = Mode::parse(text).ok_or(Escape::Fail(libc::EINVAL))?;
     if mode.flags & libc::O_CREAT == 0 {
         // Of a directory nothing can be read, whosever it is.
         boundary::kernel_first();
     }
     let fd = files::open_or_wait(AT_FDCWD, path, mode.flags, 0o666, |path| reopen::kernel_open(path, mode.flags, 0o666))?;
-    on_descriptor(fd, mode, mode.starts_at_end()).inspect_err(|_| discard(fd))
+    let set = charset::wanted(text).map_err(Escape::Fail);
+    let made = set.and_then(|set| {
+        let stream = on_descriptor(fd, mode, mode.starts_at_end())?;
+        charset::set(stream, set);
+        Ok(stream)
+    });
+    made.inspect_err(|_| discard(fd))
 }
 
 /// A dispatching stream on `fd`.
