@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # FLAC against tmpfs and disk: operations (examples/microbench), whole programs (examples/apps) and a training program's checkpoints (examples/checkpoint) in interleaved rounds; then
-# charts. Some 20 minutes on a machine with nothing else to do; with --quick (smaller inputs, fewer rounds, for a first look) 5.
+# charts. Most of an hour; with --quick (smaller inputs, fewer rounds, for a first look) a few minutes.
 #
 # usage: ci/bench.sh [--quick] [--out DIR] [--minutes N] [PART...]
-#                          adds to DIR/results.json and .csv (target/bench unless said), and draws DIR/*.svg and DIR/figures.md; after N minutes (30) no further part is begun;
+#                          adds to DIR/results.json and .csv (target/bench unless said), and draws DIR/*.svg and DIR/figures.md; after N minutes (60) no further part is begun;
 #                          parts are targets, adversary, apps, checkpoint, plain (FLAC without huge pages), matrix; all unless said
 #        ci/bench.sh --test                  every case once, small: only the results are checked
 # One row at a time: target/release/examples/apps --only cp --out target/bench, and so on; `--help` says more.
@@ -23,7 +23,7 @@ if [ "${1:-}" = --test ]; then
 fi
 
 out=$target/bench
-minutes=30
+minutes=60
 quick=
 while [ $# -gt 0 ]; do
     case $1 in
