@@ -88,7 +88,11 @@ impl Fs {
     /// What became of a large attach to `addr`, by its first pages; `None` if it shows there no more, or nobody can say.
     fn look_back(&self, addr: usize) -> Option<Transfer> {
         let bytes = LOOKED_AT * PAGE;
-        self.ledger.first_in(addr, addr + 1).filter(|view| view.inode == 0 && view.end() >= addr + bytes)?;
+        // As many views as there are runs of frames that follow each other.
+        let mut shown = addr;
+        while shown < addr + bytes {
+            shown = self.ledger.first_in(shown, shown + 1).filter(|view| view.inode == 0)?.end();
+        }
         let buffer = Some(self.memory.touched(addr, bytes)?);
         Some(Transfer { bytes, huge: self.has_huge_frames(), slow: false, buffer, again: true })
     }

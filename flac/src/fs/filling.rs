@@ -18,7 +18,7 @@ impl Fs {
     /// A read of `len` bytes from `offset` on is about to be copied to fresh memory at `addr`. `None` if that is not worth measuring, or small pages are to be taken.
     pub(super) fn begin_fill(&self, slot: SlotNo, addr: usize, len: usize, offset: u64) -> Option<Fill> {
         let len = len.min(self.inodes.slot(slot).size.load(Relaxed).saturating_sub(offset) as usize);
-        let end = addr + len;
+        let end = addr.checked_add(len)?;
         let inside = len >= FILL_MIN && self.memory.vma(addr).is_some_and(|vma| vma.private_rw && vma.inode == 0 && vma.end >= end);
         if inside { Filling::begin(self.fills()).map(|pages| Fill { pages, end }) } else { None }
     }
