@@ -15,7 +15,7 @@ timeout 0.1 sleep 5
 echo $?
 timeout 5 sh -c 'echo in >tf; exit 3'
 echo $?
-(timeout -s KILL 0.1 sh -c 'echo part >kf; sleep 5'; echo $?) 2>/dev/null
+(timeout -s KILL 1 sh -c 'echo part >kf; sleep 60'; echo $?) 2>/dev/null
 cat kf
 stdbuf -oL cat nf
 stdbuf -o0 echo unbuffered >ub

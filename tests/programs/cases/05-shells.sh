@@ -15,14 +15,22 @@ flock lock -c 'echo locked >l; cat l'
 flock -n lock true
 echo $?
 (flock 9; echo inside >>l) 9>lock
-flock lock sleep 0.3 & sleep 0.1
+# Holds the lock until told to let it go.
+mkfifo "$OUT/held" "$OUT/go"
+hold() {
+    flock "$@" lock sh -c "echo >$OUT/held; read -r _ <$OUT/go" &
+    read -r _ <"$OUT/held"
+}
+hold
 flock -n lock echo never
 echo $?
-flock -w 5 lock echo waited
+(sleep 0.1; echo >"$OUT/go") &
+flock -w 60 lock echo waited
 wait
-flock -s lock sleep 0.3 & sleep 0.1
+hold -s
 flock -sn lock echo shared
 flock -n lock echo never
+echo >"$OUT/go"
 wait
 script -qc 'echo from script' typescript >/dev/null 2>&1 </dev/null
 grep -c 'from script' typescript

@@ -19,7 +19,10 @@ static void misc(void)
         exit(0);
     }
     waitpid(p, 0, 0);
-    usleep(100000);
+    struct stat s;
+    do
+        usleep(10000);
+    while (fstat(1, &s) || s.st_size < 14);
     int m;
     char b[100];
 
