@@ -93,6 +93,28 @@ fn exceptions_are_still_needed() {
     none(long.chain(odd).map(|(name, _)| format!("{name}: is an exception without need")).collect());
 }
 
+/// A file that no other names as its module is compiled by nobody, and its tests are none.
+#[test]
+fn every_source_belongs_to_its_crate() {
+    let texts = texts();
+    let has = |name: &str, module: &str| {
+        let says = |line: &str| line.split("mod ").nth(1).is_some_and(|rest| rest.trim_end_matches([';', ' ', '{']) == module);
+        texts.iter().any(|text| text.name == name && text.content.lines().any(says))
+    };
+    let lacks = |text: &&Text| {
+        let Some((dir, file)) = text.name.rsplit_once('/').filter(|(dir, _)| format!("{dir}/").contains("src/")) else { return false };
+        let (dir, module) = match file {
+            "lib.rs" | "main.rs" => return false,
+            "mod.rs" => dir.rsplit_once('/').expect("a module lies below src"),
+            _ => (dir, file.trim_end_matches(".rs")),
+        };
+        ![format!("{dir}.rs"), format!("{dir}/mod.rs"), format!("{dir}/lib.rs"), format!("{dir}/main.rs")]
+            .iter()
+            .any(|parent| has(parent, module))
+    };
+    none(texts.iter().filter(|text| text.is_rust()).filter(lacks).map(|text| text.name.clone()).collect());
+}
+
 #[test]
 fn text_is_ascii() {
     let odd = texts().into_iter().filter(|t| !t.content.is_ascii() && !listed(&NOT_ASCII, &t.name));

@@ -208,17 +208,24 @@ impl Fs {
         while done < len {
             // SAFETY: done < len.
             match unsafe { self.write_leaf(slot, from.add(done), len - done, start + done as u64, may_stop && done == 0) } {
-                Ok((n, true)) => done += n,
-                Ok((n, false)) => return (done + n, Some(Stop::Failed(Error::Os(libc::EFAULT)))),
+                Ok((n, None)) => done += n,
+                Ok((n, stopped)) => return (done + n, stopped),
                 Err(e) => return (done, Some(e)),
             }
         }
         (done, None)
     }
 
-    /// The part of a write within one leaf. Returns how many bytes, and whether that is all of the part.
+    /// The part of a write within one leaf. Returns how many bytes, and why not all of the part. An error: none.
     #[inline]
-    unsafe fn write_leaf(&self, slot: SlotNo, from: *const u8, len: usize, offset: u64, may_stop: bool) -> Result<(usize, bool), Stop> {
+    unsafe fn write_leaf(
+        &self,
+        slot: SlotNo,
+        from: *const u8,
+        len: usize,
+        offset: u64,
+        may_stop: bool,
+    ) -> Result<(usize, Option<Stop>), Stop> {
         let leaf_end = (offset / BLOCK as u64 + 1) * BLOCK as u64;
         let len = len.min((leaf_end - offset) as usize);
         // SAFETY: as the caller vouches.
@@ -227,19 +234,26 @@ impl Fs {
 
     /// As [`Fs::write_leaf`], where pages need frames. Out of line: a plan is a large thing to have on the stack.
     #[inline(never)]
-    unsafe fn write_planned(&self, slot: SlotNo, from: *const u8, len: usize, offset: u64, may_stop: bool) -> Result<(usize, bool), Stop> {
+    unsafe fn write_planned(
+        &self,
+        slot: SlotNo,
+        from: *const u8,
+        len: usize,
+        offset: u64,
+        may_stop: bool,
+    ) -> Result<(usize, Option<Stop>), Stop> {
         let within = offset as usize % PAGE;
         let plan = self.plan_write(slot, offset, len, may_stop)?;
         // Fewer pages than asked for if there were no more frames: the rest gets its turn after some were freed.
         let len = len.min(plan.pages * PAGE - within);
         // SAFETY: the program's buffer.
-        let copied = unsafe { self.copy_in(slot, &plan, from, within, len, may_stop)? };
+        let (copied, stopped) = unsafe { self.copy_in(slot, &plan, from, within, len, may_stop)? };
         // A page whose copy stopped in the middle of a fresh, unfilled frame counts as not reached.
         let torn = (within + copied) / PAGE;
         let torn = copied < len && plan.is_fresh(torn) && offset <= plan.first.plus(torn as u64).start();
         let copied = if torn { ((within + copied) / PAGE * PAGE).saturating_sub(within) } else { copied };
         self.publish(slot, &plan, within, copied);
-        Ok((copied, copied == len))
+        Ok((copied, stopped))
     }
 
     /// Whether the frame of a page may be changed where it is.
@@ -360,8 +374,16 @@ impl Fs {
         Ok(())
     }
 
-    /// Copies the program's bytes into the planned frames; returns how many before its memory faulted.
-    unsafe fn copy_in(&self, slot: SlotNo, plan: &Plan, from: *const u8, within: usize, len: usize, may_stop: bool) -> Result<usize, Stop> {
+    /// Copies the program's bytes into the planned frames. Returns how many, and why not all: what was written where it is can't be taken back. An error: none, and the plan is given up.
+    unsafe fn copy_in(
+        &self,
+        slot: SlotNo,
+        plan: &Plan,
+        from: *const u8,
+        within: usize,
+        len: usize,
+        may_stop: bool,
+    ) -> Result<(usize, Option<Stop>), Stop> {
         let dram = &self.region.dram;
         let mut done = 0;
         while done < len {
@@ -378,36 +400,49 @@ impl Fs {
             // SAFETY: done < len: the rest of the program's buffer.
             let from = unsafe { from.add(done) };
             let copied = if run >= 4 && (dram.is_untouched_block(frame, run) || !self.is_warm(frame, run)) {
-                if !dram.has_room(frame, run as u32) {
-                    let error = self.out_of_memory(frame, run as u32).into();
-                    self.give_up(slot, plan, &error);
-                    return Err(error);
-                }
-                Stats::add(&self.stats.kernel_copied, n);
                 // SAFETY: the program's buffer; the target frames are planned for this write alone.
-                unsafe { crate::region::write_frames(dram, from, n, frame.get() as u64 * PAGE as u64 + start as u64) }
-                    .map_err(|e| if e == Error::NoFrames { self.out_of_memory(frame, run as u32) } else { e }.into())
-                    .inspect_err(|why| self.give_up(slot, plan, why))?
+                unsafe { self.copy_by_kernel(frame, run as u32, from, start, n) }
             } else {
-                self.ready_or_stop(slot, frame, run as u32, may_stop && done == 0).inspect_err(|why| self.give_up(slot, plan, why))?;
-                Stats::add(&self.stats.copied_in, n);
-                // SAFETY: the run begins in the tier.
-                let to = unsafe { dram.at(frame).add(start) };
-                if n < LARGE_IN {
-                    // SAFETY: the target lies in the run of frames that this write owns; the source is the program's.
-                    n - unsafe { copy::copy(to, from, n) }
-                } else {
-                    let rivals = &self.region.control.counters().copies_in[(n >= HUGE_IN) as usize];
-                    // SAFETY: as above.
-                    n - rivals.race(WAYS_IN, n, |way| unsafe { copy::copy_by(way, to, from, n) })
-                }
+                self.ready_or_stop(slot, frame, run as u32, may_stop && done == 0).map(|()| {
+                    Stats::add(&self.stats.copied_in, n);
+                    // SAFETY: the run begins in the tier.
+                    let to = unsafe { dram.at(frame).add(start) };
+                    if n < LARGE_IN {
+                        // SAFETY: the target lies in the run of frames that this write owns; the source is the program's.
+                        n - unsafe { copy::copy(to, from, n) }
+                    } else {
+                        let rivals = &self.region.control.counters().copies_in[(n >= HUGE_IN) as usize];
+                        // SAFETY: as above.
+                        n - rivals.race(WAYS_IN, n, |way| unsafe { copy::copy_by(way, to, from, n) })
+                    }
+                })
             };
-            done += copied;
-            if copied < n {
-                break;
+            match copied {
+                Ok(copied) if copied < n => return Ok((done + copied, Some(Stop::Failed(Error::Os(libc::EFAULT))))),
+                Ok(copied) => done += copied,
+                Err(why) if done > 0 => return Ok((done, Some(why))),
+                Err(why) => {
+                    self.give_up(slot, plan, &why);
+                    return Err(why);
+                }
             }
         }
-        Ok(done)
+        Ok((done, None))
+    }
+
+    /// Has the kernel copy the program's bytes into a run of frames, from byte `start` of the first on, and put memory behind them.
+    ///
+    /// # Safety
+    /// As for [`Fs::write_at`]; nobody else uses the frames.
+    unsafe fn copy_by_kernel(&self, frame: FrameNo, run: u32, from: *const u8, start: usize, len: usize) -> Result<usize, Stop> {
+        let dram = &self.region.dram;
+        if !dram.has_room(frame, run) {
+            return Err(self.out_of_memory(frame, run).into());
+        }
+        Stats::add(&self.stats.kernel_copied, len);
+        // SAFETY: as the caller vouches.
+        let copied = unsafe { crate::region::write_frames(dram, from, len, frame.get() as u64 * PAGE as u64 + start as u64) };
+        copied.map_err(|e| if e == Error::NoFrames { self.out_of_memory(frame, run) } else { e }.into())
     }
 
     /// Puts the fresh frames into the table. A page that the copy did not reach stays as it was.
@@ -453,3 +488,6 @@ impl Fs {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

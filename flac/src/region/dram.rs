@@ -297,6 +297,8 @@ pub unsafe fn read_frames(dram: &Dram, to: *mut u8, len: usize, offset: u64) -> 
 /// # Safety
 /// As for [`read_frames`].
 pub unsafe fn write_frames(dram: &Dram, from: *const u8, len: usize, offset: u64) -> Result<usize> {
+    #[cfg(test)]
+    tests::writing()?;
     // SAFETY: only the kernel looks at the slice, and it checks the address itself.
     let buffer = unsafe { std::slice::from_raw_parts(from, len) };
     match rustix::io::pwrite(&dram.file, buffer, offset) {
@@ -316,10 +318,16 @@ pub(crate) mod tests {
     thread_local! {
         /// What is done where the kernel is asked for memory the next time.
         pub(crate) static POPULATING: std::cell::RefCell<Option<Box<dyn FnOnce()>>> = const { std::cell::RefCell::new(None) };
+        /// Whether the kernel can't write the tier.
+        pub(crate) static UNWRITABLE: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
     }
 
     pub(super) fn populating() {
         POPULATING.take().into_iter().for_each(|what| what());
+    }
+
+    pub(super) fn writing() -> Result<()> {
+        if UNWRITABLE.get() { Err(Error::Io("write the DRAM tier", libc::EIO)) } else { Ok(()) }
     }
 
     /// The tier as another process would see it.

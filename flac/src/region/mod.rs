@@ -21,7 +21,7 @@ pub use node::{Marks, Node};
 pub use place::{HUGE_DIR, Place, RunDir, RunLock, SHM_DIR, close_inherited_lock, find_huge, out_of_the_way};
 
 #[cfg(test)]
-pub(crate) use dram::tests::POPULATING;
+pub(crate) use dram::tests::{POPULATING, UNWRITABLE};
 
 use crate::config::Config;
 use crate::cpu;
