@@ -16,8 +16,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// What there is before the kernel is asked: enough for a process that opens a pool and little more, as pages that cost nothing until they are used.
 const FIRST: usize = 256 << 10;
-/// For a signal handler that came while its thread was in here, outside of our other code: such handlers are not put off. Used again when all of it was given back.
-const RESERVE: usize = 64 << 10;
+/// For a signal handler that came while its thread was in here, outside of our other code (such handlers are not put off), and for when the kernel has no more: no mapping beyond its
+/// 65,530, no address space. Enough for the buffer of a flush, and for a copy of it that grows. Costs nothing until it is used; used again when all of it was given back.
+const RESERVE: usize = 3 << 20;
 
 /// From this size on a block is a mapping of its own: zeros without our writing them, and so no memory before it is used (LMDB takes 2 MiB and a little more than 1 MiB, and uses little of
 /// them). Smaller ones, like the 1 MiB that a flush writes from, are better used again.
@@ -114,19 +115,21 @@ fn has_own_mapping(layout: Layout) -> bool {
 // SAFETY: blocks are dlmalloc's, handed out under a lock, mappings, or parts of the reserve, each handed out once.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if has_own_mapping(layout) {
-            return Pages.alloc(layout.size()).0;
-        }
-        // SAFETY: the caller's layout has a size.
-        self.with(|heap| unsafe { heap.malloc(layout.size(), layout.align()) }).unwrap_or_else(|| from_reserve(layout))
+        let block = match has_own_mapping(layout) {
+            true => Some(Pages.alloc(layout.size()).0),
+            // SAFETY: the caller's layout has a size.
+            false => self.with(|heap| unsafe { heap.malloc(layout.size(), layout.align()) }),
+        };
+        block.filter(|block| !block.is_null()).unwrap_or_else(|| from_reserve(layout))
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        if has_own_mapping(layout) {
-            return Pages.alloc(layout.size()).0;
-        }
-        // SAFETY: as above. What is from the reserve is zeros in any case.
-        self.with(|heap| unsafe { heap.calloc(layout.size(), layout.align()) }).unwrap_or_else(|| from_reserve(layout))
+        let block = match has_own_mapping(layout) {
+            true => Some(Pages.alloc(layout.size()).0),
+            // SAFETY: as above. What is from the reserve is zeros in any case.
+            false => self.with(|heap| unsafe { heap.calloc(layout.size(), layout.align()) }),
+        };
+        block.filter(|block| !block.is_null()).unwrap_or_else(|| from_reserve(layout))
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
@@ -144,12 +147,13 @@ unsafe impl GlobalAlloc for Heap {
         // SAFETY: the caller's layout, with the size that it promises to be fit for it.
         let (old_mapped, new_mapped) =
             (has_own_mapping(layout), has_own_mapping(unsafe { Layout::from_size_align_unchecked(new, layout.align()) }));
-        if old_mapped && new_mapped {
-            return Pages.remap(at, layout.size(), new, true);
-        }
-        if !old_mapped && !new_mapped && !is_reserve(at) {
-            // SAFETY: the caller's block, of that layout.
-            if let Some(moved) = self.with(|heap| unsafe { heap.realloc(at, layout.size(), layout.align(), new) }) {
+        if !is_reserve(at) && old_mapped == new_mapped {
+            let moved = match new_mapped {
+                true => Some(Pages.remap(at, layout.size(), new, true)),
+                // SAFETY: the caller's block, of that layout.
+                false => self.with(|heap| unsafe { heap.realloc(at, layout.size(), layout.align(), new) }),
+            };
+            if let Some(moved) = moved.filter(|moved| !moved.is_null()) {
                 return moved;
             }
         }
@@ -273,6 +277,38 @@ mod tests {
                 HEAP.leave();
                 HEAP.dealloc(block, layout);
             }
+        }
+    }
+
+    #[test]
+    fn regression_where_the_kernel_has_no_more_there_is_the_reserve() {
+        let _mine = RESERVE_IS_MINE.lock().unwrap_or_else(PoisonError::into_inner);
+        let layouts = [300 << 10, 2 * OWN_MAPPING - (1 << 20)].map(|size| Layout::from_size_align(size, 16).expect("a layout"));
+        // SAFETY: a child that asks for blocks, writes within them, and ends; `alloc` is not asked for anything else meanwhile.
+        unsafe {
+            let child = libc::fork();
+            if child == 0 {
+                // No mapping more.
+                libc::setrlimit(libc::RLIMIT_AS, &libc::rlimit { rlim_cur: 0, rlim_max: 0 });
+                for _ in 0..20 {
+                    for layout in layouts {
+                        let block = HEAP.alloc(layout);
+                        if block.is_null() {
+                            libc::_exit(1);
+                        }
+                        block.write_bytes(7, layout.size());
+                        let grown = HEAP.realloc(block, layout, layout.size() + 100);
+                        if grown.is_null() || grown.add(layout.size() - 1).read() != 7 {
+                            libc::_exit(2);
+                        }
+                        HEAP.dealloc(grown, Layout::from_size_align_unchecked(layout.size() + 100, 16));
+                    }
+                }
+                libc::_exit(0);
+            }
+            let mut status = -1;
+            assert_eq!(libc::waitpid(child, &mut status, 0), child);
+            assert_eq!(status, 0);
         }
     }
 
