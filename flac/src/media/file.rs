@@ -266,9 +266,9 @@ impl File {
         self.failure.get().map_or(0, |failure| failure.load(Acquire))
     }
 
-    /// Whether there was such an answer.
-    pub(crate) fn keeps_failure(&self) -> bool {
-        self.kept_failure() != 0
+    /// An error for a failed system call on this file, of which `what` names the attempt: `Lost` once there was such an answer.
+    pub(crate) fn failed(&self, what: &'static str) -> impl Fn(Errno) -> Error {
+        move |e| if self.kept_failure() != 0 { Error::Lost(e.raw_os_error()) } else { Error::io(what)(e) }
     }
 
     /// Locks the file against other processes until any descriptor of it is closed, or [`File::unlock`]. The lock is the process's, so the kernel

@@ -215,7 +215,7 @@ impl Pool {
         match self.probed.medium {
             // `write` has done it, where it can be done.
             Medium::Dax | Medium::Memory => Ok(()),
-            Medium::DaxEmulated | Medium::Block => self.cached.sync_data().map_err(Error::io("flushing the pool")),
+            Medium::DaxEmulated | Medium::Block => self.cached.sync_data().map_err(self.cached.failed("flushing the pool")),
         }
     }
 
@@ -234,7 +234,7 @@ impl Pool {
         // publishes only what its own fdatasync has made durable.
         self.marks.lock().map_err(Error::io(what))?;
         let step = if wanted <= FEW { SMALL } else { u64::MAX }.min(self.superblock.grow_bytes);
-        let grown = self.grow(need, step).map_err(Error::io(what));
+        let grown = self.grow(need, step).map_err(self.cached.failed(what));
         self.marks.unlock();
         self.grown.fetch_max(grown?, Ordering::AcqRel);
         Ok(())
@@ -307,7 +307,7 @@ impl Pool {
     pub(crate) fn settle(&self) -> Result<()> {
         let what = "growing the pool";
         self.marks.lock().map_err(Error::io(what))?;
-        let grown = self.publish().map_err(Error::io(what));
+        let grown = self.publish().map_err(self.cached.failed(what));
         self.marks.unlock();
         self.grown.fetch_max(grown?, Ordering::AcqRel);
         Ok(())

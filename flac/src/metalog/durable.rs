@@ -1,7 +1,7 @@
 //! Making records durable.
 
 use super::Meta;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::media::layout::{Position, RECORD_ALIGN};
 use crate::sync::{Guard, Ordering};
 use crate::units::Seq;
@@ -165,10 +165,6 @@ impl Meta {
     pub(super) fn flush_frames(&self) -> Result<()> {
         #[cfg(test)]
         super::tests::before_data_flush();
-        self.frames.as_ref().map_or(Ok(()), |frames| {
-            frames
-                .sync_data()
-                .map_err(|e| if frames.keeps_failure() { Error::Lost(e.raw_os_error()) } else { Error::io("flushing the pool")(e) })
-        })
+        self.frames.as_ref().map_or(Ok(()), |frames| frames.sync_data().map_err(frames.failed("flushing the pool")))
     }
 }

@@ -86,3 +86,20 @@ fn regression_what_a_failed_flush_has_lost_stays_in_the_log() {
     assert_eq!(state(&meta).len(), 2);
     meta.checkpoint().expect("a checkpoint");
 }
+
+/// Who let the pool grow was told of an error of input or output, and nobody of what to do.
+#[test]
+fn regression_a_flush_that_failed_while_the_pool_grew_is_told_as_one() {
+    let place = Place::new();
+    let (pool, _meta) = place.open();
+    if pool.medium() != Medium::Block {
+        println!("skipped: nothing of this pool is flushed");
+        return;
+    }
+    let tape = Tape::start(&place.pool, Lower::Ext4);
+    tape.fail_flush("frames");
+    let lost = Err(Error::Lost(libc::EIO));
+    assert_eq!(pool.ensure(100, 1), lost, "the device fails");
+    assert_eq!(pool.ensure(100, 1), lost, "and stays so");
+    assert_eq!(pool.settle(), lost);
+}
