@@ -242,5 +242,7 @@ for suite in "${suites[@]}"; do
         run "$side" "$suite" "$cache/$suite.$user.$side" "${tests[@]}"
         compare "$side" "$suite"
     done
+    # The last side may lie mounted where the next suite's tree will.
+    stop_pool
 done
 [ $failures = 0 ]
