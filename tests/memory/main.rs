@@ -46,6 +46,16 @@ fn a_tmpfs_that_is_too_small_is_one_line_that_says_what_to_do() {
     assert!(lines.len() == 2 && lines[0] == "status 1" && lines[1] == "status 2", "{out}{err}");
 }
 
+/// The first look at the control segment was a SIGBUS.
+#[test]
+fn regression_so_is_one_that_is_full_to_the_last_byte() {
+    let script = "$FLAC mkfs --size 1G >/dev/null; dd if=/dev/zero of=/dev/shm/all bs=4k status=none 2>/dev/null; $FLAC info; echo status $?; LD_PRELOAD=$LIBRARY FLAC_ROOT=/flac ls /flac; echo status $?; ls -A /dev/shm";
+    let Some(output) = with_small_memory("64M", script) else { return };
+    let (out, err) = text(&output);
+    assert_eq!(out, "status 1\nstatus 2\nall\n", "{err}");
+    assert!(err.matches("/dev/shm has only 0 MiB free").count() == 2, "{err}");
+}
+
 /// The program writes more than there is memory left, while others hold most of it.
 #[test]
 fn a_tmpfs_that_others_fill_makes_the_cache_smaller_and_loses_nothing() {

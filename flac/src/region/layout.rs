@@ -387,6 +387,11 @@ fn pool_blocks(g: Geometry) -> usize {
     (g.pool_frames as usize).div_ceil(BLOCK_FRAMES)
 }
 
+/// Bytes of a log that has an image in memory.
+fn log_images(pool: &Pool) -> u64 {
+    if pool.medium() == Medium::Block { pool.log_bytes() } else { 0 }
+}
+
 impl Control {
     /// Maps the control segment of the run directory, laying it out if it is new. The caller holds the run directory's lock. There is room in the address space for the
     /// tier, too, and for `beside` bytes.
@@ -395,6 +400,7 @@ impl Control {
         if let Some(control) = Self::whole(&file, pool)? {
             return Ok(control);
         }
+        Self::take_head(&file, run, pool)?;
         let head = map::shared(&file, PAGE)?;
         // SAFETY: the mapping is a page, page-aligned, and stays; `Counters` fits and is all atomics.
         let counters: &'static Counters = unsafe { &*head.base.cast() };
@@ -450,11 +456,20 @@ impl Control {
         Ok(geometry)
     }
 
+    /// Takes memory for the first page: where the tmpfs is full, a look at it is a SIGBUS.
+    fn take_head(file: &rustix::fd::OwnedFd, run: &RunDir, pool: &Pool) -> Result<()> {
+        match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, PAGE as u64) {
+            Err(rustix::io::Errno::NOSPC) => run.room_beside(log_images(pool)).and(Err(Error::NoSpace)),
+            taken => taken.map_err(Error::io("take memory for the control segment")),
+        }
+    }
+
     fn lay_out(c: &Counters, file: &rustix::fd::OwnedFd, run: &RunDir, pool: &Pool, dram: Option<u64>) -> Result<Geometry> {
-        let frames = run.dram_frames(dram, if pool.medium() == Medium::Block { pool.log_bytes() } else { 0 })?;
+        let frames = run.dram_frames(dram, log_images(pool))?;
         let geometry = Geometry { frames, pool_frames: pool.frames(), huge: run.huge() };
         // A creator that died half-way leaves bytes behind: start from zeros.
         rustix::fs::ftruncate(file, 0).map_err(Error::io("shrink the control segment"))?;
+        Self::take_head(file, run, pool)?;
         rustix::fs::ftruncate(file, Offsets::new(geometry).end as u64).map_err(Error::io("size the control segment"))?;
         rustix::fs::ftruncate(run.make_dram()?, u64::from(frames) * PAGE as u64).map_err(Error::io("size the DRAM tier"))?;
         c.magic.store(MAGIC, Ordering::Relaxed);

@@ -19,6 +19,9 @@ pub const SHM_DIR: &str = "/dev/shm";
 /// What the control segment and the index of a small pool take, beside the images of the log: with less than this the cache would start and then fail at once.
 const OTHERS: u64 = 16 << 20;
 
+/// The smallest tier, in bytes.
+const SMALLEST: u64 = 4 * BLOCK as u64;
+
 /// Which tmpfs the DRAM tier is on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
@@ -190,18 +193,7 @@ impl RunDir {
     /// Decides where the tier goes, and its size in frames: `wanted` bytes, or half the machine's memory, at most what the tmpfs can hold beside the images of two logs of
     /// `log_bytes` and what else lies in the run directory.
     pub(super) fn dram_frames(&self, wanted: Option<u64>, log_bytes: u64) -> Result<u32> {
-        let others = 2 * log_bytes + OTHERS;
-        let room = |dir: &Path| rustix::fs::statvfs(dir).map(|fs| fs.f_bavail * fs.f_frsize).map_err(Error::io("look at the tmpfs"));
-        let shm = room(&self.dir)?;
-        let smallest = 4 * BLOCK as u64;
-        if shm < others + smallest {
-            return Err(Error::Unusable(format!(
-                "{SHM_DIR} has only {} MiB free, and this pool needs {}: make room there, or make it larger (`mount -o remount,size=1G {SHM_DIR}`; for a container, its \
-                 option --shm-size)",
-                shm >> 20,
-                (others + smallest) >> 20
-            )));
-        }
+        let beside = self.room_beside(log_bytes)?;
         let _ = std::fs::remove_file(self.dir.join("dram"));
         let place = find_huge();
         let on = match &place {
@@ -213,17 +205,34 @@ impl RunDir {
             }
             Place::Plain => &self.dir,
         };
-        let free = if place == Place::Plain { shm - others } else { room(on)? };
+        let free = if place == Place::Plain { beside } else { room(on)? };
         let info = rustix::system::sysinfo();
         let memory = info.totalram as u64 * info.mem_unit as u64;
-        let bytes = wanted.unwrap_or(memory / 2).min((free / 10 * 9).max(smallest));
+        let bytes = wanted.unwrap_or(memory / 2).min((free / 10 * 9).max(SMALLEST));
         let frames = frames_in(bytes);
-        if u64::from(frames) * (PAGE as u64) < smallest {
+        if u64::from(frames) * (PAGE as u64) < SMALLEST {
             return Err(Error::Unusable(format!(
                 "the DRAM cache would have only {bytes} bytes: set FLAC_DRAM to at least 8M and make room in /dev/shm"
             )));
         }
         Ok(frames)
+    }
+
+    /// How many bytes of the tmpfs are free beside what the rest of the volatile state takes.
+    ///
+    /// # Errors
+    /// `Unusable`, with what would help, if a tier has no room there.
+    pub(super) fn room_beside(&self, log_bytes: u64) -> Result<u64> {
+        let (others, free) = (2 * log_bytes + OTHERS, room(&self.dir)?);
+        if free < others + SMALLEST {
+            return Err(Error::Unusable(format!(
+                "{SHM_DIR} has only {} MiB free, and this pool needs {}: make room there, or make it larger (`mount -o remount,size=1G {SHM_DIR}`; for a container, its \
+                 option --shm-size)",
+                free >> 20,
+                (others + SMALLEST) >> 20
+            )));
+        }
+        Ok(free - others)
     }
 
     /// Removes everything volatile. The caller holds the lock and knows that nobody uses it.
@@ -233,6 +242,11 @@ impl RunDir {
         }
         std::fs::remove_dir_all(&self.dir).map_err(|e| Error::Io("remove the run directory", e.raw_os_error().unwrap_or(libc::EIO)))
     }
+}
+
+/// Free bytes of the tmpfs that `dir` is on.
+fn room(dir: &Path) -> Result<u64> {
+    rustix::fs::statvfs(dir).map(|fs| fs.f_bavail * fs.f_frsize).map_err(Error::io("look at the tmpfs"))
 }
 
 /// Frames of a tier of so many bytes: whole blocks, and no more than there can be.
