@@ -284,9 +284,11 @@ mod tests {
     fn regression_where_the_kernel_has_no_more_there_is_the_reserve() {
         let _mine = RESERVE_IS_MINE.lock().unwrap_or_else(PoisonError::into_inner);
         let layouts = [300 << 10, 2 * OWN_MAPPING - (1 << 20)].map(|size| Layout::from_size_align(size, 16).expect("a layout"));
-        // SAFETY: a child that asks for blocks, writes within them, and ends; `alloc` is not asked for anything else meanwhile.
+        // SAFETY: a child, forked while no other thread is in the heap, that asks for blocks, writes within them, and ends.
         unsafe {
+            before_fork();
             let child = libc::fork();
+            after_fork();
             if child == 0 {
                 // No mapping more.
                 libc::setrlimit(libc::RLIMIT_AS, &libc::rlimit { rlim_cur: 0, rlim_max: 0 });

@@ -460,6 +460,8 @@ impl Control {
     fn take_head(file: &rustix::fd::OwnedFd, run: &RunDir, pool: &Pool) -> Result<()> {
         match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, PAGE as u64) {
             Err(rustix::io::Errno::NOSPC) => run.room_beside(log_images(pool)).and(Err(Error::NoSpace)),
+            // Not every file system can; then the first touch tells.
+            Err(rustix::io::Errno::OPNOTSUPP) => Ok(()),
             taken => taken.map_err(Error::io("take memory for the control segment")),
         }
     }
