@@ -5,12 +5,13 @@
 //!
 //! The neighbour changes one page a time and fsyncs: of the same file, which has whatever the measured program made dirty, or of another one. The control is a neighbour that
 //! only computes, and one that writes and flushes a file of the disk without FLAC: what these cost is the machine's, not the flush's. The program makes a call every 100 us.
+//! Measured program and neighbour have a processor each; the neighbour that which serves the disk's interrupts, of 20 to 50 us here, which are the disk's and not the flush's.
 //! The last columns tell what was in its way: in how many of the calls it went to sleep by itself (for a lock), in how many it lost its processor to somebody else, and what the 99 % are of those
 //! in which it did not. It has a real-time priority meanwhile, if it may (each stretch takes half a second): what else runs on the machine is not the flush's either.
 //!
 //! Run: `cargo bench --bench flush_latency` (the pool lies in the directory `FLAC_BENCH_DIR`, default the temporary one); `-- --test` checks results quickly.
 
-#![expect(unsafe_code, reason = "getrusage and sched_setscheduler")]
+#![expect(unsafe_code, reason = "getrusage, sched_setscheduler and sched_setaffinity")]
 
 use flac::fs::attr::Creds;
 use flac::fs::names::{Last, Name, Resolved};
@@ -27,6 +28,9 @@ use std::time::{Duration, Instant};
 
 const WHO: Creds<'static> = Creds { uid: 0, gid: 0, groups: &[], umask: 0o022 };
 const FILE: u64 = 64 << 20;
+/// Rounds that are not counted: in the first the frames for copies come from the kernel, 2 MiB at a time; in the second the flushes get as long as the disk makes them (10 ms and more),
+/// and there are as many frames for copies as pages are written meanwhile: most of the file's.
+const WARM: usize = 2;
 const PACE: Duration = Duration::from_micros(100);
 #[repr(align(4096))]
 struct Page([u8; 4096]);
@@ -92,16 +96,47 @@ fn neighbour(what: &str, pool: &Path) {
     fs.exit();
 }
 
+/// How many interrupts of devices each processor has served.
+fn interrupts() -> Vec<u64> {
+    let table = std::fs::read_to_string("/proc/interrupts").unwrap_or_default();
+    let processors = table.lines().next().map_or(0, |line| line.split_whitespace().count());
+    let mut sums = vec![0; processors];
+    for line in table.lines().filter(|line| line.trim_start().starts_with(|c: char| c.is_ascii_digit())) {
+        line.split_whitespace().skip(1).zip(&mut sums).for_each(|(count, sum)| *sum += count.parse().unwrap_or(0));
+    }
+    sums
+}
+
+/// The processor that serves the disk's interrupts, and one that does not.
+fn processors(dir: &Path) -> (usize, usize) {
+    let file = std::fs::File::options().write(true).create(true).truncate(true).open(dir.join("asked")).expect("a file");
+    let before = interrupts();
+    (0..200).for_each(|i| file.write_all_at(&[1; 4096], i * 4096).and_then(|()| file.sync_data()).expect("a write"));
+    let served: Vec<u64> = interrupts().iter().zip(&before).map(|(now, then)| now - then).collect();
+    let by = |most: bool| (0..served.len()).max_by_key(|&i| if most { served[i] as i64 } else { -(served[i] as i64) }).unwrap_or(0);
+    (by(true), by(false))
+}
+
+/// This thread and what it starts run there from now on, if they may.
+fn run_on(processor: usize) {
+    // SAFETY: plain data, for which zero is valid; the call looks at the set.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(processor, &mut set);
+        libc::sched_setaffinity(0, size_of_val(&set), &set);
+    }
+}
+
 struct Running(Child);
 
 impl Running {
-    fn start(what: &str, pool: &Path) -> Option<Running> {
+    fn start(what: &str, pool: &Path, processor: usize) -> Option<Running> {
         if what == NEIGHBOURS[0] {
             return None;
         }
         let mut command = Command::new(std::env::current_exe().expect("this program"));
         let mut child =
-            command.args(["--neighbour", what]).arg(pool).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a child");
+            command.args(["--neighbour", what, &processor.to_string()]).arg(pool).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a child");
         child.stdout.as_mut().expect("a pipe").read_exact(&mut [0]).expect("it is ready");
         Some(Running(child))
     }
@@ -167,25 +202,27 @@ fn measure(fs: &Fs, id: OpenId, writes: bool, size: usize, n: usize) -> Vec<Call
 fn main() {
     let args: Vec<String> = std::env::args().collect();
     if let Some(at) = args.iter().position(|a| a == "--neighbour") {
-        return neighbour(&args[at + 1], Path::new(&args[at + 2]));
+        run_on(args[at + 2].parse().expect("a number"));
+        return neighbour(&args[at + 1], Path::new(&args[at + 3]));
     }
     let (rounds, n) = if args.iter().any(|a| a == "--test") { (1, 200) } else { (4, 5000) };
     let base = std::env::var_os("FLAC_BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
     let disk = tempfile::tempdir_in(base).expect("a directory on the disk");
     let pool = disk.path().join("pool");
     Pool::create(&pool, &PoolOptions { size: 1 << 30, ..Default::default() }).expect("a pool");
+    let (disks, ours) = processors(disk.path());
+    run_on(ours);
     let fs = open(&pool);
     let (_, id) = file(&fs, "measured");
     let kinds =
         [(false, 4096, "read 4 KiB"), (false, 64 << 10, "read 64 KiB"), (true, 4096, "write 4 KiB"), (true, 64 << 10, "write 64 KiB")];
     let mut times: Vec<[Vec<Call>; NEIGHBOURS.len()]> = kinds.iter().map(|_| Default::default()).collect();
-    for round in 0..=rounds {
+    for round in 0..WARM + rounds {
         for (who, what) in NEIGHBOURS.iter().enumerate() {
-            let _running = Running::start(what, &pool);
+            let _running = Running::start(what, &pool, disks);
             for ((writes, size, _), times) in kinds.iter().zip(&mut times) {
                 let measured = measure(&fs, id, *writes, *size, n);
-                // The first round has the frames for copies from the kernel, 2 MiB at a time.
-                times[who].extend(measured.into_iter().filter(|_| round > 0));
+                times[who].extend(measured.into_iter().filter(|_| round >= WARM));
             }
         }
     }

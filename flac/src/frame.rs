@@ -165,6 +165,13 @@ impl Frames {
         self.0.refs()[frame.get() as usize].fetch_add(1, AcqRel);
     }
 
+    /// Has the processor fetch the count of a frame to write to it, and changes nothing: a [`Frames::get`] soon after does not wait for another processor.
+    pub fn fetch(&self, frame: FrameNo) {
+        if let Some(refs) = self.0.refs().get(frame.get() as usize) {
+            let _ = refs.compare_exchange(u32::MAX, u32::MAX, Relaxed, Relaxed);
+        }
+    }
+
     /// One more reference to a frame that the caller's view shows; `false` if no table names it any more (it is free, only pinned).
     pub fn get_used(&self, frame: FrameNo) -> bool {
         self.0.refs()[frame.get() as usize].fetch_update(AcqRel, Acquire, |n| (n != 0).then_some(n + 1)).is_ok()

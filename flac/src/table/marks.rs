@@ -74,6 +74,27 @@ impl Table {
         all
     }
 
+    /// Calls `f` with each entry that is marked, without a lock: entries may change meanwhile, and some be missed.
+    pub(crate) fn look_at_marked(&self, f: &mut dyn FnMut(&'static AtomicU64)) {
+        match self.tree() {
+            (_, 0) => {}
+            (root, height) => self.look_below(root, height - 1, f),
+        }
+    }
+
+    fn look_below(&self, index: u32, level: u32, f: &mut dyn FnMut(&'static AtomicU64)) {
+        let Some((node, marks)) = self.marked_node(index) else { return };
+        for (word, cells) in marks.0.iter().zip(node.0.chunks(64)) {
+            let bits = word.load(Relaxed);
+            for (cell, _) in cells.iter().zip(0..).filter(|(_, bit)| bits >> bit & 1 == 1) {
+                match level {
+                    0 => f(cell),
+                    _ => self.look_below(cell.load(Relaxed) as u32, level - 1, f),
+                }
+            }
+        }
+    }
+
     /// Dirty entries that a flush would miss: none. For tests and for the census.
     pub(crate) fn count_unmarked(&self) -> u64 {
         match self.tree() {

@@ -115,6 +115,9 @@ proptest! {
                     Op::Some { from, most } => flush_some(&table, from, most, &mut dirty),
                 }
                 assert_eq!(table.count_unmarked(), 0);
+                let mut seen = 0;
+                table.look_at_marked(&mut |cell| seen += Entry::from_raw(cell.load(Relaxed)).is_dirty() as usize);
+                assert!(seen == if table.is_small() { 0 } else { dirty.len() });
             }
             flush(&table, None, &mut dirty);
             table.cut(PageNo::new(0), &mut |_, _| {});
