@@ -135,8 +135,13 @@ impl Running {
             return None;
         }
         let mut command = Command::new(std::env::current_exe().expect("this program"));
-        let mut child =
-            command.args(["--neighbour", what, &processor.to_string()]).arg(pool).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a child");
+        let mut child = command
+            .args(["--neighbour", what, &processor.to_string()])
+            .arg(pool)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a child");
         child.stdout.as_mut().expect("a pipe").read_exact(&mut [0]).expect("it is ready");
         Some(Running(child))
     }

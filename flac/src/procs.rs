@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::media::aside::with_room;
-use crate::region::{BY_DESCRIPTOR, Control, HoldWord, IDLE, PROCS, ProcSlot};
+use crate::region::{BY_DESCRIPTOR, Control, HoldWord, IDLE, PROCS, ProcSlot, SHM_DIR};
 use crate::sync::{AtomicU32, AtomicU64, Liveness, Ordering::*};
 
 /// This process's place in the process table.
@@ -284,6 +284,12 @@ fn is_running(pid: u32, since: u64) -> bool {
 fn take_slot(control: &Control, namespace: u64) -> Result<u32> {
     for (i, slot) in control.procs().iter().enumerate() {
         if slot.state.load(Relaxed) == FREE && slot.state.compare_exchange(FREE, BUSY, AcqRel, Relaxed).is_ok() {
+            if !control.back_process(i as u32) {
+                slot.state.store(FREE, Release);
+                return Err(Error::Unusable(format!(
+                    "{SHM_DIR} is full: there is no memory for another process's part of the control segment"
+                )));
+            }
             slot.generation.fetch_add(1, AcqRel);
             slot.holds_end.store(0, Relaxed);
             slot.ledger_end.store(0, Relaxed);

@@ -91,6 +91,37 @@ fn a_tmpfs_that_others_fill_makes_the_cache_smaller_and_loses_nothing() {
     assert!(output.status.success(), "{}: {out}{err}", output.status);
 }
 
+/// The index and the slots of open and cached files lie in the tmpfs, too. It was a SIGBUS, for each program that came later as well, so that nothing could be written back.
+#[test]
+fn regression_more_files_than_there_is_memory_for_are_no_space() {
+    let script = r#"
+        run() { LD_PRELOAD=$LIBRARY FLAC_ROOT=/flac "$@"; }
+        $FLAC mkfs --size 2G >/dev/null
+        run mkdir /flac/many
+        seq 200000 | run split -l 1 -a 5 - /flac/many/; echo split $?
+        made=$(run ls -U /flac/many | wc -l)
+        [ $made -gt 30000 ] || echo only $made
+        # Those that are there can be read, written, renamed, made durable and deleted.
+        run cat /flac/many/aaaaa /flac/many/abcde
+        run bash -c 'echo more >> /flac/many/aaaab'; echo append $?
+        run mv /flac/many/aaaac /flac/moved; echo mv $?
+        run sync /flac/moved; echo sync $?
+        run bash -c 'rm /flac/many/aa* /flac/many/ab*'; echo rm $?
+        # And then there is room.
+        seq 5000 | run split -l 1 -a 5 - /flac/again; echo split $?
+        $FLAC fsck --data >/dev/null; echo fsck $?
+        $FLAC stop >/dev/null; echo stop $?
+        run ls -U /flac | wc -l
+        run cat /flac/moved
+        $FLAC stop >/dev/null; ls -A /dev/shm
+    "#;
+    let Some(output) = with_small_memory("128M", script) else { return };
+    let (out, err) = text(&output);
+    let expected = "split 1\n1\n19011\nappend 0\nmv 0\nsync 0\nrm 0\nsplit 0\nfsck 0\nstop 0\n5002\n3\n";
+    assert_eq!(out, expected, "{err}");
+    assert!(err.contains("No space left on device"), "{err}");
+}
+
 /// What each program that uses FLAC pays before its first file is open: a page that it touches costs a microsecond.
 #[test]
 fn regression_a_short_program_touches_few_pages() {

@@ -76,7 +76,13 @@ impl Fs {
             drop(txn);
             self.evict_inodes();
         }
-        Err(Error::Os(libc::ENFILE))
+        Err(self.no_slot())
+    }
+
+    /// Why there is no inode slot, not even one that could be taken from another file: all are held, or there is no memory for more.
+    #[cold]
+    pub(super) fn no_slot(&self) -> Error {
+        Error::Os(if self.inodes.are_all_used() { libc::ENFILE } else { libc::ENOSPC })
     }
 
     /// One holder of the inode slot less; the last one of an inode without names deletes it.

@@ -81,10 +81,11 @@ impl Inodes {
         Ino::new(self.control.counters().next_ino.fetch_add(1, Relaxed))
     }
 
-    fn bucket(&self, ino: Ino) -> &'static crate::sync::AtomicU32 {
+    /// The head of the chain in which `ino` is, if it is cached; `None`: no memory for it, and nothing is in it.
+    fn bucket(&self, ino: Ino) -> Option<&'static crate::sync::AtomicU32> {
         let buckets = self.control.buckets();
         // Numbers are given out in order, so this spreads them; and those of files that were made together lie together.
-        &buckets[ino.get() as usize & (buckets.len() - 1)]
+        self.control.bucket(ino.get() as usize & (buckets.len() - 1))
     }
 
     /// The slot of `ino`, if it is cached. It may go at any time unless the caller holds it.
@@ -98,7 +99,7 @@ impl Inodes {
 
     /// As [`Inodes::find`] under the table's lock; without it, a wrong turn in a chain that changes meanwhile misses a slot that is there.
     fn look(&self, ino: Ino) -> Option<SlotNo> {
-        let mut at = self.bucket(ino).load(Acquire);
+        let mut at = self.bucket(ino)?.load(Acquire);
         // No chain is longer than the table, but one that changes under us may lead in a circle.
         for _ in 0..self.control.inodes().len() {
             let slot = at.checked_sub(1)?;
@@ -123,7 +124,7 @@ impl Inodes {
         &self.control.counters().table_lock
     }
 
-    /// Caches `attr` in a slot and holds it. If the inode is cached already, that slot is held. `None`: every slot is in use.
+    /// Caches `attr` in a slot and holds it. If the inode is cached already, that slot is held. `None`: every slot is in use, or there is no memory for another.
     /// The caller holds the namespace lock, so that the attributes are current.
     pub fn insert(&self, attr: &Attr, has_pool: bool) -> Option<SlotNo> {
         let _guard = self.table_lock().lock(&*self.procs);
@@ -131,6 +132,7 @@ impl Inodes {
             self.slot(slot).opens.fetch_add(1, AcqRel);
             return Some(slot);
         }
+        let bucket = self.bucket(attr.ino)?;
         let slot = self.take_free()?;
         let s = self.slot(slot);
         s.flags.store(if has_pool { flag::HAS_POOL } else { 0 }, Relaxed);
@@ -157,11 +159,15 @@ impl Inodes {
                 return None;
             }
         }
-        let bucket = self.bucket(attr.ino);
         s.next.store(bucket.load(Relaxed), Relaxed);
         s.ino.store(attr.ino.get(), Release);
         bucket.store(slot + 1, Release);
         Some(slot)
+    }
+
+    /// Whether every slot that can be was used once.
+    pub fn are_all_used(&self) -> bool {
+        self.control.counters().used_inodes.load(Relaxed) as usize >= self.control.inodes().len()
     }
 
     fn take_free(&self) -> Option<SlotNo> {
@@ -172,7 +178,7 @@ impl Inodes {
             return Some(head - 1);
         }
         let used = c.used_inodes.load(Relaxed);
-        if used as usize >= self.control.inodes().len() {
+        if used as usize >= self.control.inodes().len() || !self.control.back_inode(used) {
             return None;
         }
         c.used_inodes.store(used + 1, Relaxed);
@@ -205,7 +211,7 @@ impl Inodes {
     }
 
     fn unlink_chain(&self, slot: SlotNo, ino: Ino) {
-        let mut link = self.bucket(ino);
+        let Some(mut link) = self.bucket(ino) else { return };
         while link.load(Relaxed) != 0 {
             let at = link.load(Relaxed) - 1;
             if at == slot {

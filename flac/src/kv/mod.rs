@@ -88,6 +88,14 @@ impl Kv {
         self.space.ensure(bytes, || self.env().ok()?.data())
     }
 
+    /// Bytes of the file that nothing committed uses: a snapshot may still keep some of them from being used again.
+    pub fn spare_bytes(&self) -> Result<u64> {
+        /// Where the commits are noted, and what the list of free pages itself takes at least.
+        const HEAD: u64 = 3;
+        let used = Txn::read(self.env()?)?.tree().pages + HEAD;
+        Ok((self.env()?.info().me_last_pgno as u64 + 1).saturating_sub(used) * 4096)
+    }
+
     /// Forgets the snapshots that dead processes held, so that the pages they pinned can be used again.
     pub fn clear_dead_readers(&self) {
         let _ = self.env().and_then(Env::clear_dead_readers);

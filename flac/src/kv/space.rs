@@ -3,15 +3,19 @@
 use crate::error::{Error, Result};
 use crate::media::aside::with_room;
 use crate::media::file::File;
+use crate::media::tmpfs;
 use crate::sync::{AtomicU64, Ordering};
 use rustix::fd::BorrowedFd;
-use rustix::fs::{FallocateFlags, OFlags};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 use std::path::{Path, PathBuf};
 
 /// Memory is taken in steps of this many bytes, where there is enough. Whoever takes it holds the writer lock: 4 MiB stopped writers for 10 to 50 ms
 /// on a busy machine, and a checkpoint of a large pool, whose snapshot keeps pages from being used again, needs many steps.
 const STEP: u64 = 256 << 10;
+
+/// So much of the tmpfs is left to the control segment, without which nobody can even close or delete.
+const LEFT: u64 = 1 << 20;
 
 /// How much of the data file has memory. Asked and changed by whoever holds the writer lock.
 pub(super) struct Space {
@@ -53,7 +57,7 @@ impl Space {
         let mut have = u64::from_le_bytes(word);
         if have < bytes {
             let data = File::open_briefly(&self.dir.join("data.mdb"), OFlags::RDWR)?;
-            let take = |upto: u64| data.with(|fd| rustix::fs::fallocate(fd, FallocateFlags::KEEP_SIZE, have, upto - have));
+            let take = |upto: u64| data.with(|fd| tmpfs::take(fd, have..upto, LEFT));
             let generous = bytes.next_multiple_of(STEP).min(self.map_size);
             have = match take(generous) {
                 Ok(()) => generous,
@@ -72,7 +76,7 @@ impl Space {
     fn extend_unseen(&self, bytes: u64, data: BorrowedFd<'_>) -> rustix::io::Result<()> {
         let have = self.known.load(Ordering::Relaxed);
         let upto = bytes.next_multiple_of(STEP).min(self.map_size);
-        match rustix::fs::fallocate(data, FallocateFlags::KEEP_SIZE, have, upto - have) {
+        match tmpfs::take(data, have..upto, LEFT) {
             Ok(()) | Err(Errno::OPNOTSUPP) => {}
             Err(e) => return Err(e),
         }

@@ -25,6 +25,7 @@ mod size;
 pub(crate) mod tap;
 #[cfg(test)]
 pub(crate) mod tests;
+pub(crate) mod tmpfs;
 
 pub(crate) use beside::Writer;
 pub use beside::{work_alone, works_alone};

@@ -14,6 +14,9 @@ use std::sync::Arc;
 /// Bytes at the end of a log that ordinary records leave free, for the record with which a recovery begins its epoch.
 pub(crate) const EPOCH_ROOM: u64 = 128;
 
+/// So much memory an image has from the start: with it the log goes on, though with many checkpoints, when the tmpfs is full.
+const LEAST: u64 = 1 << 20;
+
 /// The file that holds generation `generation`.
 pub(crate) fn log_path(dir: &Path, generation: u64) -> PathBuf {
     dir.join(format!("log.{}", generation % 2))
@@ -58,7 +61,7 @@ impl Logs {
             let mut bytes = vec![0; used as usize];
             let file = open_log(&log_path(pool.dir(), generation), pool.log_bytes())?;
             file.read_at(&mut bytes, 0).map_err(Error::io("reading the log"))?;
-            logs.map(generation).ensure(used)?;
+            logs.map(generation).ensure(used.max(LEAST))?;
             logs.map(generation).write(0, &bytes);
             // Recovery has read all of it. What stayed in the page cache, each write past it would have to throw out, page by page.
             let _ = file.with(|fd| rustix::fs::fadvise(fd, 0, None, rustix::fs::Advice::DontNeed));
@@ -179,6 +182,11 @@ impl Logs {
     /// Makes the bytes behind `position` no record.
     pub(crate) fn cut(&self, position: &Position) {
         self.map(position.generation).write(position.tail, &[0; RECORD_HEADER]);
+    }
+
+    /// Whether the log behind `position`, in which there are records, gets no memory for `space` bytes more: then it is as good as full, for the other one has some.
+    pub(crate) fn is_out_of_memory(&self, position: &Position, space: u64) -> bool {
+        position.tail > LOG_START && self.ensure(position, space).is_err_and(|e| e.errno() == libc::ENOSPC)
     }
 
     /// Makes room in memory for a record of `space` bytes behind `position`.

@@ -5,15 +5,18 @@ use crate::media::aside::with_room;
 use crate::media::device::Device;
 use crate::media::file::{File, PageBuffer};
 use crate::media::mapped::Mapped;
-use crate::media::tap;
+use crate::media::{tap, tmpfs};
 use crate::sync::{AtomicU64, Ordering};
 use crate::units::PAGE;
-use rustix::fs::{FallocateFlags, OFlags};
+use rustix::fs::OFlags;
 use rustix::io::{Errno, IoSlice};
 use std::path::{Path, PathBuf};
 
 /// Memory for an image is taken in steps of this many bytes: a writer waits for it.
 const STEP: u64 = 256 << 10;
+
+/// So much of the tmpfs a log leaves to others: it can go on in the memory that it has.
+const LEFT: u64 = 512 << 10;
 
 /// A log, mapped whole and shared.
 ///
@@ -102,7 +105,7 @@ impl LogMap {
                 Err(Errno::ACCESS) => return self.map.populate(have as usize, (upto - have) as usize).map(|()| upto),
                 file => file?,
             };
-            match file.with(|fd| rustix::fs::fallocate(fd, FallocateFlags::KEEP_SIZE, have, upto - have)) {
+            match file.with(|fd| tmpfs::take(fd, have..upto, LEFT)) {
                 // Without fallocate there is nothing to be had in advance.
                 Ok(()) | Err(Errno::OPNOTSUPP) => {}
                 Err(e) => return Err(e),

@@ -124,6 +124,11 @@ impl Meta {
         self.kv.read()
     }
 
+    /// Bytes that the index has and does not use (0 also if it can't be read).
+    pub fn spare_bytes(&self) -> u64 {
+        self.kv.spare_bytes().unwrap_or(0)
+    }
+
     /// The last record that was committed (0 also if the KV can't be read).
     pub fn last_seq(&self) -> Seq {
         self.position().map_or(Seq::new(0), |p| p.seq)

@@ -292,7 +292,7 @@ impl MetaTxn<'_> {
         if self.record.len() > meta.record_room() {
             return Err(Error::Io("a metadata change is larger than the log", rustix::io::Errno::FBIG.raw_os_error()));
         }
-        if space > meta.logs.room(&position) {
+        if space > meta.logs.room(&position) || meta.logs.is_out_of_memory(&position, space) {
             // What the memtable refers to must be in the KV before the log changes.
             if self.light {
                 self.settle()?;

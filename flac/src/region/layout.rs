@@ -2,6 +2,7 @@
 //! The layout of the control segment: which arrays it holds and where. Every type here is made of atomics, valid when zero.
 
 mod arrays;
+mod backed;
 
 use super::copy::Rivals;
 use super::map::{self, Mapping};
@@ -311,6 +312,7 @@ pub struct Control {
     geometry: Geometry,
     base: *const u8,
     pub(super) at: Offsets,
+    known: backed::Known,
 }
 
 // SAFETY: the mapping is shared memory of atomics that stays until the process ends.
@@ -404,15 +406,15 @@ impl Control {
         let head = map::shared(&file, PAGE)?;
         // SAFETY: the mapping is a page, page-aligned, and stays; `Counters` fits and is all atomics.
         let counters: &'static Counters = unsafe { &*head.base.cast() };
-        let geometry = if counters.ready.load(Ordering::Acquire) == 1 {
-            Self::known(counters, pool)?
-        } else {
-            Self::lay_out(counters, &file, run, pool, dram)?
-        };
+        let laid_out = counters.ready.load(Ordering::Acquire) == 1;
+        let geometry = if laid_out { Self::known(counters, pool)? } else { Self::lay_out(counters, &file, run, pool, dram)? };
         let at = Offsets::new(geometry);
         map::ensure_address_space(at.end + geometry.frames as usize * PAGE + BLOCK + beside)?;
         let Mapping { base, .. } = map::shared(&file, at.end)?;
-        let control = Control { geometry, base, at };
+        let control = Control { geometry, base, at, known: backed::Known::of_new() };
+        if !laid_out && let Err(full) = control.back_fixed() {
+            return run.room_beside(log_images(pool)).and(Err(full));
+        }
         control.counters().ready.store(1, Ordering::Release);
         map::unmap(head);
         Ok(control)
@@ -430,7 +432,7 @@ impl Control {
         let known = if counters.ready.load(Ordering::Acquire) == 1 { Self::known(counters, pool).map(Some) } else { Ok(None) };
         match known {
             Ok(Some(geometry)) if Offsets::new(geometry).end == size => {
-                Ok(Some(Control { geometry, base: whole.base, at: Offsets::new(geometry) }))
+                Ok(Some(Control { geometry, base: whole.base, at: Offsets::new(geometry), known: backed::Known::of_new() }))
             }
             known => {
                 map::unmap(whole);

@@ -5,7 +5,7 @@ use crate::region::Node;
 use crate::sync::Ordering::*;
 
 impl Table {
-    /// A node of zeros without marks, and its number (+1).
+    /// A node of zeros without marks, and its number (+1). `None`: all are used, or there is no memory for one.
     pub fn alloc_node(&self) -> Option<(u32, &'static Node)> {
         let bits = self.control.node_bits();
         let hint = &self.control.counters().node_hint;
@@ -18,6 +18,10 @@ impl Table {
                     Ok(_) => {
                         hint.store(w as u32, Relaxed);
                         let index = w as u32 * 64 + bit;
+                        if !self.control.back_node(index as usize) {
+                            bits[w].fetch_and(!(1 << bit), AcqRel);
+                            return None;
+                        }
                         let node = &self.control.nodes()[index as usize];
                         node.0.iter().for_each(|e| e.store(0, Relaxed));
                         self.control.marks()[index as usize].0.iter().for_each(|w| w.store(0, Relaxed));

@@ -10,7 +10,9 @@ use crate::fs::files::CREATED;
 use crate::fs::open::OpenId;
 use crate::fs::record::{self, Dirent, Inode, LINKABLE, NameKey, View};
 use crate::fs::watch::Told;
+use crate::sync::Ordering::Relaxed;
 use crate::units::Ino;
+use std::sync::atomic::AtomicBool;
 
 /// The longest target of a symbolic link.
 const TARGET_MAX: usize = libc::PATH_MAX as usize - 1;
@@ -83,7 +85,7 @@ impl Fs {
         let dir = op.inode(parent)?;
         may_insert(op.view(), &dir, who)?;
         let mode = libc::S_IFREG | mode & 0o7777;
-        let mut inode = inherit(&mut op, self.inodes.next_ino(), mode, &dir, who)?;
+        let mut inode = inherit(&mut op, self.new_ino()?, mode, &dir, who)?;
         inode.attr.nlink = 0;
         inode.flags |= if linkable { LINKABLE } else { 0 };
         op.put_new(&inode)?;
@@ -109,18 +111,41 @@ impl Fs {
 
     /// Makes a regular file as [`Fs::create`] does, and opens it as [`Fs::open_file`] does, whatever its mode allows.
     pub fn create_open(&self, parent: Ino, name: &Name, mode: u32, who: &Creds<'_>, flags: i32, hold: usize) -> Result<OpenId> {
-        let (op, inode) = self.prepare(parent, name, libc::S_IFREG | mode & 0o7777, &Kind::Node { rdev: 0 }, who)?;
+        let prepare = || self.prepare(parent, name, libc::S_IFREG | mode & 0o7777, &Kind::Node { rdev: 0 }, who);
+        let (mut op, mut inode) = prepare()?;
         // Nobody finds it before the commit. Should this process die until then, the slot is one that nobody holds.
-        let slot = self.inodes.insert(&inode.attr, false);
+        let mut slot = self.inodes.insert(&inode.attr, false);
+        if slot.is_none() {
+            drop(op);
+            self.evict_inodes();
+            (op, inode) = prepare()?;
+            slot = self.inodes.insert(&inode.attr, false);
+        }
+        let slot = slot.ok_or_else(|| self.no_slot())?;
         if let Err(e) = op.commit() {
-            if let Some(slot) = slot {
-                self.inodes.unhold(slot);
-                self.inodes.forget(inode.attr.ino);
-            }
+            self.inodes.unhold(slot);
+            self.inodes.forget(inode.attr.ino);
             return Err(e);
         }
-        let slot = slot.map_or_else(|| self.hold_inode(inode.attr.ino), Ok)?;
         self.open_held(slot, flags | CREATED, hold)
+    }
+
+    /// A fresh inode number, for a file that is about to be made.
+    ///
+    /// # Errors
+    /// `NoSpace`: neither the tmpfs that the index lies on nor the index itself has enough left for more files. The last of it is for those that are there: to open and to delete them, and to
+    /// write them back.
+    pub(super) fn new_ino(&self) -> Result<Ino> {
+        /// Whether there was room when this process asked last. It asks (0.6 us) for its first file and for one in so many, or for each while there is none.
+        static ROOM: AtomicBool = AtomicBool::new(false);
+        const EVERY: u64 = 64;
+        let ino = self.inodes.next_ino();
+        if !ino.get().is_multiple_of(EVERY) && ROOM.load(Relaxed) {
+            return Ok(ino);
+        }
+        let room = self.region.control.room_beyond(|| self.meta.spare_bytes());
+        ROOM.store(room, Relaxed);
+        if room { Ok(ino) } else { Err(Error::NoSpace) }
     }
 
     fn insert(&self, parent: Ino, name: &Name, mode: u32, kind: &Kind<'_>, who: &Creds<'_>) -> Result<Ino> {
@@ -144,7 +169,7 @@ impl Fs {
         if matches!(mode & libc::S_IFMT, libc::S_IFCHR | libc::S_IFBLK) && !whiteout && !who.is_root() {
             return fail(libc::EPERM);
         }
-        let ino = self.inodes.next_ino();
+        let ino = self.new_ino()?;
         let mut inode = inherit(&mut op, ino, mode, &dir, who)?;
         match *kind {
             Kind::Node { rdev } => inode.attr.rdev = rdev,

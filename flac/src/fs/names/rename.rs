@@ -102,7 +102,7 @@ impl Rename<'_, '_> {
         match self.to {
             Some(target) if self.exchange => self.point(old, target)?,
             _ if self.whiteout => {
-                let ino = self.op.fs().inodes.next_ino();
+                let ino = self.op.fs().new_ino()?;
                 let inode = inherit(&mut self.op, ino, libc::S_IFCHR, &old_dir, who)?;
                 self.op.set(NameKey::dirent(old.0, old.1.as_bytes()).bytes(), &Dirent::new(inode.attr.ino, inode.attr.mode).encode())?;
                 self.op.put_new(&inode)?;
