@@ -46,6 +46,15 @@ fn a_tmpfs_that_is_too_small_is_one_line_that_says_what_to_do() {
     assert!(lines.len() == 2 && lines[0] == "status 1" && lines[1] == "status 2", "{out}{err}");
 }
 
+/// Of a tmpfs without a limit the kernel says that it has no blocks, and none free.
+#[test]
+fn regression_a_tmpfs_without_a_limit_has_room() {
+    let script = "$FLAC mkfs --size 1G >/dev/null && LD_PRELOAD=$LIBRARY FLAC_ROOT=/flac cp /etc/passwd /flac/copy; echo status $?; LD_PRELOAD=$LIBRARY FLAC_ROOT=/flac cmp /etc/passwd /flac/copy; echo status $?; $FLAC stop >/dev/null; echo status $?";
+    let Some(output) = with_small_memory("0", script) else { return };
+    let (out, err) = text(&output);
+    assert_eq!(out, "status 0\nstatus 0\nstatus 0\n", "{err}");
+}
+
 /// The first look at the control segment was a SIGBUS.
 #[test]
 fn regression_so_is_one_that_is_full_to_the_last_byte() {

@@ -1,9 +1,14 @@
 //! Memory of a tmpfs for a file that is mapped: taken before it is touched, since where the tmpfs is full a touch is a SIGBUS.
 
 use rustix::fd::BorrowedFd;
-use rustix::fs::FallocateFlags;
+use rustix::fs::{FallocateFlags, StatVfs};
 use rustix::io::{Errno, Result};
 use std::ops::Range;
+
+/// Bytes that are free; all there could be where a tmpfs has no limit (`size=0`: then it tells of no blocks at all).
+pub(crate) fn free(fs: &StatVfs) -> u64 {
+    if fs.f_blocks == 0 { u64::MAX / 2 } else { fs.f_bavail * fs.f_frsize }
+}
 
 /// Takes memory for these bytes of `file`, which has some from its start on, if `left` bytes of the tmpfs are left then to those who need them more.
 ///
@@ -11,8 +16,7 @@ use std::ops::Range;
 /// `NOSPC`; `OPNOTSUPP` where there is nothing to be had in advance.
 pub(crate) fn take(file: BorrowedFd<'_>, bytes: Range<u64>, left: u64) -> Result<()> {
     let room = rustix::fs::fstatvfs(file)?;
-    // A tmpfs without a limit has no blocks.
-    let short = |len: u64| room.f_blocks > 0 && room.f_bavail * room.f_frsize < len + left;
+    let short = |len: u64| free(&room) < len + left;
     if short(bytes.end - bytes.start) {
         // Others may have taken it before. (Not by SEEK_HOLE: to that, memory that nobody has touched is none.)
         let has = rustix::fs::fstat(file)?.st_blocks as u64 * 512;

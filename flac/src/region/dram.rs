@@ -3,6 +3,7 @@
 
 use super::place::RunDir;
 use crate::error::{Error, Result};
+use crate::media::tmpfs;
 use crate::units::{BLOCK, BLOCK_FRAMES, FrameNo, PAGE};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::mm::{MapFlags, ProtFlags};
@@ -202,7 +203,7 @@ impl Dram {
 
     /// Whether frames can get memory, or have it: what the other files of the run directory need to grow is not taken for frames.
     pub fn has_room(&self, first: FrameNo, pages: u32) -> bool {
-        let room = || rustix::fs::fstatvfs(&self.file).map_or(u64::MAX, |fs| fs.f_bavail * fs.f_frsize);
+        let room = || rustix::fs::fstatvfs(&self.file).map_or(u64::MAX, |fs| tmpfs::free(&fs));
         if self.huge || room() >= MARGIN {
             return true;
         }

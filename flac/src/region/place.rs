@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::media::Pool;
 use crate::media::fd::open_lasting;
 use crate::media::owner::Owner;
+use crate::media::tmpfs;
 use crate::units::{BLOCK, BLOCK_FRAMES, MOST_FRAMES, PAGE};
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::fs::{FlockOperation, Mode, OFlags, Stat};
@@ -246,7 +247,7 @@ impl RunDir {
 
 /// Free bytes of the tmpfs that `dir` is on.
 fn room(dir: &Path) -> Result<u64> {
-    rustix::fs::statvfs(dir).map(|fs| fs.f_bavail * fs.f_frsize).map_err(Error::io("look at the tmpfs"))
+    rustix::fs::statvfs(dir).map(|fs| tmpfs::free(&fs)).map_err(Error::io("look at the tmpfs"))
 }
 
 /// Frames of a tier of so many bytes: whole blocks, and no more than there can be.

@@ -7,6 +7,7 @@
 
 use super::super::place::SHM_DIR;
 use super::*;
+use crate::media::tmpfs;
 use crate::sync::Ordering::Relaxed;
 use rustix::mm::Advice;
 
@@ -110,7 +111,10 @@ impl Control {
 
     /// Whether the tmpfs and `spare` bytes that the index has of it have so much left that more files can be made.
     pub fn room_beyond(&self, spare: impl FnOnce() -> u64) -> bool {
-        rustix::fs::statvfs(SHM_DIR).map_or(true, |fs| fs.f_bavail * fs.f_frsize > LEFT || fs.f_bavail * fs.f_frsize + spare() > LEFT)
+        rustix::fs::statvfs(SHM_DIR).map_or(true, |fs| {
+            let free = tmpfs::free(&fs);
+            free > LEFT || free + spare() > LEFT
+        })
     }
 
     /// Has the kernel put memory behind a part of the segment, and map it here; `false`: the tmpfs is full.
