@@ -16,6 +16,7 @@ mod inode;
 pub mod kv;
 pub mod media;
 pub mod metalog;
+mod namespace;
 mod planner;
 mod pool_space;
 mod procs;

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::media::aside::with_room;
+use crate::namespace::pid_namespace;
 use crate::region::{BY_DESCRIPTOR, Control, HoldWord, IDLE, PROCS, ProcSlot, SHM_DIR};
 use crate::sync::{AtomicU32, AtomicU64, Liveness, Ordering::*};
 
@@ -115,7 +116,7 @@ impl Procs {
     /// Slots in use besides this process's own.
     pub fn others(&self) -> impl Iterator<Item = u32> + '_ {
         let me = self.me();
-        (0..PROCS as u32).filter(move |i| *i != me && self.control.procs()[*i as usize].state.load(Acquire) == USED)
+        self.in_use().filter(move |i| *i != me)
     }
 
     /// Whether there is a process with the number of the one in `slot`: one system call, and nearly always [`Liveness::alive`].
@@ -192,7 +193,7 @@ impl Procs {
 
     /// Slots that somebody had begun to clean up, or to take, who died.
     pub fn half_clean(&self) -> impl Iterator<Item = u32> + '_ {
-        (0..PROCS as u32).filter(|i| self.control.procs()[*i as usize].state.load(Acquire) == BUSY)
+        self.in_state(BUSY)
     }
 
     /// Frees every slot but this process's own: left over from processes that died while they cleaned up after others.
@@ -208,13 +209,18 @@ impl Procs {
 
     /// All slots in use.
     pub fn in_use(&self) -> impl Iterator<Item = u32> + '_ {
-        (0..PROCS as u32).filter(|i| self.control.procs()[*i as usize].state.load(Acquire) == USED)
+        self.in_state(USED)
+    }
+
+    /// Of the slots ever used: whoever joins a pool looks through them, and the others would be a thousand cache lines.
+    fn in_state(&self, state: u32) -> impl Iterator<Item = u32> + '_ {
+        let slots = self.control.procs().iter().take(self.control.counters().used_procs.load(Acquire) as usize);
+        (0..).zip(slots).filter(move |(_, slot)| slot.state.load(Acquire) == state).map(|(i, _)| i)
     }
 
     /// The pids of all processes in the table.
     pub fn pids(&self) -> Vec<u32> {
-        let used = self.control.procs().iter().filter(|p| p.state.load(Acquire) == USED);
-        used.map(|p| p.pid.load(Relaxed)).collect()
+        self.in_use().map(|slot| self.control.procs()[slot as usize].pid.load(Relaxed)).collect()
     }
 }
 
@@ -283,13 +289,17 @@ fn is_running(pid: u32, since: u64) -> bool {
 
 fn take_slot(control: &Control, namespace: u64) -> Result<u32> {
     for (i, slot) in control.procs().iter().enumerate() {
+        if control.counters().used_procs.load(Acquire) as usize <= i {
+            control.counters().used_procs.fetch_max(i as u32 + 1, AcqRel);
+        }
         if slot.state.load(Relaxed) == FREE && slot.state.compare_exchange(FREE, BUSY, AcqRel, Relaxed).is_ok() {
-            if !control.back_process(i as u32) {
+            if slot.backed.load(Relaxed) == 0 && !control.back_process(i as u32) {
                 slot.state.store(FREE, Release);
                 return Err(Error::Unusable(format!(
                     "{SHM_DIR} is full: there is no memory for another process's part of the control segment"
                 )));
             }
+            slot.backed.store(1, Relaxed);
             slot.generation.fetch_add(1, AcqRel);
             slot.holds_end.store(0, Relaxed);
             slot.ledger_end.store(0, Relaxed);
@@ -312,8 +322,4 @@ fn own(slot: &ProcSlot, namespace: u64) {
 
 fn my_pid() -> u32 {
     rustix::process::getpid().as_raw_nonzero().get() as u32
-}
-
-fn pid_namespace() -> u64 {
-    rustix::fs::stat("/proc/self/ns/pid").map_or(0, |s| s.st_ino)
 }

@@ -21,10 +21,12 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 const SIGNALS: usize = 65;
 
 /// What the program asked for, for each signal. Two copies: a handler may read one while the other is written.
+/// In this order and on pages of its own: what every process that joins a pool writes to (for `SIGBUS`, `SIGSEGV` and `SIGTSTP`) is on two of them.
+#[repr(C, align(4096))]
 struct Table {
-    copies: [[UnsafeCell<MaybeUninit<sigaction>>; 2]; SIGNALS],
     /// 0: the program asked for nothing; else which copy counts, plus one.
     current: [AtomicU8; SIGNALS],
+    copies: [[UnsafeCell<MaybeUninit<sigaction>>; 2]; SIGNALS],
 }
 
 // SAFETY: a copy is written only while `current` names the other one, and only by `set` (programs do not set the action of one signal

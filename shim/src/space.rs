@@ -72,14 +72,15 @@ fn open() -> Answer<&'static Fs> {
     let pid = rustix::process::getpid().as_raw_nonzero().get();
     let Some(settings) = config::settings().filter(|_| !config::bad()) else { return failed(libc::EINVAL) };
     let wanted = config::flac_config(settings);
+    tell_of_threads();
     flac::media::tell_numbers(|fd, is_ours| if is_ours { fds::note_own(fd) } else { fds::forget_own(fd) });
     let open = || match settings.slot() {
-        Some(token) => Fs::open_after_exec(&wanted, token),
-        None => Fs::open(&wanted),
+        Some(token) => Fs::open_after_exec(&wanted, token).map(Box::new),
+        None => Fs::open(&wanted).map(Box::new),
     };
     // Whoever is first may be a thread with a stack of 16 KiB; joining a pool takes 70.
-    let open = || crate::locked::but_not(|| crate::limits::with_room(|| fds::noting_own(open)), |fs| fs.as_ref().ok());
-    let result = crate::stack::with_room_unless_main(|| open().map(Box::new));
+    let open = || crate::locked::but_not(|| crate::limits::with_room(open), |fs| fs.as_deref().ok());
+    let result = crate::stack::with_room_unless_main(open);
     match result {
         Ok(fs) => {
             let fs: &'static Fs = Box::leak(fs);
@@ -89,7 +90,6 @@ fn open() -> Answer<&'static Fs> {
             crate::signals::take_over();
             // A thread that has slept for a while looks outside whether another has cancelled it.
             flac::fs::locks::interrupted_by(|slept| slept && !flac::sync::is_single_threaded() || crate::signals::is_waiting());
-            tell_of_threads();
             if log::explains() {
                 flac::explain_planner_to(log::planner);
             }

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::frame::Frames;
 use crate::inode::Inodes;
 use crate::media::Pool;
+use crate::media::fd::trusting;
 use crate::media::owner::Owner;
 use crate::metalog::Meta;
 use crate::pool_space::PoolSpace;
@@ -26,13 +27,13 @@ impl Fs {
     /// Opens the pool: creates the volatile state or joins it, recovering what must be recovered. The pool must exist (`flac mkfs`,
     /// or [`crate::media::Pool::create`]).
     pub fn open(config: &Config) -> Result<Fs> {
-        Self::join(config, None)
+        trusting(|| Self::join(config, None))
     }
 
     /// As [`Fs::open`], taking over the process slot `token` if it is this process's: the holds of the old image are kept; the caller
     /// releases those whose descriptor did not survive.
     pub fn open_after_exec(config: &Config, token: u32) -> Result<Fs> {
-        Self::join(config, Some(token))
+        trusting(|| Self::join(config, Some(token)))
     }
 
     fn join(config: &Config, token: Option<u32>) -> Result<Fs> {

@@ -97,9 +97,15 @@ impl Env {
             return Ok(());
         }
         for (i, name) in ["data.mdb", "lock.mdb"].into_iter().enumerate() {
-            let stat = rustix::fs::stat(dir.join(name)).map_err(Error::io("opening the metadata KV"))?;
-            let (low, id) = (found[i], (stat.st_dev, stat.st_ino));
-            let is_here = fd::refers_to(low, id);
+            let low = found[i];
+            let stat = match fd::is_trusted() {
+                // SAFETY: LMDB opened it just now, and nobody has closed it meanwhile.
+                true => rustix::fs::fstat(unsafe { BorrowedFd::borrow_raw(low) }),
+                false => rustix::fs::stat(dir.join(name)),
+            };
+            let stat = stat.map_err(Error::io("opening the metadata KV"))?;
+            let id = (stat.st_dev, stat.st_ino);
+            let is_here = fd::is_trusted() || fd::refers_to(low, id);
             self.fds[i] = (if is_here { low } else { -1 }, id);
             let high = if is_here {
                 // SAFETY: open, checked just now.

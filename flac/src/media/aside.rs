@@ -52,6 +52,7 @@ struct Task<'w, T> {
 /// `None`: no thread was to be had, or no room, or the work panicked.
 fn aside<T>(work: &mut dyn FnMut() -> T) -> Option<T> {
     let mut task = Task { work, done: None };
+    super::fd::distrust();
     // SAFETY: fresh memory.
     let stack =
         unsafe { rustix::mm::mmap_anonymous(ptr::null_mut(), STACK, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE) }.ok()?;

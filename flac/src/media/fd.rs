@@ -6,11 +6,13 @@
 //! they are not close-on-exec says that they are free to be [taken over](taken_over).
 #![expect(unsafe_code, reason = "the one owner of raw descriptor numbers: std's closes through libc, whose symbols we interpose")]
 
+use crate::sync::is_single_threaded;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags};
 use rustix::io::{Errno, FdFlags, Result};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Descriptor numbers from here on are ours, where the limit on open files allows.
 pub const HIGH_FD: RawFd = 900;
@@ -43,6 +45,34 @@ pub(crate) fn lends(raw: RawFd) {
 /// Such a number is about to be closed by that code.
 pub(crate) fn takes_back(raw: RawFd) {
     tell(raw, false);
+}
+
+/// Set while a process without other threads joins a pool: see [`trusting`].
+static TRUSTED: AtomicBool = AtomicBool::new(false);
+
+/// Runs `f`, in which this process's only thread opens files, without asking again and again whether the program has closed them: it does nothing meanwhile. Where there are other threads, `f` runs
+/// as ever.
+pub(crate) fn trusting<R>(f: impl FnOnce() -> R) -> R {
+    /// An unwinding thread ends it, too.
+    struct Trust;
+    impl Drop for Trust {
+        fn drop(&mut self) {
+            TRUSTED.store(false, Ordering::Relaxed);
+        }
+    }
+    TRUSTED.store(is_single_threaded(), Ordering::Relaxed);
+    let _trust = Trust;
+    f()
+}
+
+/// Whether what was opened is certain to be what it was, see [`trusting`].
+pub(crate) fn is_trusted() -> bool {
+    TRUSTED.load(Ordering::Relaxed)
+}
+
+/// There is another table of descriptors: each one is looked at again from now on.
+pub(super) fn distrust() {
+    TRUSTED.store(false, Ordering::Relaxed);
 }
 
 /// Which file a descriptor refers to: device and inode.
@@ -122,7 +152,7 @@ impl Fd {
 
     /// Whether the number still means the file that was opened: a program may close all descriptors, ours included.
     pub(crate) fn is_ours(&self) -> bool {
-        refers_to(self.raw, self.id)
+        is_trusted() || refers_to(self.raw, self.id)
     }
 }
 
@@ -218,7 +248,7 @@ pub(crate) fn own(raw: RawFd) -> OwnedFd {
 /// Closes descriptor `raw` if it still refers to the file `id`, which is the caller's alone.
 pub(crate) fn close_if_ours(raw: RawFd, id: FileId) {
     tell(raw, false);
-    if refers_to(raw, id) {
+    if is_trusted() || refers_to(raw, id) {
         // SAFETY: it is the file the caller opened under this number.
         unsafe { rustix::io::close(raw) };
     }

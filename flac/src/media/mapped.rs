@@ -9,18 +9,31 @@ use crate::sync::AtomicU64;
 use crate::units::{BLOCK, PAGE};
 use rustix::io::{Errno, IoSlice};
 use rustix::mm::{MapFlags, MsyncFlags, ProtFlags};
+use std::sync::Arc;
 
-/// A mapping of the first `len` bytes of a file. Bytes behind the end of the file are SIGBUS: callers know how long it is.
+/// A mapping of the first `len` bytes of a file, or a [part](Mapped::part) of one. Bytes behind the end of the file are SIGBUS: callers know how long it is.
 pub(crate) struct Mapped {
     base: *mut u8,
     len: usize,
     id: FileId,
+    whole: Arc<Whole>,
+}
+
+/// What is unmapped with the last of its parts.
+struct Whole {
+    base: *mut u8,
+    len: usize,
 }
 
 // SAFETY: the pointer is only used to copy inside the mapping, which lives as long as the value.
 unsafe impl Send for Mapped {}
 // SAFETY: as above: bytes go in and out by copy, and who may write which is the callers' rule (a frame has one writer, before anybody knows it).
 unsafe impl Sync for Mapped {}
+
+// SAFETY: an address and a length.
+unsafe impl Send for Whole {}
+// SAFETY: as above.
+unsafe impl Sync for Whole {}
 
 impl Mapped {
     /// Maps `len` bytes of `file` at an address that agrees with the offset mod 2 MiB, so that huge entries can serve. With `sync` only persistent memory
@@ -62,7 +75,13 @@ impl Mapped {
         let (protection, kind) = (ProtFlags::READ | ProtFlags::WRITE, kind | fixed | MapFlags::NORESERVE);
         // SAFETY: the caller vouches for the address.
         let base = file.with(|fd| unsafe { rustix::mm::mmap(at.unwrap_or(0) as *mut _, len, protection, kind, fd, 0) })?;
-        Ok(Mapped { base: base.cast(), len, id: file.id() })
+        let base = base.cast();
+        Ok(Mapped { base, len, id: file.id(), whole: Arc::new(Whole { base, len }) })
+    }
+
+    /// `len` bytes of it from `at` on. Panics if they lie outside.
+    pub(crate) fn part(&self, at: usize, len: usize) -> Mapped {
+        Mapped { base: self.at(at, len), len, id: self.id, whole: self.whole.clone() }
     }
 
     /// Bytes mapped.
@@ -168,9 +187,9 @@ impl Mapped {
     }
 }
 
-impl Drop for Mapped {
+impl Drop for Whole {
     fn drop(&mut self) {
-        // SAFETY: the mapping made by `open`; nothing points into it.
+        // SAFETY: the mapping made by `map`; nothing points into it.
         let _ = unsafe { rustix::mm::munmap(self.base.cast(), self.len) };
     }
 }

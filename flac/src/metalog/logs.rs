@@ -2,6 +2,7 @@
 
 use super::map::{LogMap, open_log};
 use super::record::{advance, follows};
+use super::tail::ImageMap;
 use crate::error::{Error, Result};
 use crate::media::device::Device;
 use crate::media::file::File;
@@ -32,31 +33,29 @@ pub(crate) struct Logs {
 }
 
 impl Logs {
-    /// Maps the logs of `pool`, whose images lie in `kv_dir`.
-    pub(crate) fn open(pool: &Pool, kv_dir: &Path) -> Result<Logs> {
-        let (dir, len) = (pool.dir(), pool.log_bytes());
-        let map = |slot| match pool.medium() {
-            Medium::Block => LogMap::open_image(&log_path(dir, slot), len, &log_path(kv_dir, slot)),
-            medium => LogMap::open(&log_path(dir, slot), len, medium == Medium::Dax, pool.is_immediate()),
+    /// The logs of `pool`: their `images`, or mapped.
+    pub(super) fn open(pool: &Pool, images: Option<[ImageMap; 2]>) -> Result<Logs> {
+        let path = |slot| log_path(pool.dir(), slot);
+        let map = |slot| LogMap::open(&path(slot), pool.log_bytes(), pool.medium() == Medium::Dax, pool.is_immediate());
+        let maps = match images {
+            Some([first, second]) => [LogMap::of_image(&path(0), first)?, LogMap::of_image(&path(1), second)?],
+            None => [map(0)?, map(1)?],
         };
         let hints = (!pool.is_volatile()).then(|| pool.marks());
-        Ok(Logs { maps: [map(0)?, map(1)?], uuid: pool.uuid(), hints, device: pool.device() })
+        Ok(Logs { maps, uuid: pool.uuid(), hints, device: pool.device() })
     }
 
-    /// Makes the images in `kv_dir`, filled as far as the log is in use up to `end`, and maps them.
-    pub(crate) fn make(pool: &Pool, kv_dir: &Path, end: &Position) -> Result<Logs> {
-        if pool.medium() != Medium::Block {
-            return Self::open(pool, kv_dir);
+    /// As [`Logs::open`], with empty images, which are filled as far as the log is in use up to `end`.
+    pub(super) fn make(pool: &Pool, images: Option<[ImageMap; 2]>, end: &Position) -> Result<Logs> {
+        if images.is_none() {
+            return Self::open(pool, images);
         }
         if end.tail > pool.log_bytes() {
             return Err(Error::Corrupt(
                 "the pool's checkpoint is damaged (it names a place outside the log): restore the pool from a copy".into(),
             ));
         }
-        for slot in 0..2 {
-            LogMap::make_image(&log_path(kv_dir, slot), pool.log_bytes())?;
-        }
-        let logs = Self::open(pool, kv_dir)?;
+        let logs = Self::open(pool, images)?;
         for (generation, used) in [(end.generation, end.tail), (end.generation + 1, LOG_START)] {
             let mut bytes = vec![0; used as usize];
             let file = open_log(&log_path(pool.dir(), generation), pool.log_bytes())?;

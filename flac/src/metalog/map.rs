@@ -1,5 +1,6 @@
 //! A log in memory, as all processes see it, and how it gets from there to the medium.
 
+use super::tail::ImageMap;
 use crate::error::{Error, Result};
 use crate::media::aside::with_room;
 use crate::media::device::Device;
@@ -36,7 +37,9 @@ pub(crate) struct LogMap {
 }
 
 struct Image {
+    /// The file that the image lies in, and where in it.
     path: PathBuf,
+    at: u64,
     /// Bytes from the start that have memory behind them, as far as this process knows.
     backed: AtomicU64,
     /// The log file, past the page cache where the file system can.
@@ -55,22 +58,15 @@ impl LogMap {
         Ok(LogMap { map, immediate, image: None })
     }
 
-    /// Maps `image`, the image of the log at `path`.
+    /// `image`, the image of the log at `path`.
     ///
     /// # Errors
     /// `Corrupt` if the log is missing or shorter.
-    pub(crate) fn open_image(path: &Path, len: u64, image: &Path) -> Result<LogMap> {
+    pub(super) fn of_image(path: &Path, image: ImageMap) -> Result<LogMap> {
+        let len = image.map.len() as u64;
         let file = checked(path, len, |flags| File::open(path, flags | OFlags::DIRECT).or_else(|_| File::open(path, flags)))?;
-        let memory = File::open_briefly(image, OFlags::RDWR).map_err(Error::io("opening the log"))?;
-        let map = Mapped::open_anywhere(&memory, len as usize, false).map_err(Error::io("mapping the log"))?;
-        let image = Image { path: image.to_owned(), backed: AtomicU64::new(0), file };
-        Ok(LogMap { map, immediate: false, image: Some(image) })
-    }
-
-    /// Makes an empty image of `len` bytes.
-    pub(crate) fn make_image(image: &Path, len: u64) -> Result<()> {
-        let file = File::create_new(image).map_err(Error::io("making the image of the log"))?;
-        file.set_len(len).map_err(Error::io("making the image of the log"))
+        let ImageMap { map, path, at } = image;
+        Ok(LogMap { map, immediate: false, image: Some(Image { path, at, backed: AtomicU64::new(0), file }) })
     }
 
     /// Bytes in the log.
@@ -105,7 +101,7 @@ impl LogMap {
                 Err(Errno::ACCESS) => return self.map.populate(have as usize, (upto - have) as usize).map(|()| upto),
                 file => file?,
             };
-            match file.with(|fd| tmpfs::take(fd, have..upto, LEFT)) {
+            match file.with(|fd| tmpfs::take(fd, image.at + have..image.at + upto, LEFT)) {
                 // Without fallocate there is nothing to be had in advance.
                 Ok(()) | Err(Errno::OPNOTSUPP) => {}
                 Err(e) => return Err(e),
@@ -212,8 +208,10 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let (log, image) = (dir.path().join("log"), dir.path().join("image"));
         std::fs::write(&log, vec![0; 4 * PAGE]).expect("a file");
-        LogMap::make_image(&image, 4 * PAGE as u64).expect("an image");
-        let map = LogMap::open_image(&log, 4 * PAGE as u64, &image).expect("it opens");
+        std::fs::write(&image, vec![0; 6 * PAGE]).expect("a file");
+        let memory = File::open_briefly(&image, OFlags::RDWR).expect("it opens");
+        let (whole, at) = (Mapped::open_anywhere(&memory, 6 * PAGE, false).expect("it is mapped"), PAGE);
+        let map = LogMap::of_image(&log, ImageMap { map: whole.part(at, 4 * PAGE), path: image, at: at as u64 }).expect("it opens");
         map.ensure(4 * PAGE as u64).expect("room");
         for pages in 1..4 {
             map.write(0, &vec![1; pages * PAGE - 8]);

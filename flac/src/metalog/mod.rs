@@ -33,6 +33,7 @@ mod open;
 mod record;
 mod recover;
 mod steps;
+mod tail;
 #[cfg(test)]
 mod tests;
 mod txn;

@@ -2,8 +2,8 @@
 
 use super::lock::ProcessLock;
 use super::logs::{Logs, random};
-use super::memtable::Memtable;
 use super::record::{Builder, Part};
+use super::tail::Tail;
 use super::{LogShared, Meta, PLACE_KEY, POSITION_KEY, checkpoint, closed, position_in, recover};
 use crate::error::{Error, Result};
 use crate::kv::Kv;
@@ -37,8 +37,8 @@ impl Meta {
         }
         // Whoever closed the log may have died before the KV was gone.
         closed::clear(pool)?;
-        let logs = Logs::open(pool, &dir)?;
-        let memtable = Memtable::open(&dir.join(MEMTABLE))?;
+        let Tail { memtable, images } = Tail::open(pool, &dir)?;
+        let logs = Logs::open(pool, images)?;
         let kv = Kv::open(&dir, map_size(pool))?;
         kv.clear_dead_readers();
         let stale = || {
@@ -82,9 +82,6 @@ impl Meta {
         !matches!(rustix::fs::stat(run_dir.join("kv")), Err(Errno::NOENT))
     }
 }
-
-/// The file of the memtable, beside the KV whose tail it is.
-const MEMTABLE: &str = "memtable";
 
 /// No process's token: who makes the volatile state is alone with the pool.
 const NOBODY: u32 = 0;
@@ -131,8 +128,8 @@ fn build(pool: &Pool, run_dir: &Path, shared: &LogShared) -> Result<()> {
         Kv::open(&new, map_size(pool))
     };
     let (kv, end) = recover::rebuild(pool, fresh)?;
-    let logs = Logs::make(pool, &new, &end)?;
-    Memtable::make(&new.join(MEMTABLE))?;
+    Tail::make(pool, &new)?;
+    let logs = Logs::make(pool, Tail::open(pool, &new)?.images, &end)?;
     pool.marks().write_at(&random()?.to_le_bytes(), layout::STATE_AT).map_err(Error::io("writing the superblock"))?;
     let position = begin_epoch(pool, &logs, &kv, &end)?;
     let mut txn = kv.write()?;

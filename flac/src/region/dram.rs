@@ -1,6 +1,7 @@
 #![expect(unsafe_code, reason = "a file that calls mmap and madvise")]
 //! The DRAM tier: its file, in one linear mapping, and the memory behind its frames.
 
+use super::layout::Geometry;
 use super::place::RunDir;
 use crate::error::{Error, Result};
 use crate::media::tmpfs;
@@ -22,9 +23,11 @@ pub struct Dram {
     inode: u64,
     dev: (u32, u32),
     huge: bool,
-    warm: &'static [crate::sync::AtomicU64],
-    seen: &'static [crate::sync::AtomicU64],
+    warm: Bits,
+    seen: Bits,
 }
+
+type Bits = &'static [crate::sync::AtomicU64];
 
 // SAFETY: the mapping is shared memory that stays until the process ends; access to it goes through raw pointers whose
 // users hold the frame (see `frame`).
@@ -33,17 +36,18 @@ unsafe impl Send for Dram {}
 unsafe impl Sync for Dram {}
 
 impl Dram {
-    /// Maps the tier file of `frames` frames.
-    pub(super) fn open(run: &RunDir, frames: u32) -> Result<Dram> {
-        Dram::of(run.open_dram(u64::from(frames) * PAGE as u64)?, frames, run.huge())
+    /// Maps the tier's file, `below` an address that was given out last, if there is room.
+    pub(super) fn open(run: &RunDir, Geometry { frames, huge, .. }: Geometry, below: usize) -> Result<Dram> {
+        Dram::of(run.open_dram(u64::from(frames) * PAGE as u64, huge)?, frames, huge, below)
     }
 
-    fn of(file: OwnedFd, frames: u32, huge: bool) -> Result<Dram> {
+    fn of(file: OwnedFd, frames: u32, huge: bool, below: usize) -> Result<Dram> {
         let len = frames as usize * PAGE;
-        let base = aligned(&file, len)?;
+        let base = aligned(&file, len, below)?;
         let stat = rustix::fs::fstat(&file).map_err(Error::io("look at the DRAM tier"))?;
         let dev = (rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
-        Ok(Dram { base, frames, file, inode: stat.st_ino, dev, huge, warm: bits(frames)?, seen: bits(frames)? })
+        let (warm, seen) = bits(frames)?;
+        Ok(Dram { base, frames, file, inode: stat.st_ino, dev, huge, warm, seen })
     }
 
     /// Inode number of the tier's file, to tell its mappings from others.
@@ -253,20 +257,34 @@ impl Dram {
     }
 }
 
-/// A bit for each frame, all 0. Memory of the kernel's, so that a short-lived process faults in no page that it does not use: no allocator promises that.
-fn bits(frames: u32) -> Result<&'static [crate::sync::AtomicU64]> {
+/// Twice a bit for each frame, all 0. Memory of the kernel's, so that a short-lived process faults in no page that it does not use: no allocator promises that.
+fn bits(frames: u32) -> Result<(Bits, Bits)> {
     let words = (frames as usize).div_ceil(64);
     let prot = ProtFlags::READ | ProtFlags::WRITE;
     // SAFETY: a new mapping at an address the kernel chooses; nothing else is touched.
-    let base = unsafe { rustix::mm::mmap_anonymous(std::ptr::null_mut(), words.max(1) * 8, prot, MapFlags::PRIVATE) }
+    let base = unsafe { rustix::mm::mmap_anonymous(std::ptr::null_mut(), words.max(1) * 2 * 8, prot, MapFlags::PRIVATE) }
         .map_err(Error::io("map anonymous memory"))?;
     // SAFETY: so many words of zeros, aligned to a page, that stay until the process ends, like the tier's mapping.
-    Ok(unsafe { std::slice::from_raw_parts(base.cast(), words) })
+    Ok(unsafe { std::slice::from_raw_parts::<crate::sync::AtomicU64>(base.cast(), 2 * words) }.split_at(words))
 }
 
-/// Maps `file` at an address that agrees with its offsets mod 2 MiB, so that the kernel can use huge entries.
-fn aligned(file: &OwnedFd, len: usize) -> Result<*mut u8> {
-    let prot = ProtFlags::READ | ProtFlags::WRITE;
+/// Maps `file` at an address that agrees with its offsets mod 2 MiB, so that the kernel can use huge entries, and what it maps around a page is a chunk.
+///
+/// The kernel gives addresses out from above, so there is room `below` the last one as a rule: one call. To reserve more than is needed and to replace a part of it takes five times as long.
+fn aligned(file: &OwnedFd, len: usize, below: usize) -> Result<*mut u8> {
+    let (prot, kind) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED | MapFlags::NORESERVE);
+    let wanted = below.saturating_sub(len) / BLOCK * BLOCK;
+    if wanted > 0 {
+        // SAFETY: replaces nothing.
+        let at = unsafe { rustix::mm::mmap(wanted as *mut _, len, prot, kind | MapFlags::FIXED_NOREPLACE, file, 0) };
+        match at {
+            Ok(at) if at as usize == wanted => return Ok(at.cast()),
+            // Linux before 4.17 takes the address for a wish.
+            // SAFETY: mapped just now, and nobody knows of it.
+            Ok(at) => drop(unsafe { rustix::mm::munmap(at, len) }),
+            Err(_) => {}
+        }
+    }
     // SAFETY: reserves fresh address space at an address the kernel chooses.
     let space = unsafe {
         rustix::mm::mmap_anonymous(std::ptr::null_mut(), len + BLOCK, ProtFlags::empty(), MapFlags::PRIVATE | MapFlags::NORESERVE)
@@ -274,8 +292,7 @@ fn aligned(file: &OwnedFd, len: usize) -> Result<*mut u8> {
     .map_err(Error::io("reserve address space for the DRAM tier"))?;
     let base = (space as usize).next_multiple_of(BLOCK);
     // SAFETY: [base, base + len) lies inside the space reserved above, which nobody else knows.
-    unsafe { rustix::mm::mmap(base as *mut _, len, prot, MapFlags::SHARED | MapFlags::NORESERVE | MapFlags::FIXED, file, 0) }
-        .map_err(Error::io("map the DRAM tier"))?;
+    unsafe { rustix::mm::mmap(base as *mut _, len, prot, kind | MapFlags::FIXED, file, 0) }.map_err(Error::io("map the DRAM tier"))?;
     Ok(base as *mut u8)
 }
 
@@ -336,7 +353,7 @@ pub(crate) mod tests {
         let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CREATE;
         let file = rustix::fs::open(path, flags, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).expect("a file");
         rustix::fs::ftruncate(&file, u64::from(FRAMES) * PAGE as u64).expect("a size");
-        Dram::of(file, FRAMES, false).expect("mapped")
+        Dram::of(file, FRAMES, false, 0).expect("mapped")
     }
 
     fn has(dram: &Dram) -> Vec<u8> {

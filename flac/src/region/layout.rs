@@ -41,7 +41,7 @@ pub const INLINE: usize = 8;
 /// Runs that a flush takes before it needs a node for them.
 pub const TAKEN: usize = 6;
 
-const MAGIC: u64 = u64::from_le_bytes(*b"FLACctl\x13");
+const MAGIC: u64 = u64::from_le_bytes(*b"FLACctl\x14");
 
 /// Sizes chosen when the region is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +104,8 @@ pub struct Counters {
     pub pool_limbo: AtomicU64,
     /// Freed pool frames that wait for the log: how many entries of `pending` are used.
     pub pending: AtomicU32,
+    /// Process slots ever used: the first ones.
+    pub used_procs: AtomicU32,
     /// Next process slot to look at for reaping.
     pub reap_hint: AtomicU32,
     /// Frames of the pool for which the file system below has set space aside, as far as somebody noted it.
@@ -172,7 +174,9 @@ pub struct ProcSlot {
     pub program: AtomicU64,
     /// The inode, of the kernel's, of the copy that it runs.
     pub copy: AtomicU64,
-    _pad: [AtomicU32; 2],
+    /// 1: what a new process uses first has memory, and keeps it.
+    pub backed: AtomicU32,
+    _pad: AtomicU32,
 }
 
 /// One attached range of a process.
@@ -398,7 +402,7 @@ impl Control {
     /// Maps the control segment of the run directory, laying it out if it is new. The caller holds the run directory's lock. There is room in the address space for the
     /// tier, too, and for `beside` bytes.
     pub fn open(run: &RunDir, pool: &Pool, dram: Option<u64>, beside: usize) -> Result<Control> {
-        let file = run.open_file("control")?;
+        let file = run.open_briefly("control")?;
         if let Some(control) = Self::whole(&file, pool)? {
             return Ok(control);
         }

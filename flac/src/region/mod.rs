@@ -44,7 +44,7 @@ impl Region {
     pub fn open(config: &Config, pool: &Pool, run: RunDir, beside: usize) -> Result<Region> {
         let control = Control::open(&run, pool, config.dram, beside)?;
         learn_features(control.counters());
-        let dram = Arc::new(Dram::open(&run, control.geometry().frames)?);
+        let dram = Arc::new(Dram::open(&run, control.geometry(), control.address())?);
         Ok(Region { control, dram, run })
     }
 }

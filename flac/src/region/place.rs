@@ -3,7 +3,7 @@
 
 use crate::error::{Error, Result};
 use crate::media::Pool;
-use crate::media::fd::open_lasting;
+use crate::media::fd::{lends, open_lasting};
 use crate::media::owner::Owner;
 use crate::media::tmpfs;
 use crate::units::{BLOCK, BLOCK_FRAMES, MOST_FRAMES, PAGE};
@@ -135,7 +135,12 @@ impl RunDir {
 
     /// Opens (or makes) a file of the run directory for reading and writing.
     pub fn open_file(&self, name: &str) -> Result<OwnedFd> {
-        open_shared(&self.dir.join(name), self.mode, self.owner)
+        open_shared(&self.dir.join(name), self.mode, self.owner, true)
+    }
+
+    /// As [`RunDir::open_file`], for a moment, at whatever number is free.
+    pub(super) fn open_briefly(&self, name: &str) -> Result<OwnedFd> {
+        open_shared(&self.dir.join(name), self.mode, self.owner, false)
     }
 
     /// Makes a directory in the run directory, if it is missing, for all who may use the pool.
@@ -153,15 +158,15 @@ impl RunDir {
 
     /// Makes the DRAM tier's file.
     pub(super) fn make_dram(&self) -> Result<OwnedFd> {
-        open_shared(&self.dram_path(), self.mode, self.owner)
+        open_shared(&self.dram_path(), self.mode, self.owner, true)
     }
 
-    /// Opens the DRAM tier's file, which has `len` bytes.
+    /// Opens the DRAM tier's file, which has `len` bytes and is [`huge`](RunDir::huge) or not.
     ///
     /// # Errors
     /// `Unusable` if it is not there any more: the control segment names frames in it, and with another file in its place all of them would be zeros.
-    pub(super) fn open_dram(&self, len: u64) -> Result<OwnedFd> {
-        let path = self.dram_path();
+    pub(super) fn open_dram(&self, len: u64, huge: bool) -> Result<OwnedFd> {
+        let path = if huge { self.dram_path() } else { self.dir.join("dram") };
         let gone = || {
             let dir = path.parent().unwrap_or(&self.dir).display();
             Error::Unusable(format!(
@@ -175,7 +180,7 @@ impl RunDir {
         if (rustix::fs::fstat(&fd).map_err(Error::io("look at the DRAM tier"))?.st_size as u64) < len {
             return Err(gone());
         }
-        high_fd(fd)
+        high_fd(fd).inspect(|fd| lends(fd.as_raw_fd()))
     }
 
     /// The path of the DRAM tier's file.
@@ -256,7 +261,7 @@ fn frames_in(bytes: u64) -> u32 {
     u32::try_from(frames).unwrap_or(u32::MAX).min(MOST_FRAMES)
 }
 
-fn open_shared(path: &Path, mode: u32, owner: Owner) -> Result<OwnedFd> {
+fn open_shared(path: &Path, mode: u32, owner: Owner, stays: bool) -> Result<OwnedFd> {
     let wanted = Mode::from_raw_mode(mode);
     let open = |how: OFlags| open_lasting(path, OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | how, wanted);
     // What is there already belongs to whom it should, or is no file of ours.
@@ -267,7 +272,7 @@ fn open_shared(path: &Path, mode: u32, owner: Owner) -> Result<OwnedFd> {
     if Mode::from_raw_mode(stat.st_mode) != wanted {
         let _ = rustix::fs::fchmod(&fd, wanted);
     }
-    Ok(high(fd, &stat))
+    Ok(if stays { high(fd, &stat) } else { fd })
 }
 
 /// Looks for a writable tmpfs with huge pages: `/run/flac` first, then any other.

@@ -16,9 +16,8 @@
 //! them already; if it is newer, once more. Generations use [`TABLES`] tables in turn, so what a reader looks at stays for two more folds; then
 //! the word says that it is gone ([`Memtable::has`]), and [`super::Meta::view`] begins again.
 //!
-//! Files: `item` (where a part of a record lies), `table` (the shared tables), `file` (where they lie), `kept` (values copied out of them), `scan`, `view` (readers).
+//! Files: `item` (where a part of a record lies), `table` (the shared tables), `kept` (values copied out of them), `scan`, `view` (readers).
 
-mod file;
 mod item;
 mod kept;
 mod scan;
@@ -31,7 +30,7 @@ pub(super) use item::{Item, hash, items};
 pub(super) use kept::Kept;
 pub use scan::Scan;
 pub(super) use scan::{Found, merge};
-pub(super) use table::{Memtable, Note, ROOM, damaged};
+pub(super) use table::{LEN, Memtable, Note, ROOM, damaged};
 pub use view::View;
 
 /// A step of a writer, for tests that let it die there.

@@ -31,7 +31,8 @@ const MENDS: usize = 2;
 const NOTE: usize = 8;
 const FIRST_TABLE: usize = 64;
 const TABLE: usize = BUCKETS + ENTRIES * WORDS;
-pub(super) const LEN: usize = (FIRST_TABLE + TABLES * TABLE) * 8;
+/// Bytes of all tables.
+pub(in crate::metalog) const LEN: usize = (FIRST_TABLE + TABLES * TABLE) * 8;
 
 const PUT: u64 = 1 << 16;
 
@@ -86,7 +87,7 @@ struct Table<'m> {
 
 impl Memtable {
     /// The tables in `map`, which has [`LEN`] bytes.
-    pub(super) fn of(map: Mapped) -> Memtable {
+    pub(in crate::metalog) fn of(map: Mapped) -> Memtable {
         Memtable { map }
     }
 

@@ -12,6 +12,11 @@ impl Control {
         unsafe { std::slice::from_raw_parts(self.base.add(offset).cast(), len) }
     }
 
+    /// Where this process has it mapped.
+    pub fn address(&self) -> usize {
+        self.base as usize
+    }
+
     /// Counters and hints.
     #[inline]
     pub fn counters(&self) -> &'static Counters {
