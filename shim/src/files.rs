@@ -139,8 +139,8 @@ fn open_unnamed(fs: &'static Fs, dir: Ino, kind: u32, flags: c_int, mode: mode_t
     if kind != libc::S_IFDIR {
         return fail(libc::ENOTDIR);
     }
-    let ino = fs.create_unnamed(dir, libc::S_IFREG | mode & 0o7777, flags & O_EXCL == 0, &creds::now().creds())?;
-    fds::open(fs, flags, |hold| fs.open_file(ino, flags, hold))
+    let (linkable, who) = (flags & O_EXCL == 0, creds::now());
+    fds::open(fs, flags, |hold| fs.create_unnamed(dir, mode, linkable, &who.creds(), flags, hold))
 }
 
 /// Opens an inode that was found without a path.

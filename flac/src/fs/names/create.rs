@@ -10,6 +10,7 @@ use crate::fs::files::CREATED;
 use crate::fs::open::OpenId;
 use crate::fs::record::{self, Dirent, Inode, LINKABLE, NameKey, View};
 use crate::fs::watch::Told;
+use crate::region::MAX_HOLDS;
 use crate::sync::Ordering::Relaxed;
 use crate::units::Ino;
 use std::sync::atomic::AtomicBool;
@@ -78,20 +79,21 @@ impl Fs {
         self.insert(parent, name, mode, &Kind::Node { rdev }, who)
     }
 
-    /// Makes a regular file without a name (`O_TMPFILE`) in `parent`; it lives as long as it is held, unless it is `linkable` and
+    /// Makes a regular file without a name (`O_TMPFILE`) in `parent` and opens it as [`Fs::open_file`] does; it lives as long as it is held, unless it is `linkable` and
     /// [`Fs::link`] names it. `EACCES`, `ENOENT` if the parent is removed.
-    pub fn create_unnamed(&self, parent: Ino, mode: u32, linkable: bool, who: &Creds<'_>) -> Result<Ino> {
-        let mut op = Change::begin(self)?;
-        let dir = op.inode(parent)?;
-        may_insert(op.view(), &dir, who)?;
-        let mode = libc::S_IFREG | mode & 0o7777;
-        let mut inode = inherit(&mut op, self.new_ino()?, mode, &dir, who)?;
-        inode.attr.nlink = 0;
-        inode.flags |= if linkable { LINKABLE } else { 0 };
-        op.put_new(&inode)?;
-        op.set(&record::orphan_key(inode.attr.ino), &[])?;
-        op.commit()?;
-        Ok(inode.attr.ino)
+    pub fn create_unnamed(&self, parent: Ino, mode: u32, linkable: bool, who: &Creds<'_>, flags: i32, hold: usize) -> Result<OpenId> {
+        let prepare = || {
+            let mut op = Change::begin(self)?;
+            let dir = op.inode(parent)?;
+            may_insert(op.view(), &dir, who)?;
+            let mut inode = inherit(&mut op, self.new_ino()?, libc::S_IFREG | mode & 0o7777, &dir, who)?;
+            inode.attr.nlink = 0;
+            inode.flags |= if linkable { LINKABLE } else { 0 };
+            op.put_new(&inode)?;
+            op.set(&record::orphan_key(inode.attr.ino), &[])?;
+            Ok((op, inode))
+        };
+        self.commit_open(prepare, flags, hold)
     }
 
     /// Makes a directory. Errors as of [`Fs::create`].
@@ -112,6 +114,14 @@ impl Fs {
     /// Makes a regular file as [`Fs::create`] does, and opens it as [`Fs::open_file`] does, whatever its mode allows.
     pub fn create_open(&self, parent: Ino, name: &Name, mode: u32, who: &Creds<'_>, flags: i32, hold: usize) -> Result<OpenId> {
         let prepare = || self.prepare(parent, name, libc::S_IFREG | mode & 0o7777, &Kind::Node { rdev: 0 }, who);
+        self.commit_open(prepare, flags | CREATED, hold)
+    }
+
+    /// Makes the file that was prepared, and opens it. One that can't be opened is not made.
+    fn commit_open<'f>(&'f self, prepare: impl Fn() -> Result<(Change<'f>, Inode)>, flags: i32, hold: usize) -> Result<OpenId> {
+        if hold >= MAX_HOLDS {
+            return fail(libc::EMFILE);
+        }
         let (mut op, mut inode) = prepare()?;
         // Nobody finds it before the commit. Should this process die until then, the slot is one that nobody holds.
         let mut slot = self.inodes.insert(&inode.attr, false);
@@ -127,7 +137,7 @@ impl Fs {
             self.inodes.forget(inode.attr.ino);
             return Err(e);
         }
-        self.open_held(slot, flags | CREATED, hold)
+        self.open_held(slot, flags, hold)
     }
 
     /// A fresh inode number, for a file that is about to be made.

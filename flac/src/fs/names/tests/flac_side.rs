@@ -280,8 +280,8 @@ impl Flac {
                 if found.kind != libc::S_IFDIR {
                     return no(libc::ENOTDIR);
                 }
-                let ino = self.tree.create_unnamed(found.ino, *mode, true, who)?;
-                self.hold(ino, libc::O_RDWR, *held)?;
+                let id = self.tree.create_unnamed(found.ino, *mode, true, who, libc::O_RDWR, *held)?;
+                self.held[*held] = Some(self.tree.open_ino(id));
             }
             Op::LinkHeld(held, p) => {
                 let Some(ino) = self.held[*held] else {

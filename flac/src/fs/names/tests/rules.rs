@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::fs::attr::{Creds, SetAttr};
 use crate::fs::names::{Last, Name, Resolved};
 use crate::fs::record::Inode;
+use crate::region::MAX_HOLDS;
 use crate::units::Ino;
 
 // Neither of them runs the tests.
@@ -165,11 +166,26 @@ fn what_lost_its_name_and_was_not_held_goes_at_once() {
     assert_eq!(found(&tree, "g"), other);
 }
 
+/// A file that has no name, open at 0.
+fn unnamed(tree: &Tree) -> Ino {
+    tree.open_ino(tree.create_unnamed(Ino::ROOT, 0o600, true, &owner(), libc::O_RDWR, 0).unwrap())
+}
+
+/// It was made first and opened then.
+#[test]
+fn regression_a_file_without_a_name_that_can_not_be_opened_is_not_made() {
+    let tree = tree();
+    assert_eq!(tree.create_unnamed(Ino::ROOT, 0o600, true, &owner(), libc::O_RDWR, MAX_HOLDS), Err(Error::Os(libc::EMFILE)));
+    assert_eq!(tree.create_open(Ino::ROOT, &name("f"), 0o600, &owner(), libc::O_RDWR, MAX_HOLDS), Err(Error::Os(libc::EMFILE)));
+    let settled = tree.meta.settled().unwrap();
+    assert_eq!(settled.scan(b"O", b"O").unwrap().count(), 0);
+    assert!(!matches!(walk(&tree, "f"), Ok(Resolved::Found { .. })));
+}
+
 #[test]
 fn a_file_made_without_a_name_can_get_one() {
     let tree = tree();
-    let f = tree.create_unnamed(Ino::ROOT, 0o600, true, &owner()).unwrap();
-    tree.open_file(f, libc::O_RDWR, 0).unwrap();
+    let f = unnamed(&tree);
     tree.link(f, Ino::ROOT, &name("f"), &owner()).unwrap();
     tree.release(0);
     assert_eq!(found(&tree, "f"), f);
@@ -181,8 +197,7 @@ fn a_file_made_without_a_name_can_get_one() {
 #[test]
 fn a_file_that_never_got_a_name_goes_with_its_holder() {
     let tree = tree();
-    let f = tree.create_unnamed(Ino::ROOT, 0o600, true, &owner()).unwrap();
-    tree.open_file(f, libc::O_RDWR, 0).unwrap();
+    let f = unnamed(&tree);
     tree.release(0);
     assert!(!exists(&tree, f));
 }
@@ -190,7 +205,7 @@ fn a_file_that_never_got_a_name_goes_with_its_holder() {
 #[test]
 fn orphans_do_not_survive_recovery() {
     let tree = tree();
-    let f = tree.create_unnamed(Ino::ROOT, 0o600, true, &owner()).unwrap();
+    let f = unnamed(&tree);
     assert!(exists(&tree, f));
     tree.recover_orphans().unwrap();
     assert!(!exists(&tree, f));
