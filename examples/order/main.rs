@@ -15,7 +15,7 @@ use clap::Parser;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::ptrace;
 use nix::sys::signal::Signal;
-use nix::sys::wait::{WaitStatus, waitpid};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use object::{Object, ObjectSymbol, SymbolKind};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// What is executed: the start of every program, then what the most of them do. `@` is the pool's root.
-const PROGRAMS: [&str; 12] = [
+const PROGRAMS: [&str; 14] = [
     "true",
     "cat /etc/passwd",
     "cat @/small",
@@ -38,7 +38,12 @@ const PROGRAMS: [&str; 12] = [
     "rmdir @/directory",
     "cp /etc/passwd @/small",
     "cmp /etc/passwd @/small",
+    "dash @/script",
+    "bash @/script",
 ];
+
+/// A shell's children fork, redirect and execute.
+const SCRIPT: &str = "cd /flac; cat small > other; cat < other | cat >> third; true; rm other third";
 
 /// The instruction pointer is looked at 200,000 times to the loader's end: the library is mapped long before.
 const LOOKS_EVERY: u64 = 4096;
@@ -65,6 +70,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let flac = |arguments: &[&str]| Command::new(options.built.join("flac")).args(arguments).env("FLAC_POOL", &pool).status();
     let started = flac(&["mkfs", "--size", "1G"])?.success() && flac(&["run", "--", "cp", "/etc/passwd", "/flac/small"])?.success();
     assert!(started, "a fresh pool takes a file");
+    std::fs::write(place.path().join("script"), SCRIPT)?;
+    let script = place.path().join("script");
+    assert!(flac(&["run", "--", "cp", &script.to_string_lossy(), "/flac/script"])?.success(), "and another");
     let functions = Functions::of(&library)?;
     let mut found = Found::default();
     for program in PROGRAMS {
@@ -79,28 +87,47 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Runs a program on one processor (on two, each instruction waits for the other one to wake), and tells `saw` each instruction of `library`, by its address in the file.
+/// Runs a program, and what it starts, on one processor (on two, each instruction waits for the other one to wake), and tells `saw` each instruction of `library`, by its address in the file.
 fn step(mut command: Command, library: &Path, mut saw: impl FnMut(u64)) -> Result<(), Box<dyn std::error::Error>> {
     let mut one = CpuSet::new();
     one.set(0)?;
     sched_setaffinity(Pid::this(), &one)?;
     // SAFETY: one system call between fork and exec.
     unsafe { command.pre_exec(|| ptrace::traceme().map_err(Into::into)) };
-    let child = Pid::from_raw(command.spawn()?.id() as i32);
-    let mut base = None;
-    for nth in 0.. {
-        let pass_on = match waitpid(child, None)? {
-            WaitStatus::Stopped(_, Signal::SIGTRAP) => None,
-            WaitStatus::Stopped(_, signal) => Some(signal),
-            _ => break,
+    let first = Pid::from_raw(command.spawn()?.id() as i32);
+    waitpid(first, None)?;
+    use ptrace::Options as Follow;
+    ptrace::setoptions(
+        first,
+        Follow::PTRACE_O_TRACEFORK | Follow::PTRACE_O_TRACEVFORK | Follow::PTRACE_O_TRACECLONE | Follow::PTRACE_O_TRACEEXEC,
+    )?;
+    ptrace::step(first, None)?;
+    // Where each process has the library, once it has.
+    let (mut bases, mut nth) = (HashMap::<Pid, u64>::new(), 0);
+    while let Ok(status) = waitpid(None, Some(WaitPidFlag::__WALL)) {
+        let Some(process) = status.pid() else { continue };
+        let pass_on = match status {
+            WaitStatus::Exited(..) | WaitStatus::Signaled(..) => continue,
+            WaitStatus::PtraceEvent(_, _, event) if event == ptrace::Event::PTRACE_EVENT_EXEC as i32 => {
+                bases.remove(&process);
+                None
+            }
+            WaitStatus::Stopped(_, signal) if !matches!(signal, Signal::SIGTRAP | Signal::SIGSTOP) => Some(signal),
+            _ => None,
         };
-        if base.is_none() && nth % LOOKS_EVERY == 0 {
-            base = mapped_at(child, library);
+        // A forked child begins with a stop, and the library where its parent had it.
+        let begins = matches!(status, WaitStatus::Stopped(_, Signal::SIGSTOP));
+        nth += 1;
+        if (begins || nth % LOOKS_EVERY == 0)
+            && let Some(base) = mapped_at(process, library)
+        {
+            bases.insert(process, base);
         }
-        if let Some(base) = base {
-            saw(instruction(child)?.wrapping_sub(base));
+        // It may be gone by now.
+        if let (Some(base), Ok(at)) = (bases.get(&process), instruction(process)) {
+            saw(at.wrapping_sub(*base));
         }
-        ptrace::step(child, pass_on)?;
+        let _ = ptrace::step(process, pass_on);
     }
     Ok(())
 }
