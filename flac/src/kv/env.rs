@@ -186,11 +186,27 @@ impl Env {
         self.leave_descriptors();
     }
 
-    /// In a forked child: gives up the parent's environment. What is returned is to be dropped later: LMDB frees memory then, and the program's `malloc` may have locks that its own
-    /// handler of the fork has yet to open.
+    /// In a forked child: gives up the parent's environment. What is returned is to be [closed](Env::close_left) later: LMDB frees memory then, and the program's `malloc` may have locks that its own
+    /// handler of the fork has yet to open; and a child that executes another program never has to.
     fn abandon(mut self: Box<Self>) -> Option<Box<Self>> {
         // The cached transactions hold reader slots of the parent: not ours to free.
         self.cache = Default::default();
+        if self.writers.load(Ordering::Acquire) != 0 {
+            // Another thread of the parent was writing, so the environment's heap may be half changed. It stays, with its mappings.
+            self.close_descriptors();
+            self.raw = ptr::null_mut();
+            return None;
+        }
+        Some(self)
+    }
+
+    /// Closes what [`Env::abandon`] left.
+    fn close_left(mut self: Box<Self>) {
+        self.close_descriptors();
+    }
+
+    /// In a forked child: closes what it has of the parent's environment, and LMDB will not.
+    fn close_descriptors(&mut self) {
         self.leave_descriptors();
         self.guard = None;
         let fields = self.raw.cast::<RawFd>();
@@ -200,12 +216,6 @@ impl Env {
             unsafe { fields.add(i).write(-1) };
             *raw = -1;
         }
-        if self.writers.load(Ordering::Acquire) != 0 {
-            // Another thread of the parent was writing, so the environment's heap may be half changed. It stays, with its mappings.
-            self.raw = ptr::null_mut();
-            return None;
-        }
-        Some(self)
     }
 
     /// Before closing: takes from LMDB the descriptors that the next environment will need (see [`fd`]), and those whose numbers are the program's by now.
@@ -307,7 +317,7 @@ impl EnvCell {
         let left = self.left.swap(ptr::null_mut(), Ordering::AcqRel);
         if !left.is_null() {
             // SAFETY: made by `Box::into_raw` after the fork, and referred to by nobody.
-            drop(unsafe { Box::from_raw(left) });
+            unsafe { Box::from_raw(left) }.close_left();
         }
     }
 }
