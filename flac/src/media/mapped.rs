@@ -115,7 +115,8 @@ impl Mapped {
 
     /// All of it as words that processes share.
     pub(crate) fn words(&self) -> &[AtomicU64] {
-        // SAFETY: the mapping begins at a page, lives as long as `self`, and is only accessed by atomics where this is used.
+        debug_assert!(self.base.addr().is_multiple_of(8));
+        // SAFETY: the mapping, or a part of which the caller wants words, begins at a multiple of 8, lives as long as `self`, and is only accessed by atomics where this is used.
         unsafe { std::slice::from_raw_parts(self.base.cast(), self.len / 8) }
     }
 

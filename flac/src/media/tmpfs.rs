@@ -30,6 +30,17 @@ pub(crate) fn take(file: BorrowedFd<'_>, bytes: Range<u64>, left: u64) -> Result
     rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, bytes.start, bytes.end - bytes.start)
 }
 
+/// As [`take`], of a file that does not have its memory from the start on: what others have taken before is asked for once more.
+///
+/// # Errors
+/// As of [`take`].
+pub(crate) fn take_more(file: BorrowedFd<'_>, bytes: Range<u64>, left: u64) -> Result<()> {
+    if free(&rustix::fs::fstatvfs(file)?) < bytes.end - bytes.start + left {
+        return Err(Errno::NOSPC);
+    }
+    rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, bytes.start, bytes.end - bytes.start)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -40,8 +40,10 @@ struct Image {
     /// The file that the image lies in, and where in it.
     path: PathBuf,
     at: u64,
-    /// Bytes from the start that have memory behind them, as far as this process knows.
-    backed: AtomicU64,
+    /// A word: bytes from the start that have memory behind them.
+    backed: Mapped,
+    /// As far as this process knows.
+    known: AtomicU64,
     /// The log file, past the page cache where the file system can.
     file: File,
 }
@@ -65,8 +67,8 @@ impl LogMap {
     pub(super) fn of_image(path: &Path, image: ImageMap) -> Result<LogMap> {
         let len = image.map.len() as u64;
         let file = checked(path, len, |flags| File::open(path, flags | OFlags::DIRECT).or_else(|_| File::open(path, flags)))?;
-        let ImageMap { map, path, at } = image;
-        Ok(LogMap { map, immediate: false, image: Some(Image { path, at, backed: AtomicU64::new(0), file }) })
+        let ImageMap { map, path, at, backed } = image;
+        Ok(LogMap { map, immediate: false, image: Some(Image { path, at, backed, known: AtomicU64::new(0), file }) })
     }
 
     /// Bytes in the log.
@@ -90,31 +92,37 @@ impl LogMap {
     /// `Io` with `ENOSPC` if the file system of the run directory is full.
     pub(crate) fn ensure(&self, bytes: u64) -> Result<()> {
         let Some(image) = &self.image else { return Ok(()) };
-        let have = image.backed.load(Ordering::Relaxed);
+        let known = image.known.load(Ordering::Relaxed);
         let bytes = bytes.next_multiple_of(PAGE as u64).min(self.len());
-        if bytes <= have {
+        if bytes <= known {
             return Ok(());
         }
+        let map = |from: u64, upto: u64| self.map.populate(from as usize, (upto - from) as usize);
         let take = |upto: u64| {
-            let file = match File::open_briefly(&image.path, OFlags::RDWR) {
-                // The program has given up its privileges. The mapping serves, too, but slower.
-                Err(Errno::ACCESS) => return self.map.populate(have as usize, (upto - have) as usize).map(|()| upto),
-                file => file?,
-            };
-            match file.with(|fd| tmpfs::take(fd, image.at + have..image.at + upto, LEFT)) {
-                // Without fallocate there is nothing to be had in advance.
-                Ok(()) | Err(Errno::OPNOTSUPP) => {}
-                Err(e) => return Err(e),
+            let backed = &image.backed.words()[0];
+            let have = backed.load(Ordering::Relaxed);
+            if have < upto {
+                match File::open_briefly(&image.path, OFlags::RDWR) {
+                    // The program has given up its privileges. The mapping serves, too, but slower.
+                    Err(Errno::ACCESS) => map(have, upto)?,
+                    file => match file?.with(|fd| tmpfs::take_more(fd, image.at + have..image.at + upto, LEFT)) {
+                        // Without fallocate there is nothing to be had in advance.
+                        Ok(()) | Err(Errno::OPNOTSUPP) => {}
+                        Err(e) => return Err(e),
+                    },
+                }
+                // Whoever dies before it is said has taken memory that the next one finds there.
+                backed.fetch_max(upto, Ordering::Relaxed);
             }
             // A process that writes so much will write more: mapped at once, it takes a third of what a fault for each page does.
-            if have > 0 {
-                let _ = self.map.populate(have as usize, (upto - have) as usize);
+            if known > 0 {
+                let _ = map(known, upto);
             }
             Ok(upto)
         };
         let backed = with_room(|| take(bytes.next_multiple_of(STEP).min(self.len())).or_else(|_| take(bytes)));
         let what = "taking memory for the log (is the file system of the run directory full?)";
-        image.backed.fetch_max(backed.map_err(Error::io(what))?, Ordering::Relaxed);
+        image.known.fetch_max(backed.map_err(Error::io(what))?, Ordering::Relaxed);
         Ok(())
     }
 
@@ -211,7 +219,8 @@ mod tests {
         std::fs::write(&image, vec![0; 6 * PAGE]).expect("a file");
         let memory = File::open_briefly(&image, OFlags::RDWR).expect("it opens");
         let (whole, at) = (Mapped::open_anywhere(&memory, 6 * PAGE, false).expect("it is mapped"), PAGE);
-        let map = LogMap::of_image(&log, ImageMap { map: whole.part(at, 4 * PAGE), path: image, at: at as u64 }).expect("it opens");
+        let (part, backed) = (whole.part(at, 4 * PAGE), whole.part(0, 8));
+        let map = LogMap::of_image(&log, ImageMap { map: part, path: image, at: at as u64, backed }).expect("it opens");
         map.ensure(4 * PAGE as u64).expect("room");
         for pages in 1..4 {
             map.write(0, &vec![1; pages * PAGE - 8]);

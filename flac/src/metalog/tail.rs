@@ -12,8 +12,9 @@ use rustix::fs::{FallocateFlags, OFlags};
 use rustix::io::Errno;
 use std::path::{Path, PathBuf};
 
-/// Bytes of the memtable.
-const TABLE: usize = LEN.next_multiple_of(PAGE);
+/// Bytes of the memtable, and of the two words behind it: how much of each image has memory.
+const TABLE: usize = (LEN + 2 * WORD).next_multiple_of(PAGE);
+const WORD: usize = size_of::<u64>();
 
 /// The file, mapped.
 pub(super) struct Tail {
@@ -27,6 +28,8 @@ pub(super) struct ImageMap {
     /// The file, and where in it the image begins.
     pub path: PathBuf,
     pub at: u64,
+    /// The word that says how many bytes of it have memory. (The file's blocks do not: they are both images'.)
+    pub backed: Mapped,
 }
 
 impl Tail {
@@ -52,7 +55,8 @@ impl Tail {
         let whole = Mapped::open_anywhere(&file, len(pool), false).map_err(what())?;
         let image = |nth| {
             let at = TABLE + nth * image_len(pool);
-            ImageMap { map: whole.part(at, image_len(pool)), path: path.clone(), at: at as u64 }
+            let backed = whole.part(TABLE - (nth + 1) * WORD, WORD);
+            ImageMap { map: whole.part(at, image_len(pool)), path: path.clone(), at: at as u64, backed }
         };
         let images = (pool.medium() == Medium::Block).then(|| [image(0), image(1)]);
         Ok(Tail { memtable: Memtable::of(whole.part(0, TABLE)), images })
