@@ -4,6 +4,9 @@
 mod arrays;
 mod backed;
 
+pub use arrays::Control;
+use arrays::Segment;
+
 use super::copy::Rivals;
 use super::map::{self, Mapping};
 use super::node::Marks;
@@ -310,20 +313,6 @@ const _: () = assert!(size_of::<Counters>() <= PAGE);
 const _: () = assert!(size_of::<OpenSlot>() <= 64);
 const _: () = assert!(size_of::<LogShared>() <= PAGE);
 
-/// The mapped control segment.
-#[derive(Clone, Copy)]
-pub struct Control {
-    geometry: Geometry,
-    base: *const u8,
-    pub(super) at: Offsets,
-    known: backed::Known,
-}
-
-// SAFETY: the mapping is shared memory of atomics that stays until the process ends.
-unsafe impl Send for Control {}
-// SAFETY: as above: every access goes through atomics.
-unsafe impl Sync for Control {}
-
 #[derive(Clone, Copy)]
 pub(super) struct Offsets {
     log: usize,
@@ -399,6 +388,11 @@ fn log_images(pool: &Pool) -> u64 {
 }
 
 impl Control {
+    /// It stays mapped until the process ends, and so does what is known of it.
+    fn new(geometry: Geometry, base: *const u8, at: Offsets) -> Control {
+        Control(Box::leak(Box::new(Segment { geometry, base, at, known: backed::Known::of_new() })))
+    }
+
     /// Maps the control segment of the run directory, laying it out if it is new. The caller holds the run directory's lock. There is room in the address space for the
     /// tier, too, and for `beside` bytes.
     pub fn open(run: &RunDir, pool: &Pool, dram: Option<u64>, beside: usize) -> Result<Control> {
@@ -415,7 +409,7 @@ impl Control {
         let at = Offsets::new(geometry);
         map::ensure_address_space(at.end + geometry.frames as usize * PAGE + BLOCK + beside)?;
         let Mapping { base, .. } = map::shared(&file, at.end)?;
-        let control = Control { geometry, base, at, known: backed::Known::of_new() };
+        let control = Self::new(geometry, base, at);
         if !laid_out && let Err(full) = control.back_fixed() {
             return run.room_beside(log_images(pool)).and(Err(full));
         }
@@ -435,9 +429,7 @@ impl Control {
         let counters: &'static Counters = unsafe { &*whole.base.cast() };
         let known = if counters.ready.load(Ordering::Acquire) == 1 { Self::known(counters, pool).map(Some) } else { Ok(None) };
         match known {
-            Ok(Some(geometry)) if Offsets::new(geometry).end == size => {
-                Ok(Some(Control { geometry, base: whole.base, at: Offsets::new(geometry), known: backed::Known::of_new() }))
-            }
+            Ok(Some(geometry)) if Offsets::new(geometry).end == size => Ok(Some(Self::new(geometry, whole.base, Offsets::new(geometry)))),
             known => {
                 map::unmap(whole);
                 known.map(|_| None)

@@ -3,6 +3,31 @@
 
 use super::*;
 
+/// The mapped control segment: a word, for it is passed around with every page table.
+#[derive(Clone, Copy)]
+pub struct Control(pub(super) &'static Segment);
+
+/// Where everything is in it.
+pub struct Segment {
+    pub(super) geometry: Geometry,
+    pub(super) base: *const u8,
+    pub(in crate::region) at: Offsets,
+    pub(super) known: backed::Known,
+}
+
+// SAFETY: the mapping is shared memory of atomics that stays until the process ends.
+unsafe impl Send for Segment {}
+// SAFETY: as above: every access goes through atomics.
+unsafe impl Sync for Segment {}
+
+impl std::ops::Deref for Control {
+    type Target = Segment;
+    #[inline(always)]
+    fn deref(&self) -> &Segment {
+        self.0
+    }
+}
+
 impl Control {
     #[inline]
     pub(in crate::region) fn array<T>(&self, offset: usize, len: usize) -> &'static [T] {
