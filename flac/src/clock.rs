@@ -30,13 +30,28 @@ impl Clock {
     #[inline]
     pub fn used(&self, first: FrameNo, count: u32) {
         self.by_word(first, count, |word, mask| {
-            let (Some(hot), Some(fresh)) = (self.0.hot().get(word), self.0.fresh().get(word)) else { return };
-            if hot.load(Relaxed) & mask != mask {
-                let new = fresh.load(Relaxed) & mask;
-                clear(fresh, new);
-                set(hot, mask & !new);
+            if self.0.hot().get(word).is_some_and(|hot| hot.load(Relaxed) & mask != mask) {
+                self.warm_up(word, mask);
             }
         });
+    }
+
+    /// As [`Clock::used`], of one frame: a load, if it is hot already.
+    #[inline(always)]
+    pub fn used_one(&self, frame: FrameNo) {
+        let (word, mask) = (frame.get() as usize / 64, 1 << (frame.get() % 64));
+        if self.0.hot().get(word).is_some_and(|hot| hot.load(Relaxed) & mask == 0) {
+            self.warm_up(word, mask);
+        }
+    }
+
+    /// Those that are fresh are so no longer; the others are hot.
+    #[inline(never)]
+    fn warm_up(&self, word: usize, mask: u64) {
+        let (Some(hot), Some(fresh)) = (self.0.hot().get(word), self.0.fresh().get(word)) else { return };
+        let new = fresh.load(Relaxed) & mask;
+        clear(fresh, new);
+        set(hot, mask & !new);
     }
 
     /// Whether the frame is hot; it is not afterwards.

@@ -126,6 +126,8 @@ impl Inside {
         let state = state();
         (state.get() & INSIDE == 0).then(|| {
             state.set(INSIDE);
+            // A signal after this finds us inside.
+            std::sync::atomic::compiler_fence(std::sync::atomic::Ordering::SeqCst);
             Inside(())
         })
     }
@@ -137,6 +139,33 @@ impl Drop for Inside {
         crate::uses::end();
         state().set(0);
         // A signal after this finds us outside; one before it is waiting.
+        std::sync::atomic::compiler_fence(std::sync::atomic::Ordering::SeqCst);
+        crate::signals::deliver();
+    }
+}
+
+/// As [`Inside`], for what notes no open file (see [`crate::uses`]) and needs little of the stack.
+pub struct Briefly(&'static thread::Flags);
+
+impl Briefly {
+    /// Enters; `None` if this thread is inside already, or on a stack that may have no room.
+    #[inline(always)]
+    pub fn enter() -> Option<Briefly> {
+        let flags = thread::flags();
+        (flags.state.get() & INSIDE == 0 && flags.tight.get() == 0).then(|| {
+            flags.state.set(INSIDE);
+            // A signal after this finds us inside.
+            std::sync::atomic::compiler_fence(std::sync::atomic::Ordering::SeqCst);
+            Briefly(flags)
+        })
+    }
+}
+
+impl Drop for Briefly {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.0.state.set(0);
+        // As of `Inside`.
         std::sync::atomic::compiler_fence(std::sync::atomic::Ordering::SeqCst);
         crate::signals::deliver();
     }
@@ -329,10 +358,25 @@ fn run<R>(body: &impl Fn() -> Answer<R>) -> Answer<R> {
 }
 
 fn run_here<R>(body: &impl Fn() -> Answer<R>) -> Answer<R> {
-    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|_| {
-        crate::log::fatal(format_args!("a broken invariant (above); this call fails with EIO. Please report it"));
-        Err(Escape::Fail(libc::EIO))
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|_| Err(broken()))
+}
+
+/// Runs a hook's quick answer, which does not cross but enters [`Briefly`].
+#[inline(always)]
+pub fn quickly<R: CReturn>(quick: impl FnOnce() -> Option<R>) -> Option<R> {
+    catch_unwind(AssertUnwindSafe(quick)).unwrap_or_else(|_| {
+        if let Escape::Fail(e) = broken() {
+            set_errno(e);
+        }
+        Some(R::FAILED)
     })
+}
+
+#[cold]
+#[inline(never)]
+fn broken() -> Escape {
+    crate::log::fatal(format_args!("a broken invariant (above); this call fails with EIO. Please report it"));
+    Escape::Fail(libc::EIO)
 }
 
 #[cfg(test)]

@@ -90,6 +90,13 @@ pub fn open_file(fd: c_int) -> Answer<(&'static Fs, OpenId)> {
     look(fd)
 }
 
+/// The `Fs`, if `fd` is known to be FLAC's.
+#[inline(always)]
+pub fn known(fd: c_int) -> Option<&'static Fs> {
+    let kind = KINDS.get(fd as u32 as usize)?;
+    if kind.load(Ordering::Relaxed) >= FLAC { space::opened() } else { None }
+}
+
 /// The inode behind `fd`; `NotOurs` if it is not FLAC's.
 pub fn inode(fd: c_int) -> Answer<(&'static Fs, Ino)> {
     let (fs, id) = open_file(fd)?;

@@ -1,5 +1,11 @@
 //! The one macro that exports a C symbol.
 
+/// Calls `f` out of line: what comes before it shall not pay for its frame.
+#[inline(never)]
+pub fn apart<R>(f: impl FnOnce() -> R) -> R {
+    f()
+}
+
 /// Exports a libc function. The body is safe code that returns [`Answer`](crate::boundary::Answer); everything around it is
 /// [`boundary::cross`](crate::boundary::cross).
 ///
@@ -18,6 +24,7 @@
 /// * `, through(F)`: libc's function is called by F, its first argument being that function.
 /// * `, lands(F; ARGUMENTS)`: whether what libc's function returned, F's first argument, shows that the path led to the directory that FLAC covers.
 /// * `, cancels(boundary::may_cancel)`: a cancellation point of threads, as POSIX wants it of libc's function.
+/// * `, quick(EXPR)`: an answer that is looked for first, before crossing; `None`: there is none.
 /// * `, real(NAME)`: in the body, `NAME(args)` calls libc's function with other arguments (it is called under the guard).
 macro_rules! hook {
     (
@@ -29,16 +36,17 @@ macro_rules! hook {
         $(, through($through:path))?
         $(, lands($lands:path $(; $($given:ident),+)?))?
         $(, cancels($cancels:path))?
+        $(, quick($($quick:tt)+))?
         $(, real($real:ident))?
         $body:block
     ) => {
-        hook!(@export [$($doc)*] $name $args $ret, [$($($when)+)?] [$($map)?] [$($through)?] [$($lands $(; $($given),+)?)?] [$($cancels)?] [$($real)?] $body);
+        hook!(@export [$($doc)*] $name $args $ret, [$($($when)+)?] [$($map)?] [$($through)?] [$($lands $(; $($given),+)?)?] [$($cancels)?] [$($($quick)+)?] [$($real)?] $body);
         $($(
             hook!(@alias $name $alias $args $ret);
         )+)?
     };
 
-    (@export [$($doc:meta)*] $name:ident ($($arg:ident: $ty:ty),* $(,)?) $ret:ty, $when:tt $map:tt $through:tt $lands:tt [$($cancels:path)?] [$($real:ident)?] $body:block) => {
+    (@export [$($doc:meta)*] $name:ident ($($arg:ident: $ty:ty),* $(,)?) $ret:ty, $when:tt $map:tt $through:tt $lands:tt [$($cancels:path)?] $quick:tt [$($real:ident)?] $body:block) => {
         $(#[$doc])*
         ///
         /// # Safety
@@ -67,10 +75,8 @@ macro_rules! hook {
             fn sheltered($($arg: $ty),*) -> $ret {
                 $crate::boundary::sheltered(|| libc_function($($arg),*))
             }
-            // Out of line, so that a call that is libc's costs a test and a jump.
-            #[inline(never)]
+            #[inline(always)]
             fn crossing($($arg: $ty),*) -> $ret {
-                $($cancels();)?
                 $crate::boundary::cross(
                     || {
                         $(let $real = sheltered;)?
@@ -80,8 +86,14 @@ macro_rules! hook {
                     |result| hook!(@lands $lands result),
                 )
             }
+            // Out of line, so that a call that is libc's costs a test and a jump.
+            #[inline(never)]
+            fn served($($arg: $ty),*) -> $ret {
+                $($cancels();)?
+                hook!(@quick $quick crossing($($arg),*))
+            }
             if hook!(@when $when) {
-                return crossing($($arg),*);
+                return served($($arg),*);
             }
             if $crate::config::on() && $crate::boundary::inside() {
                 return $crate::boundary::sheltered(|| hook!(@map $map libc_function($($arg),*)));
@@ -113,6 +125,13 @@ macro_rules! hook {
         false
     }};
     (@lands [$lands:path $(; $($given:ident),+)?] $result:ident) => { $lands($result $(, $($given),+)?) };
+    (@quick [] $crossing:expr) => { $crossing };
+    (@quick [$($quick:tt)+] $crossing:expr) => {
+        match $crate::boundary::quickly(|| $($quick)+) {
+            Some(answer) => answer,
+            None => $crate::hook::apart(|| $crossing),
+        }
+    };
     (@when []) => { $crate::config::on() };
     (@when [$($when:tt)+]) => { $($when)+ };
 }

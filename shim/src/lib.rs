@@ -40,6 +40,7 @@ mod nodes;
 mod paths;
 mod patterns;
 mod pipes;
+mod quick;
 mod ranges;
 mod real;
 mod requests;

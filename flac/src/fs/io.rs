@@ -115,7 +115,7 @@ impl Fs {
     /// Updates atime as `relatime` does: only if it is not newer than mtime and ctime, or a day old. Of `small` reads, which do not begin the file, only some ask what day it is: that takes
     /// 5 of 50 ns.
     #[inline]
-    fn accessed(&self, s: &InodeSlot, open: &OpenSlot, small: bool) {
+    pub(super) fn accessed(&self, s: &InodeSlot, open: &OpenSlot, small: bool) {
         const SAME_DAY: u32 = 64;
         let (atime, mtime, ctime) = (&s.atime, &s.mtime, &s.ctime);
         let at = (atime.sec.load(Relaxed), atime.nsec.load(Relaxed));

@@ -1,7 +1,7 @@
 //! FlacFS: names, inodes, permissions, file I/O. Knows no descriptor, no libc symbol, no environment variable.
 //!
 //! [`Fs`] is one process's view of one pool. Its methods are grouped by file: `open` (joining the pool), `process` (fork, exec, death),
-//! `files` (open-file slots and holds), `names` (resolve, create, remove, rename, xattr), `attr`, `acl`, `io` with `read`, `write` and `pristine`, `resize`, `sparse`, `share`, `pages`
+//! `files` (open-file slots and holds), `names` (resolve, create, remove, rename, xattr), `attr`, `acl`, `io` with `quick`, `read`, `write` and `pristine`, `resize`, `sparse`, `share`, `pages`
 //! (loading), `ahead` (reading ahead), `evict`, `direct` (reading in place), `flush` with `snapshot`, `taken` and `extents`, `map`, `absent`, `locks`, `watch` (inotify), `fsck`, `calibrate`, `admin` (what the tools need).
 
 mod absent;
@@ -29,6 +29,7 @@ mod pages;
 pub mod places;
 mod pristine;
 mod process;
+mod quick;
 mod read;
 mod rebuild;
 pub mod record;

@@ -136,8 +136,8 @@ impl Fs {
     ///
     /// # Safety
     /// As for [`Fs::read_at`].
-    #[inline]
-    unsafe fn read_in_page(&self, slot: SlotNo, to: *mut u8, len: usize, offset: u64) -> Option<usize> {
+    #[inline(always)]
+    pub(super) unsafe fn read_in_page(&self, slot: SlotNo, to: *mut u8, len: usize, offset: u64) -> Option<usize> {
         let (page, within) = (PageNo::of(offset), offset as usize % PAGE);
         if len > PAGE - within {
             return None;
@@ -149,7 +149,7 @@ impl Fs {
         }
         let Lookup::Entry(entry) = self.inodes.table(slot).lookup(page) else { return None };
         let frame = entry.dram()?;
-        self.clock.used(frame, 1);
+        self.clock.used_one(frame);
         Stats::add(&self.stats.copied_out, len);
         // SAFETY: inside one frame of the tier (`at` sees to it), and the program's buffer.
         let left = unsafe { copy::copy(to, self.region.dram.at(frame).add(within), len) };

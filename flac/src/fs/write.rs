@@ -97,8 +97,8 @@ impl Fs {
     ///
     /// # Safety
     /// As for [`Fs::write_at`].
-    #[inline]
-    unsafe fn write_in_page(&self, slot: SlotNo, from: *const u8, len: usize, at: At) -> Option<u64> {
+    #[inline(always)]
+    pub(super) unsafe fn write_in_page(&self, slot: SlotNo, from: *const u8, len: usize, at: At) -> Option<u64> {
         if len > PAGE || len == 0 {
             return None;
         }
@@ -116,7 +116,7 @@ impl Fs {
         if !self.writable_in_place(slot, frame) || !self.region.dram.is_warm(frame) {
             return None;
         }
-        self.clock.used(frame, 1);
+        self.clock.used_one(frame);
         // SAFETY: the target lies in the frame, which only this inode's lock holder writes; the source is the program's.
         let left = unsafe { copy::copy(self.region.dram.at(frame).add(within), from, len) };
         let end = start + len as u64;

@@ -60,6 +60,12 @@ impl Inodes {
         &self.control.inodes()[slot as usize]
     }
 
+    /// As [`Inodes::slot`]; `None`: there is none of this number.
+    #[inline]
+    pub fn get(&self, slot: SlotNo) -> Option<&'static InodeSlot> {
+        self.control.inodes().get(slot as usize)
+    }
+
     /// The slot's page table.
     #[inline]
     pub fn table(&self, slot: SlotNo) -> Table {

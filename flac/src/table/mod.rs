@@ -46,7 +46,7 @@ impl Table {
     }
 
     /// What `page` is.
-    #[inline]
+    #[inline(always)]
     pub fn lookup(&self, page: PageNo) -> Lookup {
         match self.cell(page) {
             Some(cell) => Lookup::Entry(Entry::from_raw(cell.load(Acquire))),
@@ -57,7 +57,7 @@ impl Table {
     }
 
     /// The entry's word, if its leaf exists.
-    #[inline]
+    #[inline(always)]
     pub fn cell(&self, page: PageNo) -> Option<&'static AtomicU64> {
         let (root, height) = self.tree();
         if height == 0 {

@@ -3,12 +3,13 @@
 use crate::abi::{In, InBytes, OutBytes, count, fail, offset};
 use crate::boundary::{Answer, may_cancel};
 use crate::vectors::Vectors;
-use crate::{fds, pipes, space, transfer};
+use crate::{fds, pipes, quick, space, transfer};
 use libc::{c_int, iovec, off_t, size_t, ssize_t};
 
 hook! {
     /// `read(2)`.
-    fn read(fd: c_int, to: OutBytes, n: size_t) -> ssize_t, also(__read), when(fds::maybe(fd) || space::is_lazy()), cancels(may_cancel) {
+    fn read(fd: c_int, to: OutBytes, n: size_t) -> ssize_t, also(__read), when(fds::maybe(fd) || space::is_lazy()), cancels(may_cancel),
+    quick(quick::read(fd, &to.vec(n), None)) {
         let (fs, id) = transfer::file(fd, &to.vec(n))?;
         transfer::read(fs, id, &[to.vec(n)], None).map(count)
     }
@@ -24,7 +25,8 @@ hook! {
 
 hook! {
     /// `pread(2)`.
-    fn pread(fd: c_int, to: OutBytes, n: size_t, at: off_t) -> ssize_t, also(pread64, __pread64), when(fds::maybe(fd) || space::is_lazy()), cancels(may_cancel) {
+    fn pread(fd: c_int, to: OutBytes, n: size_t, at: off_t) -> ssize_t, also(pread64, __pread64), when(fds::maybe(fd) || space::is_lazy()), cancels(may_cancel),
+    quick(quick::read(fd, &to.vec(n), Some(at))) {
         let (fs, id) = transfer::file(fd, &to.vec(n))?;
         transfer::read(fs, id, &[to.vec(n)], Some(offset(at)?)).map(count)
     }
@@ -42,7 +44,7 @@ hook! {
 hook! {
     /// `write(2)`.
     fn write(fd: c_int, from: InBytes, n: size_t) -> ssize_t, also(__write), when(fds::maybe(fd) || space::is_lazy() || pipes::maybe(from, n)),
-    through(pipes::write), cancels(may_cancel) {
+    through(pipes::write), cancels(may_cancel), quick(quick::write(fd, &from.vec(n), None)) {
         let (fs, id) = transfer::file(fd, &from.vec(n))?;
         transfer::write(fs, id, &[from.vec(n)], None).map(count)
     }
@@ -50,7 +52,8 @@ hook! {
 
 hook! {
     /// `pwrite(2)`.
-    fn pwrite(fd: c_int, from: InBytes, n: size_t, at: off_t) -> ssize_t, also(pwrite64, __pwrite64), when(fds::maybe(fd) || space::is_lazy()), cancels(may_cancel) {
+    fn pwrite(fd: c_int, from: InBytes, n: size_t, at: off_t) -> ssize_t, also(pwrite64, __pwrite64), when(fds::maybe(fd) || space::is_lazy()), cancels(may_cancel),
+    quick(quick::write(fd, &from.vec(n), Some(at))) {
         let (fs, id) = transfer::file(fd, &from.vec(n))?;
         transfer::write(fs, id, &[from.vec(n)], Some(offset(at)?)).map(count)
     }

@@ -20,6 +20,7 @@ topics! {
     open_errors
     openat2
     readwrite
+    small
     vectors
     refusals
     control
