@@ -48,6 +48,10 @@ pub struct Transfer {
     pub buffer: Option<Touched>,
     /// Whether the buffer is (part of) what the last read of this open file attached.
     pub again: bool,
+    /// Whether it had no pages when that was attached: a copy would have made them.
+    pub fresh: bool,
+    /// Nanoseconds of copying that its pages have spared since, because writes to files could share them.
+    pub spared: usize,
 }
 
 /// The planner's memory of an open file, packed into `OpenSlot::habit`: how bad attaching is here (0 to 5), how many attaches in a row went well, and how many transfers
@@ -193,7 +197,10 @@ pub fn share_was(habit: &AtomicU32, good: bool) {
 /// Whether the last attach cost more than a copy would have.
 fn turned_out_badly(t: &Transfer, b: Touched, costs: &Costs) -> bool {
     let touched = if t.huge || t.slow { 0 } else { b.read * costs.of(Cost::TouchPage) };
-    b.own * costs.of(Cost::OwnPage) + touched > t.bytes / PAGE * costs.of(Cost::PageOut)
+    // Of what a page takes to be made and copied to, a quarter is left out: a program that overwrites all of a fresh buffer gains nothing by an attach, and its copy has larger pages perhaps.
+    let made = costs.of(Cost::FreshPage).min(costs.of(Cost::OwnPage) / 4 * 5);
+    let copied = if t.fresh { made / 4 * 3 } else { costs.of(Cost::PageOut) };
+    b.own * costs.of(Cost::OwnPage) + touched > t.bytes / PAGE * copied + t.spared
 }
 
 #[cfg(test)]
@@ -212,7 +219,8 @@ mod tests {
         let mut attaches = 0;
         for _ in 0..count {
             // The last transfer's buffer counts as attached until a copy replaced it.
-            let t = Transfer { bytes: BLOCK, huge: true, slow: false, buffer: Some(after_attach), again: attached };
+            let t =
+                Transfer { bytes: BLOCK, huge: true, slow: false, buffer: Some(after_attach), again: attached, fresh: false, spared: 0 };
             attached = !waits(open, &process) && pays(open, &t, &process, &Costs::default());
             attaches += attached as usize;
         }
@@ -237,7 +245,7 @@ mod tests {
     /// So many open files, each read once to fresh memory that then becomes `then`; how many of the reads were attached.
     fn files(process: &AtomicU32, count: usize, then: Touched) -> usize {
         let attached = |open: &OpenSlot| {
-            let fresh = Transfer { bytes: BLOCK, huge: true, slow: false, buffer: None, again: false };
+            let fresh = Transfer { bytes: BLOCK, huge: true, slow: false, buffer: None, again: false, fresh: false, spared: 0 };
             let attached = !waits(open, process) && pays(open, &fresh, process, &Costs::default());
             if attached {
                 judge(open, &Transfer { buffer: Some(then), again: true, ..fresh }, process, &Costs::default());
@@ -274,7 +282,7 @@ mod tests {
         let mut attaches = 0;
         for _ in 0..1000 {
             // Never the buffer of last time: only the write that follows tells.
-            let fresh = Transfer { bytes: BLOCK, huge: true, slow: false, buffer: None, again: false };
+            let fresh = Transfer { bytes: BLOCK, huge: true, slow: false, buffer: None, again: false, fresh: false, spared: 0 };
             if !waits(&open, &process) && pays(&open, &fresh, &process, &Costs::default()) {
                 attaches += 1;
                 judge(
@@ -302,7 +310,15 @@ mod tests {
     #[test]
     fn where_a_huge_entry_costs_more_than_a_copy_warm_buffers_are_copied_to() {
         let (process, costs) = (AtomicU32::default(), Costs::default());
-        let warm = Transfer { bytes: BLOCK, huge: true, slow: false, buffer: Some(Touched { read: 0, own: BLOCK / PAGE }), again: false };
+        let warm = Transfer {
+            bytes: BLOCK,
+            huge: true,
+            slow: false,
+            buffer: Some(Touched { read: 0, own: BLOCK / PAGE }),
+            again: false,
+            fresh: false,
+            spared: 0,
+        };
         assert!(pays(&open(), &warm, &process, &costs));
         costs.measured(Cost::Map, 20_000);
         costs.measured(Cost::TouchHuge, 120_000);
@@ -313,7 +329,15 @@ mod tests {
     #[test]
     fn what_a_fault_costs_decides_what_was_bad() {
         let (process, costs) = (AtomicU32::default(), Costs::default());
-        let some = Transfer { bytes: BLOCK, huge: true, slow: false, buffer: Some(Touched { read: 0, own: 50 }), again: true };
+        let some = Transfer {
+            bytes: BLOCK,
+            huge: true,
+            slow: false,
+            buffer: Some(Touched { read: 0, own: 50 }),
+            again: true,
+            fresh: false,
+            spared: 0,
+        };
         let open = open();
         judge(&open, &some, &process, &costs);
         assert!(is_waiting(&open), "50 faults of 2 us against 512 pages of 0.14");
@@ -321,6 +345,28 @@ mod tests {
         let open = OpenSlot::default();
         judge(&open, &some, &process, &costs);
         assert!(!is_waiting(&open));
+    }
+
+    /// A training program changes half of the model that it has loaded: its copies were taken for what attaching had cost, and the next runs copied all of it.
+    #[test]
+    fn regression_half_of_a_fresh_buffer_overwritten_is_no_loss_and_all_of_it_is() {
+        let (process, costs) = (AtomicU32::default(), Costs::default());
+        let spared = std::cell::Cell::new(0);
+        let judged = |own: usize, fresh: bool| {
+            let buffer = Some(Touched { read: 0, own });
+            let t = Transfer { bytes: BLOCK, huge: true, slow: false, buffer, again: true, fresh, spared: spared.get() };
+            judge(&open(), &t, &process, &costs)
+        };
+        assert_eq!([BLOCK / PAGE / 2, BLOCK / PAGE].map(|own| judged(own, true)), [Some(false), Some(true)]);
+        assert_eq!(judged(BLOCK / PAGE / 2, false), Some(true));
+        costs.measured(Cost::FreshPage, 20_000);
+        assert_eq!(judged(BLOCK / PAGE, true), Some(true), "whatever was measured");
+        // Where fresh pages are cheap (huge ones are at hand), so is the copy.
+        costs.measured(Cost::FreshPage, 600);
+        assert_eq!(judged(BLOCK / PAGE / 2, true), Some(true));
+        // Half of it was shared by five saves.
+        spared.set(5 * BLOCK / PAGE / 2 * 400);
+        assert_eq!(judged(BLOCK / PAGE / 2, true), Some(false));
     }
 
     #[test]

@@ -94,6 +94,13 @@ impl Fs {
         costs.measured(Cost::PageRead, best(BLOCK_FRAMES, |time| time(&mut || _ = call(false)))?);
         costs.measured(Cost::PageWritten, best(BLOCK_FRAMES, |time| time(&mut || _ = call(true)))?);
 
+        let filled = best(BLOCK_FRAMES, |time| {
+            if fresh().is_ok() {
+                time(&mut || _ = call(false));
+            }
+        });
+        costs.measured(Cost::FreshPage, filled?);
+
         costs.measured(Cost::Map, best(1, |time| time(&mut || _ = show(buffer, BLOCK_FRAMES as u32)))?);
         let shown = |at: usize, pages: usize, parts: usize| {
             best(parts, |time| {

@@ -2,11 +2,12 @@
 //! Whether a read is attached: what the planner has to know of the buffer, and what became of earlier attaches.
 
 use super::{ATTACH_MIN, Fs};
+use crate::attach::Touched;
 use crate::inode::SlotNo;
-use crate::planner::{self, Transfer};
+use crate::planner::{self, Cost, Transfer};
 use crate::region::{OpenSlot, PROGRAMS};
-use crate::sync::AtomicU32;
 use crate::sync::Ordering::*;
+use crate::sync::{AtomicU32, AtomicU64, AtomicUsize};
 use crate::units::{BLOCK, BLOCK_FRAMES, PAGE, PageNo};
 use std::ops::Range;
 
@@ -23,8 +24,63 @@ pub(super) enum Verdict {
 
 /// Asking what became of an attach that is over costs 3 us, which one of less than this would feel.
 pub(super) const JUDGED_LATER: usize = 8 * BLOCK_FRAMES;
-/// So much of it is looked at.
-const LOOKED_AT: usize = BLOCK_FRAMES;
+/// So many parts of it are looked at, evenly spread, of so many pages each: 1.5 us a part.
+const PARTS: usize = 8;
+const PART: usize = BLOCK_FRAMES / 8;
+
+/// A large attach.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Large {
+    pub(super) addr: usize,
+    pub(super) pages: usize,
+    /// Whether the buffer had no pages.
+    pub(super) fresh: bool,
+    /// Bytes that the process had shared with files by then.
+    pub(super) shared: u64,
+}
+
+/// The last one of this process that nobody has judged yet. What it says is a hint: threads may mix theirs.
+#[derive(Default)]
+pub(super) struct Last {
+    /// The address, and in the lowest bit whether the buffer was fresh; 0: none.
+    place: AtomicUsize,
+    pages: AtomicUsize,
+    shared: AtomicU64,
+}
+
+impl Last {
+    /// There is another one.
+    pub(super) fn note(&self, attach: Large) {
+        self.pages.store(attach.pages, Relaxed);
+        self.shared.store(attach.shared, Relaxed);
+        self.place.store(attach.addr | usize::from(attach.fresh), Relaxed);
+    }
+
+    fn get(&self) -> Option<Large> {
+        let (place, pages, shared) = (self.place.load(Relaxed), self.pages.load(Relaxed), self.shared.load(Relaxed));
+        (place != 0).then_some(Large { addr: place & !1, pages, fresh: place & 1 == 1, shared })
+    }
+
+    /// What it is, if it begins in `range`; it is none afterwards.
+    #[inline]
+    fn take(&self, range: Range<usize>) -> Option<Large> {
+        let last = self.get().filter(|last| range.contains(&last.addr));
+        if last.is_some() {
+            self.place.store(0, Relaxed);
+        }
+        last
+    }
+
+    /// What begins in `range` has been judged.
+    pub(super) fn forget(&self, range: Range<usize>) {
+        self.take(range);
+    }
+
+    /// The one to `addr`, if that was the last one.
+    fn to(&self, addr: usize) -> Option<Large> {
+        self.get().filter(|last| last.addr == addr)
+    }
+}
 
 impl Fs {
     /// Whether to attach `pages` whole pages at `offset` to `addr`, as the planner sees it.
@@ -76,6 +132,7 @@ impl Fs {
         if pages < JUDGED_LATER || (last..last + pages * PAGE).contains(&addr) {
             return;
         }
+        let last = self.attached.to(last).unwrap_or(Large { addr: last, pages, fresh: false, shared: u64::MAX });
         if let Some(t) = self.look_back(last)
             && t.buffer.is_some_and(|b| b.own > 0)
             && let Some(badly) = planner::judge(open, &t, &self.attach_habit, self.costs())
@@ -85,30 +142,52 @@ impl Fs {
         }
     }
 
-    /// What became of a large attach to `addr`, by its first pages; `None` if it shows there no more, or nobody can say.
-    fn look_back(&self, addr: usize) -> Option<Transfer> {
-        let bytes = LOOKED_AT * PAGE;
-        // As many views as there are runs of frames that follow each other.
-        let mut shown = addr;
-        while shown < addr + bytes {
-            shown = self.ledger.first_in(shown, shown + 1).filter(|view| view.inode == 0)?.end();
+    /// What became of a large attach, by parts of it; `None` if it shows nowhere any more, or nobody can say.
+    fn look_back(&self, Large { addr, pages, fresh, shared }: Large) -> Option<Transfer> {
+        let (mut buffer, mut parts) = (Touched::default(), 0);
+        for part in 0..PARTS {
+            let at = addr + pages.saturating_sub(PART) * part / (PARTS - 1) * PAGE;
+            if self.is_shown(at, at + PART * PAGE) {
+                let touched = self.memory.touched(at, PART * PAGE)?;
+                buffer = Touched { read: buffer.read + touched.read, own: buffer.own + touched.own };
+                parts += 1;
+            }
         }
-        let buffer = Some(self.memory.touched(addr, bytes)?);
-        Some(Transfer { bytes, huge: self.has_huge_frames(), slow: false, buffer, again: true })
+        // Of what was shared since, as much as is looked at of the attach.
+        let shared = self.stats.shared.load(Relaxed).saturating_sub(shared) as usize / PAGE * (parts * PART) / pages.max(1);
+        let spared = shared * self.copy_in_of_page();
+        let (bytes, huge) = (parts * PART * PAGE, self.has_huge_frames());
+        (parts > 0).then_some(Transfer { bytes, huge, slow: false, buffer: Some(buffer), again: true, fresh, spared })
+    }
+
+    /// Nanoseconds that a page of a large write takes, as learned in use.
+    fn copy_in_of_page(&self) -> usize {
+        let learned = self.copies()[2].into_iter().filter(|picoseconds| *picoseconds > 0).min();
+        learned.map_or(self.costs().of(Cost::PageIn), |picoseconds| picoseconds as usize * PAGE / 1000)
+    }
+
+    /// Whether all of [from, to) are attached views: as many as there are runs of frames that follow each other.
+    fn is_shown(&self, from: usize, to: usize) -> bool {
+        let mut at = from;
+        while at < to {
+            match self.ledger.first_in(at, at + 1) {
+                Some(view) if view.inode == 0 => at = view.end(),
+                _ => return false,
+            }
+        }
+        true
     }
 
     /// The program gives this range of its memory away, or ends: what it did with what it read last is remembered for its next run.
     #[inline]
     pub(super) fn judge_last(&self, range: Range<usize>) {
-        let last = self.attached.load(Relaxed);
-        if last != 0 && range.contains(&last) {
-            self.attached.store(0, Relaxed);
+        if let Some(last) = self.attached.take(range) {
             self.judge_at(last);
         }
     }
 
     #[cold]
-    fn judge_at(&self, last: usize) {
+    fn judge_at(&self, last: Large) {
         if let Some(t) = self.look_back(last)
             && let Some(badly) = planner::judge(&OpenSlot::default(), &t, &self.attach_habit, self.costs())
         {
@@ -125,7 +204,8 @@ impl Fs {
             open.last_pages.store(0, Relaxed);
             if let Some(buffer) = self.memory.touched(addr.next_multiple_of(PAGE), pages * PAGE) {
                 let huge = self.has_huge_frames() && pages >= BLOCK_FRAMES;
-                let t = Transfer { bytes: pages * PAGE, huge, slow: false, buffer: Some(buffer), again: true };
+                let fresh = self.attached.to(open.last_addr.load(Relaxed) as usize).is_some_and(|last| last.fresh);
+                let t = Transfer { bytes: pages * PAGE, huge, slow: false, buffer: Some(buffer), again: true, fresh, spared: 0 };
                 planner::judge(open, &t, &self.attach_habit, self.costs());
             }
         }
@@ -154,7 +234,7 @@ impl Fs {
         let slow = missing && self.pool.is_slower_than_dram();
         let need = !(huge && bytes >= BLOCK || slow) || again;
         let buffer = if need { self.memory.touched(addr, bytes) } else { None };
-        let transfer = Transfer { bytes, huge, slow, buffer, again };
+        let transfer = Transfer { bytes, huge, slow, buffer, again, fresh: false, spared: 0 };
         planner::judge(open, &transfer, &self.attach_habit, self.costs());
         !planner::is_waiting(open) && planner::attach_pays(&transfer, self.costs())
     }

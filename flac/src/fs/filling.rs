@@ -3,9 +3,9 @@
 
 use super::Fs;
 use crate::inode::SlotNo;
-use crate::planner::{self, FILL_MIN, Filling, explain};
+use crate::planner::{self, Cost, FILL_MIN, Filling, explain};
 use crate::sync::{AtomicU32, Ordering::Relaxed};
-use crate::units::BLOCK;
+use crate::units::{BLOCK, BLOCK_FRAMES};
 
 /// A copy into fresh memory.
 pub(super) struct Fill {
@@ -30,7 +30,11 @@ impl Fs {
         if !addr.is_multiple_of(BLOCK) || addr + BLOCK > *end {
             return;
         }
-        match pages.next(now(), self.fills()) {
+        let now = now();
+        if let Some(took) = pages.took(now) {
+            self.costs().learned(Cost::FreshPage, took / BLOCK_FRAMES as u64);
+        }
+        match pages.next(now, self.fills()) {
             Some(false) => {}
             Some(true) => {
                 // SAFETY: changes no content. What another thread maps there meanwhile is at worst advised like that.

@@ -102,8 +102,8 @@ pub struct Fs {
     attach_habit: crate::sync::AtomicU32,
     /// And of what its program did in earlier runs.
     program: crate::planner::Program,
-    /// Where the last large attach lies, until it has been judged; else 0.
-    attached: crate::sync::AtomicUsize,
+    /// The last large attach, until it has been judged.
+    attached: decide::Last,
     /// 1 once it was forked, or is a child itself: others may use its open files.
     forked: crate::sync::AtomicU32,
 }

@@ -2,7 +2,7 @@
 //! Sharing instead of copying: frames attached to the program's buffers, and frames shared between files.
 
 use super::Fs;
-use super::decide::{JUDGED_LATER, Verdict};
+use super::decide::{JUDGED_LATER, Large, Verdict};
 use super::stats::Stats;
 use crate::attach::View;
 use crate::error::{Error, Result};
@@ -58,9 +58,7 @@ impl Fs {
         let pages = len / PAGE;
         let verdict = if (pages as u64) < RUN_MIN { Verdict::Copy } else { self.attach_pays(slot, open, addr, pages, offset) };
         // What lay in this buffer has been judged.
-        if (addr..addr + len).contains(&self.attached.load(Relaxed)) {
-            self.attached.store(0, Relaxed);
-        }
+        self.attached.forget(addr..addr + len);
         if verdict != Verdict::Attach {
             if self.has_huge_frames() && addr % BLOCK != offset as usize % BLOCK {
                 self.misfit(open, addr, pages * PAGE)?;
@@ -69,6 +67,7 @@ impl Fs {
             open.last_pages.store(0, Relaxed);
             return Ok(Attached::Copy { fresh: self.is_fresh(addr, pages), all: verdict == Verdict::CopyAll });
         }
+        let fresh = pages >= JUDGED_LATER && self.is_fresh(addr, pages);
         let mut done = 0;
         while done < pages as u64 {
             let (at, page) = (addr + done as usize * PAGE, PageNo::of(offset).plus(done));
@@ -88,7 +87,7 @@ impl Fs {
         open.last_addr.store(addr as u64, Relaxed);
         open.last_pages.store(done as u32, Relaxed);
         if done as usize >= JUDGED_LATER {
-            self.attached.store(addr, Relaxed);
+            self.attached.note(Large { addr, pages: done as usize, fresh, shared: self.stats.shared.load(Relaxed) });
         }
         Ok(if done > 0 { Attached::Done(done as usize * PAGE) } else { Attached::Copy { fresh: false, all: false } })
     }

@@ -45,6 +45,11 @@ impl Filling {
         None
     }
 
+    /// Nanoseconds that the block takes which ends at `now`, if there is one that was not disturbed.
+    pub fn took(&self, now: u64) -> Option<u64> {
+        self.block.map(|(began, _)| now.saturating_sub(began)).filter(|took| *took <= SMALL_MOST)
+    }
+
     /// The next block begins at `now` (nanoseconds), and the one before has ended; whether it is to be huge. `None`: it and all others are not. `record` hears how it went.
     pub fn next(&mut self, now: u64, record: &AtomicU32) -> Option<bool> {
         if let Some((began, huge)) = self.block {

@@ -44,7 +44,7 @@ pub const INLINE: usize = 8;
 /// Runs that a flush takes before it needs a node for them.
 pub const TAKEN: usize = 6;
 
-const MAGIC: u64 = u64::from_le_bytes(*b"FLACctl\x14");
+const MAGIC: u64 = u64::from_le_bytes(*b"FLACctl\x15");
 
 /// Sizes chosen when the region is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
