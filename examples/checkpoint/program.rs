@@ -8,6 +8,9 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+/// Percent of its bytes.
+pub const CHANGED: usize = 20;
+
 /// A training run.
 #[derive(Args, Clone)]
 pub struct Training {
@@ -20,7 +23,7 @@ pub struct Training {
     #[arg(long, default_value_t = 5)]
     pub steps: u64,
     /// How much of the model a step changes, in percent of its bytes.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = CHANGED)]
     pub changed: usize,
     /// Change any tensors, others each time, instead of the last ones.
     #[arg(long)]
