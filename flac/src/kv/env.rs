@@ -130,10 +130,21 @@ impl Env {
 
     /// Gives the database its key order in this environment; LMDB wants one transaction for it.
     fn set_comparison(&self) -> Result<()> {
+        unsafe extern "C" fn compare(a: *const lmdb::MDB_val, b: *const lmdb::MDB_val) -> c_int {
+            // SAFETY: LMDB passes two keys, which stay as they are during the call; none of them lies nowhere.
+            let [a, b] = unsafe { [&*a, &*b].map(|key| std::slice::from_raw_parts(key.mv_data.cast::<u8>(), key.mv_size)) };
+            super::order::compare(a, b) as c_int
+        }
         let txn = super::txn::begin_read(self)?;
         let mut dbi = 0;
-        // SAFETY: a live transaction, a null name (the main database), an out-pointer.
-        let rc = unsafe { lmdb::mdb_dbi_open(txn, ptr::null(), 0, &mut dbi) };
+        // SAFETY: a live transaction, a null name (the main database), an out-pointer; nobody else has the environment yet, and the order is that in which LMDB itself would keep
+        // the keys.
+        let rc = unsafe {
+            match lmdb::mdb_dbi_open(txn, ptr::null(), 0, &mut dbi) {
+                0 => lmdb::mdb_set_compare(txn, dbi, Some(compare)),
+                rc => rc,
+            }
+        };
         super::txn::end_read(self, txn);
         check(rc)?;
         assert_eq!(dbi, MAIN);

@@ -11,6 +11,7 @@
 
 mod env;
 mod heap;
+mod order;
 mod recent;
 mod space;
 #[cfg(test)]

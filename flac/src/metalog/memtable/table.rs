@@ -8,6 +8,7 @@ use crate::media::mapped::Mapped;
 use crate::metalog::logs::Logs;
 use crate::sync::{AtomicU64, Ordering, fence};
 use crate::units::Seq;
+use std::collections::BTreeMap;
 
 /// Entries of a table: puts and deletes that are folded together. More save work where the same keys change again and again; a fold stops all writers.
 pub(in crate::metalog) const ENTRIES: usize = if cfg!(test) { 24 } else { 512 };
@@ -285,7 +286,8 @@ impl Memtable {
         let log = note.position.generation;
         let key_of = |item: &Item| logs.bytes(log, item.at, item.key_len.into()).ok_or_else(damaged);
         let mut older = [false; ENTRIES];
-        let mut newest = Vec::with_capacity(note.entries);
+        // By their first byte: what was made in order comes in order then, which the sort sees; one list of all that changes by turns it would have to sort.
+        let mut lists: BTreeMap<u8, Vec<(u128, Newest<'m>)>> = BTreeMap::new();
         for number in (1..=note.entries as u32).rev() {
             if older[number as usize - 1] {
                 continue;
@@ -298,10 +300,15 @@ impl Memtable {
                 next = after;
             }
             let value = logs.bytes(log, item.at, item.len() as usize).ok_or_else(damaged)?.split_at(key.len()).1;
-            newest.push((head(key), key, item.put.then_some(value)));
+            let list = lists.entry(*key.first().ok_or_else(damaged)?).or_insert_with(|| Vec::with_capacity(note.entries));
+            list.push((head(key), (key, item.put.then_some(value))));
         }
-        newest.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.cmp(b.1)));
-        Ok(newest.into_iter().map(|(_, key, value)| (key, value)).collect())
+        let mut newest = Vec::with_capacity(note.entries);
+        for mut list in lists.into_values() {
+            list.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.0.cmp(b.1.0)));
+            newest.extend(list.into_iter().map(|(_, pair)| pair));
+        }
+        Ok(newest)
     }
 }
 
