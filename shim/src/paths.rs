@@ -95,10 +95,12 @@ pub fn look(dirfd: c_int, path: CPath, last: Last) -> Answer<Option<Walked>> {
     }
 }
 
+#[inline]
 fn descend(fs: &'static Fs, base: Ino, rest: &[u8], last: Last) -> Answer<Walked> {
     let who = crate::creds::now();
     match fs.resolve(base, rest, last, &who.creds()) {
-        Ok(found) => leave(fs, found, last),
+        Ok(Resolved::Outside(path)) => leave(fs, Resolved::Outside(path), last),
+        Ok(found) => Ok(Walked::Flac(fs, found)),
         Err(flac::Error::Os(libc::ENOENT)) => {
             // A removed working directory still has the parent that it had.
             let (parent, rest) = cwd::way_up(fs, base, rest).ok_or(Escape::Fail(libc::ENOENT))?;

@@ -8,6 +8,7 @@ mod guard;
 
 pub use guard::{ReadGuard, WriteGuard};
 
+use crate::cpu;
 use crate::frame::Frames;
 use crate::fs::attr::{Attr, Time};
 use crate::procs::Procs;
@@ -118,6 +119,19 @@ impl Inodes {
         None
     }
 
+    /// The slot of `ino`, if it has one, will soon be written to.
+    pub fn expect_changes(&self, ino: Ino) {
+        if let Some(slot) = self.look(ino) {
+            self.expect(slot);
+        }
+    }
+
+    fn expect(&self, slot: SlotNo) {
+        if let Some(slot) = self.get(slot) {
+            cpu::expect_writes(slot, size_of::<InodeSlot>());
+        }
+    }
+
     /// Finds the slot of `ino` and holds it: it stays until [`Inodes::unhold`].
     pub fn hold(&self, ino: Ino) -> Option<SlotNo> {
         let _guard = self.table_lock().lock(&*self.procs);
@@ -180,7 +194,11 @@ impl Inodes {
         let c = self.control.counters();
         let head = c.free_inodes.load(Relaxed);
         if head != 0 {
-            c.free_inodes.store(self.slot(head - 1).next.load(Relaxed), Relaxed);
+            let next = self.slot(head - 1).next.load(Relaxed);
+            c.free_inodes.store(next, Relaxed);
+            if let Some(next) = next.checked_sub(1) {
+                self.expect(next);
+            }
             return Some(head - 1);
         }
         let used = c.used_inodes.load(Relaxed);

@@ -1,6 +1,7 @@
 //! A log in memory, as all processes see it, and how it gets from there to the medium.
 
 use super::tail::ImageMap;
+use crate::cpu;
 use crate::error::{Error, Result};
 use crate::media::aside::with_room;
 use crate::media::device::Device;
@@ -84,6 +85,14 @@ impl LogMap {
     /// As [`Mapped::bytes`].
     pub(crate) fn bytes(&self, at: u64, len: usize) -> &[u8] {
         self.map.bytes(at as usize, len)
+    }
+
+    /// As [`cpu::expect_writes`], of what there is of these bytes.
+    pub(crate) fn expect_writes(&self, at: u64, len: u64) {
+        if let Some(left) = self.len().checked_sub(at) {
+            let len = len.min(left) as usize;
+            cpu::expect_writes(self.map.at(at as usize, len), len);
+        }
     }
 
     /// Sees to it that the first `bytes` bytes can be written to.

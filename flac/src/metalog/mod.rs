@@ -18,7 +18,7 @@
 //! through the page cache, before the record is appended; a checkpoint makes them durable before it takes the place of the record, and a recovery
 //! writes them again.
 //!
-//! Files: `txn` (a change), `memtable`, `record` (payload), `logs` and `map` (the two files), `checkpoint`, `recover` (files to KV), `open`, `durable` (sync), `steps` with `making`
+//! Files: `txn` (a change) with `scratch`, `memtable`, `record` (payload), `logs` and `map` (the two files), `checkpoint`, `recover` (files to KV), `open`, `durable` (sync), `steps` with `making`
 //! (checkpoints and changing the log), `verify`, `lock`.
 
 mod checkpoint;
@@ -32,6 +32,7 @@ mod memtable;
 mod open;
 mod record;
 mod recover;
+mod scratch;
 mod steps;
 mod tail;
 #[cfg(test)]
@@ -50,6 +51,7 @@ use making::Making;
 use memtable::Memtable;
 pub use memtable::{Scan, View};
 pub(crate) use record::{GUARD_SPACE, delete_space, put_space};
+use scratch::Spare;
 use std::path::PathBuf;
 use std::sync::Arc;
 pub use txn::MetaTxn;
@@ -99,6 +101,7 @@ pub struct Meta {
     shared: &'static LogShared,
     pool_dir: PathBuf,
     uuid: [u8; 16],
+    spare: Spare,
     /// Who takes the lock on flushing.
     who: Arc<dyn Liveness + Send + Sync>,
     /// The frames file, where there is one to flush.

@@ -2,7 +2,8 @@
 
 use super::lock::ProcessLock;
 use super::logs::{Logs, random};
-use super::record::{Builder, Part};
+use super::record::{Builder, Part, advance};
+use super::scratch::Spare;
 use super::tail::Tail;
 use super::{LogShared, Meta, PLACE_KEY, POSITION_KEY, checkpoint, closed, position_in, recover};
 use crate::error::{Error, Result};
@@ -63,6 +64,7 @@ impl Meta {
             memtable,
             logs,
             shared,
+            spare: Spare::default(),
             pool_dir: pool.dir().to_owned(),
             uuid: pool.uuid(),
             who,
@@ -162,7 +164,8 @@ fn begin_epoch(pool: &Pool, logs: &Logs, kv: &Kv, end: &Position) -> Result<Posi
     let header = record.header(end, end.seq);
     let position = if end.tail + header.space() <= logs.len() {
         logs.ensure(end, header.space())?;
-        logs.append(end, &header, &record.seal(&header))
+        logs.append(end, record.seal(&header));
+        advance(end, &header, record.payload())
     } else {
         // No room: then the next generation, with a salt of its own, takes up where this one ends.
         let mut work = checkpoint::Work::begin(pool.dir(), end, NOBODY, true)?;

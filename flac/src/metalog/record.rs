@@ -38,7 +38,7 @@ pub(crate) const fn delete_space(key: usize) -> usize {
 pub(crate) const GUARD_SPACE: usize = 9;
 
 /// A record in the making.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Builder {
     /// The header's place, then the payload.
     bytes: Vec<u8>,
@@ -47,14 +47,26 @@ pub(crate) struct Builder {
 impl Builder {
     /// An empty record.
     pub(crate) fn new() -> Self {
-        let mut bytes = Vec::with_capacity(1024);
-        bytes.resize(RECORD_HEADER, 0);
-        Self { bytes }
+        let mut record = Self::default();
+        record.clear();
+        record
+    }
+
+    /// Makes it an empty record, in the memory that it has.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.bytes.reserve(1024);
+        self.bytes.resize(RECORD_HEADER, 0);
     }
 
     /// Whether nothing was added yet.
     pub(crate) fn is_empty(&self) -> bool {
         self.bytes.len() == RECORD_HEADER
+    }
+
+    /// The parts that were added.
+    pub(crate) fn payload(&self) -> &[u8] {
+        &self.bytes[RECORD_HEADER..]
     }
 
     /// Bytes of payload.
@@ -115,9 +127,14 @@ impl Builder {
     }
 
     /// The record's bytes, sealed with `header`.
-    pub(crate) fn seal(mut self, header: &RecordHeader) -> Vec<u8> {
+    pub(crate) fn seal(&mut self, header: &RecordHeader) -> &[u8] {
         header.seal(&mut self.bytes);
-        self.bytes
+        &self.bytes
+    }
+
+    /// Bytes of memory that it has.
+    pub(crate) fn capacity(&self) -> usize {
+        self.bytes.capacity()
     }
 }
 

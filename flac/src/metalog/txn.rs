@@ -2,7 +2,8 @@
 
 use super::logs::EPOCH_ROOM;
 use super::memtable::{Found, Item, Kept, Note, ROOM, Scan, damaged, items, merge};
-use super::record::{self, Builder, Part};
+use super::record::{self, Part};
+use super::scratch::{Held, Scratch};
 use super::{Meta, POSITION_KEY, position_in, recover};
 use crate::error::{Error, Result};
 use crate::kv;
@@ -40,15 +41,7 @@ impl Meta {
                 writer.fold()?;
                 continue;
             }
-            return Ok(MetaTxn {
-                writer,
-                light,
-                pending: Vec::new(),
-                bytes: 0,
-                kept: Kept::default(),
-                record: Builder::new(),
-                guards: false,
-            });
+            return Ok(MetaTxn { scratch: self.spare.take(), writer, light, bytes: 0, kept: Kept::default(), guards: false });
         }
     }
 
@@ -58,6 +51,7 @@ impl Meta {
     }
 
     /// Takes the writer lock and enters what a killed writer left.
+    #[inline]
     pub(super) fn catch_up(&self) -> Result<Writer<'_>> {
         loop {
             let kv = self.kv.write()?;
@@ -149,15 +143,15 @@ impl<'m> Writer<'m> {
 
 /// A metadata change in the making. Dropped without [`MetaTxn::commit`] it changes nothing.
 pub struct MetaTxn<'m> {
+    /// First, so that it is given back before the writer lock is.
+    scratch: Held<'m>,
     writer: Writer<'m>,
-    /// The changes are `pending`, to be entered in the memtable; else the KV's transaction has them, and all entries of the memtable.
+    /// The changes are pending, to be entered in the memtable; else the KV's transaction has them, and all entries of the memtable.
     light: bool,
-    /// The record's puts and deletes, and the bytes of their keys and values.
-    pending: Vec<Item>,
+    /// The bytes of the record's keys and values.
     bytes: u64,
     /// What scans have found in the memtable.
     kept: Kept,
-    record: Builder,
     /// Whether the record relies on frames written directly.
     guards: bool,
 }
@@ -167,8 +161,8 @@ impl MetaTxn<'_> {
     pub fn get(&self, key: &[u8]) -> Result<Option<&[u8]>> {
         if self.light {
             let hash = super::memtable::hash(key);
-            for item in self.pending.iter().rev().filter(|item| item.hash == hash) {
-                let (own, value) = item.of(self.record.bytes());
+            for item in self.scratch.pending.iter().rev().filter(|item| item.hash == hash) {
+                let (own, value) = item.of(self.scratch.record.bytes());
                 if own == key {
                     return Ok(item.put.then_some(value));
                 }
@@ -185,8 +179,8 @@ impl MetaTxn<'_> {
         let mut found = Found::default();
         if self.light {
             let wanted = |key: &[u8]| key.starts_with(prefix) && key >= from;
-            for item in self.pending.iter().rev() {
-                let (key, value) = item.of(self.record.bytes());
+            for item in self.scratch.pending.iter().rev() {
+                let (key, value) = item.of(self.scratch.record.bytes());
                 let copy = |to: &mut [u8]| {
                     to[..key.len()].copy_from_slice(key);
                     to[key.len()..].copy_from_slice(value);
@@ -230,7 +224,7 @@ impl MetaTxn<'_> {
             return Err(Error::Io("a key is too long for the metadata KV", libc::ENAMETOOLONG));
         }
         let bytes = (key.len() + value.map_or(0, <[u8]>::len)) as u64;
-        if self.light && (self.pending.len() == ROOM.0 || self.bytes + bytes > ROOM.1) {
+        if self.light && (self.scratch.pending.len() == ROOM.0 || self.bytes + bytes > ROOM.1) {
             self.settle()?;
         }
         if !self.light {
@@ -239,9 +233,10 @@ impl MetaTxn<'_> {
                 None => drop(self.writer.kv.delete(key)?),
             }
         }
-        self.record.add(value.map_or(Part::Delete(key), |value| Part::Put(key, value)));
+        self.scratch.record.add(value.map_or(Part::Delete(key), |value| Part::Put(key, value)));
         if self.light {
-            self.pending.push(Item::new(key, value, self.record.bytes().len()));
+            let end = self.scratch.record.bytes().len();
+            self.scratch.pending.push(Item::new(key, value, end));
             self.bytes += bytes;
         }
         Ok(())
@@ -251,8 +246,9 @@ impl MetaTxn<'_> {
     #[cold]
     fn settle(&mut self) -> Result<()> {
         self.writer.apply()?;
-        for item in self.pending.drain(..) {
-            let (key, value) = item.of(self.record.bytes());
+        let Scratch { record, pending } = &mut *self.scratch;
+        for item in pending.drain(..) {
+            let (key, value) = item.of(record.bytes());
             match item.put {
                 true => self.writer.kv.put(key, value)?,
                 false => drop(self.writer.kv.delete(key)?),
@@ -265,13 +261,13 @@ impl MetaTxn<'_> {
     /// The record counts after a crash only if the pool frame `frame` holds data with the CRC32C `crc`.
     pub fn guard_data(&mut self, frame: PoolFrame, crc: u32) {
         self.guards = true;
-        self.record.add(Part::Guard(frame, crc));
+        self.scratch.record.add(Part::Guard(frame, crc));
     }
 
     /// The record holds the content of the pool frame `frame`, one page, which [`crate::media::Pool::write_home`] has been given already.
     pub fn carry_data(&mut self, frame: PoolFrame, page: &[u8]) {
         let used = page.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-        self.record.add(Part::Data(frame, &page[..used]));
+        self.scratch.record.add(Part::Data(frame, &page[..used]));
     }
 
     /// Appends the record to the log, then makes the change visible to all. Gives the record's number; without any change, that of the last record.
@@ -282,14 +278,14 @@ impl MetaTxn<'_> {
     /// # Errors
     /// `Io` with `EFBIG` if the record is larger than a log (split the change); `Io` with `ENOSPC`. Nothing was changed.
     pub fn commit(self) -> Result<Seq> {
-        if self.record.is_empty() { Ok(self.writer.note.position.seq) } else { self.commit_record() }
+        if self.scratch.record.is_empty() { Ok(self.writer.note.position.seq) } else { self.commit_record() }
     }
 
     pub(super) fn commit_record(mut self) -> Result<Seq> {
         let meta = self.writer.meta;
         let mut position = self.writer.note.position;
-        let space = (RECORD_HEADER + self.record.len()).next_multiple_of(8) as u64;
-        if self.record.len() > meta.record_room() {
+        let space = (RECORD_HEADER + self.scratch.record.len()).next_multiple_of(8) as u64;
+        if self.scratch.record.len() > meta.record_room() {
             return Err(Error::Io("a metadata change is larger than the log", rustix::io::Errno::FBIG.raw_os_error()));
         }
         if space > meta.logs.room(&position) || meta.logs.is_out_of_memory(&position, space) {
@@ -300,7 +296,7 @@ impl MetaTxn<'_> {
             position = meta.make_room(&position)?;
         }
         let known = Seq::new(meta.shared.durable.load(Ordering::Acquire)).min(position.seq);
-        let header = self.record.header(&position, known);
+        let header = self.scratch.record.header(&position, known);
         let next = Position { tail: position.tail + space, seq: header.seq, known, ..position };
         // Whatever can fail for lack of room comes before the record is there.
         meta.logs.ensure(&position, space)?;
@@ -310,12 +306,12 @@ impl MetaTxn<'_> {
         if self.guards {
             meta.shared.guarded.fetch_max(next.seq.get(), Ordering::AcqRel);
         }
-        let appended = meta.logs.append(&position, &header, &self.record.seal(&header));
-        debug_assert_eq!(appended, next);
+        debug_assert_eq!(record::advance(&position, &header, self.scratch.record.payload()), next);
+        meta.logs.append(&position, self.scratch.record.seal(&header));
         #[cfg(test)]
         super::tests::after_append(next.seq);
         if self.light {
-            meta.memtable.enter(&self.writer.note, &self.pending, position.tail, next);
+            meta.memtable.enter(&self.writer.note, &self.scratch.pending, position.tail, next);
         } else if let Err(e) = self.writer.kv.commit() {
             // Now somebody may have applied the record already, as that of a killed writer: ask.
             return match meta.begin() {

@@ -48,6 +48,7 @@ pub struct Change<'f> {
 
 impl<'f> Change<'f> {
     /// Waits for the writer lock.
+    #[inline]
     pub fn begin(fs: &'f Fs) -> Result<Self> {
         Ok(Self { fs, txn: fs.meta.begin()?, touched: [None; TOUCHED], links: [None; TOUCHED], gone: None, told: None })
     }

@@ -82,16 +82,15 @@ impl Fs {
     /// Makes a regular file without a name (`O_TMPFILE`) in `parent` and opens it as [`Fs::open_file`] does; it lives as long as it is held, unless it is `linkable` and
     /// [`Fs::link`] names it. `EACCES`, `ENOENT` if the parent is removed.
     pub fn create_unnamed(&self, parent: Ino, mode: u32, linkable: bool, who: &Creds<'_>, flags: i32, hold: usize) -> Result<OpenId> {
-        let prepare = || {
-            let mut op = Change::begin(self)?;
+        let prepare = |op: &mut Change<'_>| {
             let dir = op.inode(parent)?;
             may_insert(op.view(), &dir, who)?;
-            let mut inode = inherit(&mut op, self.new_ino()?, libc::S_IFREG | mode & 0o7777, &dir, who)?;
+            let mut inode = inherit(op, self.new_ino()?, libc::S_IFREG | mode & 0o7777, &dir, who)?;
             inode.attr.nlink = 0;
             inode.flags |= if linkable { LINKABLE } else { 0 };
             op.put_new(&inode)?;
             op.set(&record::orphan_key(inode.attr.ino), &[])?;
-            Ok((op, inode))
+            Ok(inode)
         };
         self.commit_open(prepare, flags, hold)
     }
@@ -113,31 +112,36 @@ impl Fs {
 
     /// Makes a regular file as [`Fs::create`] does, and opens it as [`Fs::open_file`] does, whatever its mode allows.
     pub fn create_open(&self, parent: Ino, name: &Name, mode: u32, who: &Creds<'_>, flags: i32, hold: usize) -> Result<OpenId> {
-        let prepare = || self.prepare(parent, name, libc::S_IFREG | mode & 0o7777, &Kind::Node { rdev: 0 }, who);
+        let prepare = |op: &mut Change<'_>| self.prepare(op, parent, name, libc::S_IFREG | mode & 0o7777, &Kind::Node { rdev: 0 }, who);
         self.commit_open(prepare, flags | CREATED, hold)
     }
 
     /// Makes the file that was prepared, and opens it. One that can't be opened is not made.
-    fn commit_open<'f>(&'f self, prepare: impl Fn() -> Result<(Change<'f>, Inode)>, flags: i32, hold: usize) -> Result<OpenId> {
+    fn commit_open(&self, prepare: impl Fn(&mut Change<'_>) -> Result<Inode>, flags: i32, hold: usize) -> Result<OpenId> {
         if hold >= MAX_HOLDS {
             return fail(libc::EMFILE);
         }
-        let (mut op, mut inode) = prepare()?;
-        // Nobody finds it before the commit. Should this process die until then, the slot is one that nobody holds.
-        let mut slot = self.inodes.insert(&inode.attr, false);
-        if slot.is_none() {
-            drop(op);
-            self.evict_inodes();
-            (op, inode) = prepare()?;
-            slot = self.inodes.insert(&inode.attr, false);
+        let mut has_made_room = false;
+        loop {
+            let mut op = Change::begin(self)?;
+            let inode = prepare(&mut op)?;
+            // Nobody finds it before the commit. Should this process die until then, the slot is one that nobody holds.
+            let Some(slot) = self.inodes.insert(&inode.attr, false) else {
+                drop(op);
+                if has_made_room {
+                    return Err(self.no_slot());
+                }
+                self.evict_inodes();
+                has_made_room = true;
+                continue;
+            };
+            if let Err(e) = op.commit() {
+                self.inodes.unhold(slot);
+                self.inodes.forget(inode.attr.ino);
+                return Err(e);
+            }
+            return self.open_held(slot, flags, hold);
         }
-        let slot = slot.ok_or_else(|| self.no_slot())?;
-        if let Err(e) = op.commit() {
-            self.inodes.unhold(slot);
-            self.inodes.forget(inode.attr.ino);
-            return Err(e);
-        }
-        self.open_held(slot, flags, hold)
     }
 
     /// A fresh inode number, for a file that is about to be made.
@@ -159,16 +163,16 @@ impl Fs {
     }
 
     fn insert(&self, parent: Ino, name: &Name, mode: u32, kind: &Kind<'_>, who: &Creds<'_>) -> Result<Ino> {
-        let (op, inode) = self.prepare(parent, name, mode, kind, who)?;
+        let mut op = Change::begin(self)?;
+        let inode = self.prepare(&mut op, parent, name, mode, kind, who)?;
         op.commit()?;
         Ok(inode.attr.ino)
     }
 
-    fn prepare(&self, parent: Ino, name: &Name, mode: u32, kind: &Kind<'_>, who: &Creds<'_>) -> Result<(Change<'_>, Inode)> {
+    fn prepare(&self, op: &mut Change<'_>, parent: Ino, name: &Name, mode: u32, kind: &Kind<'_>, who: &Creds<'_>) -> Result<Inode> {
         if !name.is_entry() {
             return fail(libc::EEXIST);
         }
-        let mut op = Change::begin(self)?;
         let key = NameKey::dirent(parent, name.as_bytes());
         if op.view().get(key.bytes())?.is_some() {
             return fail(libc::EEXIST);
@@ -180,7 +184,7 @@ impl Fs {
             return fail(libc::EPERM);
         }
         let ino = self.new_ino()?;
-        let mut inode = inherit(&mut op, ino, mode, &dir, who)?;
+        let mut inode = inherit(op, ino, mode, &dir, who)?;
         match *kind {
             Kind::Node { rdev } => inode.attr.rdev = rdev,
             Kind::Directory => op.set(&record::place_key(ino), &record::encode_place(parent, name.as_bytes()))?,
@@ -194,7 +198,7 @@ impl Fs {
         op.set(key.bytes(), &Dirent::new(ino, mode).encode())?;
         op.put_new(&inode)?;
         op.put(&dir)?;
-        Ok((op, inode))
+        Ok(inode)
     }
 
     /// The content of a symbolic link; `EINVAL` if it is none, `ENOENT`.

@@ -23,6 +23,18 @@ pub fn drop_name(op: &mut Change<'_>, inode: &mut Inode) -> Result<()> {
     if inode.attr.nlink == 0 { op.remove(inode) } else { op.put(inode) }
 }
 
+/// The directory and the inode of an entry that `who` may remove.
+fn to_be_removed(op: &Change<'_>, parent: Ino, name: &Name, who: &Creds<'_>) -> Result<(Inode, Inode)> {
+    let Some(entry) = Dirent::load(op.view(), parent, name.as_bytes())? else {
+        return Err(Error::Os(libc::ENOENT));
+    };
+    op.fs().inodes.expect_changes(entry.ino);
+    let dir = op.inode(parent)?;
+    let inode = op.inode(entry.ino)?;
+    may_remove(op.view(), &dir, &inode, who)?;
+    Ok((dir, inode))
+}
+
 fn tell(op: &mut Change<'_>, parent: Ino, name: &Name, inode: &Inode) {
     let (ino, is_dir, gone) = (inode.attr.ino, inode.attr.is_dir(), inode.attr.nlink == 0);
     op.tell(&[parent, ino], || Told::Removed { entry: (parent, *name), ino, is_dir, gone });
@@ -34,7 +46,8 @@ impl Fs {
     /// # Errors
     /// `ENOENT`, `EACCES`, `EISDIR`; `EPERM` in a sticky directory.
     pub fn unlink(&self, parent: Ino, name: &Name, who: &Creds<'_>) -> Result<()> {
-        let (mut op, mut dir, mut inode) = self.begin_removal(parent, name, who)?;
+        let mut op = Change::begin(self)?;
+        let (mut dir, mut inode) = to_be_removed(&op, parent, name, who)?;
         if inode.attr.is_dir() {
             return fail(libc::EISDIR);
         }
@@ -51,7 +64,8 @@ impl Fs {
     /// # Errors
     /// `ENOENT`, `EACCES`, `ENOTDIR`, `ENOTEMPTY`; `EPERM` in a sticky directory.
     pub fn rmdir(&self, parent: Ino, name: &Name, who: &Creds<'_>) -> Result<()> {
-        let (mut op, mut dir, mut inode) = self.begin_removal(parent, name, who)?;
+        let mut op = Change::begin(self)?;
+        let (mut dir, mut inode) = to_be_removed(&op, parent, name, who)?;
         if !inode.attr.is_dir() {
             return fail(libc::ENOTDIR);
         }
@@ -64,16 +78,5 @@ impl Fs {
         drop_name(&mut op, &mut inode)?;
         tell(&mut op, parent, name, &inode);
         op.commit().map(drop)
-    }
-
-    fn begin_removal(&self, parent: Ino, name: &Name, who: &Creds<'_>) -> Result<(Change<'_>, Inode, Inode)> {
-        let op = Change::begin(self)?;
-        let Some(entry) = Dirent::load(op.view(), parent, name.as_bytes())? else {
-            return Err(Error::Os(libc::ENOENT));
-        };
-        let dir = op.inode(parent)?;
-        let inode = op.inode(entry.ino)?;
-        may_remove(op.view(), &dir, &inode, who)?;
-        Ok((op, dir, inode))
     }
 }

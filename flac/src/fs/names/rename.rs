@@ -59,6 +59,7 @@ impl Fs {
         let Some(source) = Dirent::load(op.view(), from.0, from.1.as_bytes())? else {
             return fail(libc::ENOENT);
         };
+        self.inodes.expect_changes(source.ino);
         let target = Dirent::load(op.view(), to.0, to.1.as_bytes())?;
         match target {
             Some(_) if no_replace => return fail(libc::EEXIST),

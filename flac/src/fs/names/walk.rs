@@ -1,4 +1,4 @@
-//! Walking a path: one snapshot of the KV, no allocation unless the walk leaves the tree.
+//! Walking a path: one snapshot of the KV, no allocation unless the walk follows a link in the middle of a path, or leaves the tree.
 
 use super::followed::Followed;
 use super::{Last, Name, Resolved, fail};
@@ -77,9 +77,10 @@ struct Walk<'t, V> {
     root: Option<&'t [u8]>,
     who: &'t Creds<'t>,
     followed: &'t Followed<'t>,
-    /// What is left of the path and of the links followed, innermost last.
-    rests: [&'t [u8]; MAX_LINKS + 1],
-    depth: usize,
+    /// What is left of the path, or of the link that was followed last.
+    rest: &'t [u8],
+    /// What follows that, innermost last.
+    outer: Vec<&'t [u8]>,
     links: usize,
     dir: Ino,
     /// Whether `dir` is known to be a directory that may be searched.
@@ -102,19 +103,19 @@ impl<'t, V: View> Walk<'t, V> {
             root,
             who,
             followed,
-            rests: [&[]; MAX_LINKS + 1],
-            depth: 0,
+            rest: &[],
+            outer: Vec::new(),
             links: 0,
             dir: Ino::ROOT,
             searchable: false,
         }
     }
 
-    fn run(mut self, base: Ino, path: &'t [u8], last: Last) -> Result<Resolved> {
+    fn run(&mut self, base: Ino, path: &'t [u8], last: Last) -> Result<Resolved> {
         if path.len() >= libc::PATH_MAX as usize {
             return fail(libc::ENAMETOOLONG);
         }
-        self.rests[0] = path;
+        self.rest = path;
         self.dir = base;
         if path.is_empty() {
             let kind = load(self.view, base)?.attr.kind();
@@ -145,18 +146,17 @@ impl<'t, V: View> Walk<'t, V> {
     /// Takes the next component off the path.
     fn next(&mut self) -> Option<Component<'t>> {
         loop {
-            let rest = self.rests[self.depth];
-            let Some(start) = rest.iter().position(|&c| c != b'/') else {
-                self.depth = self.depth.checked_sub(1)?;
+            let Some(start) = self.rest.iter().position(|&c| c != b'/') else {
+                self.rest = self.outer.pop()?;
                 continue;
             };
-            let rest = &rest[start..];
+            let rest = &self.rest[start..];
             let end = rest.iter().position(|&c| c == b'/').unwrap_or(rest.len());
             let (name, after) = rest.split_at(end);
-            self.rests[self.depth] = after;
-            let pending = &self.rests[..=self.depth];
-            let last = pending.iter().all(|rest| rest.iter().all(|&c| c == b'/'));
-            let slash = pending.iter().any(|rest| !rest.is_empty());
+            self.rest = after;
+            let is_over = |rest: &[u8]| rest.iter().all(|&c| c == b'/');
+            let last = is_over(after) && self.outer.iter().all(|rest| is_over(rest));
+            let slash = !after.is_empty() || self.outer.iter().any(|rest| !rest.is_empty());
             return Some(Component { name, last, slash });
         }
     }
@@ -262,17 +262,17 @@ impl<'t, V: View> Walk<'t, V> {
             }
             self.enter(Ino::ROOT);
         }
-        if !self.rests[self.depth].is_empty() {
-            self.depth += 1;
+        let after = std::mem::replace(&mut self.rest, target);
+        if !after.is_empty() {
+            self.outer.push(after);
         }
-        self.rests[self.depth] = target;
         Ok(None)
     }
 
     /// `path`, and what is left of the walk behind it.
     fn outside(&self, path: &[u8]) -> Vec<u8> {
         let mut all = path.to_vec();
-        for rest in self.rests[..=self.depth].iter().rev() {
+        for rest in std::iter::once(&self.rest).chain(self.outer.iter().rev()) {
             all.extend_from_slice(rest);
         }
         all

@@ -48,7 +48,7 @@ fn sealed(list: &[Own]) -> (RecordHeader, Vec<u8>) {
     let mut builder = Builder::new();
     list.iter().for_each(|own| builder.add(own.part()));
     let header = builder.header(&position(), Seq::new(40));
-    (header, builder.seal(&header))
+    (header, builder.seal(&header).to_vec())
 }
 
 proptest! {
