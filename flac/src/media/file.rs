@@ -64,6 +64,17 @@ impl File {
         }
     }
 
+    /// The same file, through the page cache.
+    pub(crate) fn cached(&self) -> rustix::io::Result<File> {
+        let file = File::open(&self.path, self.flags - OFlags::DIRECT)?;
+        if file.id() == self.id() { Ok(file) } else { Err(Errno::STALE) }
+    }
+
+    /// Whether the program has left our descriptor open.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.fd.is_ours()
+    }
+
     /// Whether its descriptor has a number that programs do not use.
     pub(crate) fn is_out_of_the_way(&self) -> bool {
         self.fd.is_high()
@@ -238,6 +249,11 @@ impl File {
     /// Tells the kernel to begin writing out what lies in the page cache of these bytes (0 bytes: all to the end). Promises nothing.
     pub(crate) fn write_out(&self, offset: u64, len: u64) {
         let _ = self.with(|fd| super::fd::write_out(fd, offset, len));
+    }
+
+    /// Has the kernel drop what is in the page cache of the file and on the device.
+    pub(crate) fn forget(&self) {
+        let _ = self.with(|fd| rustix::fs::fadvise(fd, 0, None, rustix::fs::Advice::DontNeed));
     }
 
     /// Makes content and size durable.

@@ -145,8 +145,7 @@ impl Meta {
 
     fn write_log(&self, position: &Position) -> Result<()> {
         let shared = self.shared;
-        let flushed = shared.flushed.load(Ordering::Acquire);
-        let (generation, from) = (flushed >> 32, (flushed & u64::from(u32::MAX)) * RECORD_ALIGN as u64);
+        let (generation, from) = shared.flushed();
         // A switch flushes the generation it ends; then there is nothing left to do.
         if generation > position.generation || generation == position.generation && from >= position.tail {
             return Ok(());
@@ -156,7 +155,9 @@ impl Meta {
         if guarded && !self.one_flush {
             self.flush_frames()?;
         }
-        self.logs.flush(position, if fresh { 0 } else { from }, guarded)?;
+        // Not before it is durable can anybody count on it again: if this fails, or is killed, the next one writes all.
+        let early = self.early.take(position.generation, from);
+        self.logs.flush(position, if fresh { 0 } else { from }, guarded, early.as_ref().map(|(given, upto)| (&given.file, *upto)))?;
         shared.flushed.fetch_max(flushed_to(position), Ordering::AcqRel);
         Ok(())
     }

@@ -101,7 +101,7 @@ impl Logs {
         let map = self.map(generation);
         map.ensure(LOG_START)?;
         // The copy of the header that was here before may not have reached the medium since it was written.
-        map.flush(0, LOG_START, true, &self.device).map_err(Error::io("flushing the log"))
+        map.flush(0, LOG_START, true, None, &self.device).map_err(Error::io("flushing the log"))
     }
 
     /// Begins the generation behind `position`, which was prepared ([`Logs::prepare`]), and gives the position at its start. The generation before the current one is lost.
@@ -198,12 +198,22 @@ impl Logs {
         self.map(position.generation).ensure(position.tail + space)
     }
 
-    /// Makes the bytes of `position`'s generation from `from` to `position` durable; `all` as in [`LogMap::flush`].
-    pub(crate) fn flush(&self, position: &Position, from: u64, all: bool) -> Result<()> {
+    /// The file of `generation`, through the page cache; `None` where it can't be opened, or is what is mapped.
+    pub(super) fn cached(&self, generation: u64) -> Option<File> {
+        self.map(generation).cached()
+    }
+
+    /// As [`LogMap::write_back`].
+    pub(super) fn write_back(&self, generation: u64, from: u64, to: u64, cached: &File) -> Result<()> {
+        self.map(generation).write_back(from, to, cached).map_err(Error::io("writing the log"))
+    }
+
+    /// Makes the bytes of `position`'s generation from `from` to `position` durable; `all` and `early` as in [`LogMap::flush`].
+    pub(crate) fn flush(&self, position: &Position, from: u64, all: bool, early: Option<(&File, u64)>) -> Result<()> {
         let map = self.map(position.generation);
         #[cfg(test)]
         super::tests::before_flush(map, position.generation, from, position.tail);
-        map.flush(from, position.tail, all, &self.device).map_err(Error::io("flushing the log"))?;
+        map.flush(from, position.tail, all, early, &self.device).map_err(Error::io("flushing the log"))?;
         if from == 0
             && let Some(durable) = self.header(position.generation)
         {

@@ -161,18 +161,36 @@ impl LogMap {
         self.image.as_ref().map_or(Ok(()), write)
     }
 
-    /// Makes the bytes from `from` to `to` durable. With `all`, and the file system allowing, also all that the device was given before. One caller
-    /// at a time.
-    pub(crate) fn flush(&self, from: u64, to: u64, all: bool, device: &Device) -> rustix::io::Result<()> {
+    /// The log file of an image, through the page cache; `None` where it can't be opened.
+    pub(super) fn cached(&self) -> Option<File> {
+        self.image.as_ref().and_then(|image| image.file.cached().ok())
+    }
+
+    /// Has the kernel write whole pages of an image to the device by and by, through `cached`. One caller at a time, and none of [`LogMap::flush`].
+    pub(super) fn write_back(&self, from: u64, to: u64, cached: &File) -> rustix::io::Result<()> {
+        cached.write_at(self.map.bytes(from as usize, (to - from) as usize), from)?;
+        cached.write_out(from, to - from);
+        Ok(())
+    }
+
+    /// Makes the bytes from `from` to `to` durable. With `all`, and the file system allowing, also all that the device was given before. `early`: what was [written back](LogMap::write_back) of them,
+    /// through which file and from `from` up to where. One caller at a time.
+    pub(crate) fn flush(&self, from: u64, to: u64, all: bool, early: Option<(&File, u64)>, device: &Device) -> rustix::io::Result<()> {
         if self.immediate {
             return Ok(());
         }
-        let from = from / PAGE as u64 * PAGE as u64;
         let to = to.next_multiple_of(PAGE as u64).min(self.len() / PAGE as u64 * PAGE as u64);
+        let from = early.map_or(from, |(_, upto)| upto.min(to)) / PAGE as u64 * PAGE as u64;
         let (at, len) = (from as usize, (to - from) as usize);
         let Some(image) = &self.image else { return self.map.msync(at, len) };
         let mut last = PageBuffer::new(PAGE);
         let pages = self.pages(at, len, &mut last);
+        if let Some((cached, _)) = early {
+            image.file.write_vectored_at(&pages, from)?;
+            cached.sync_data()?;
+            cached.forget();
+            return Ok(());
+        }
         match device.bystander() {
             // The kernel writes through the device's cache.
             _ if device.fua() && !all => image.file.write_through_at(&pages, from),

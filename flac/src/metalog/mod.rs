@@ -24,6 +24,7 @@
 mod checkpoint;
 mod closed;
 mod durable;
+mod early;
 mod lock;
 mod logs;
 mod making;
@@ -43,9 +44,10 @@ mod verify;
 use crate::error::{Error, Result};
 use crate::kv::{self, Kv};
 use crate::media::file::File;
-use crate::media::layout::Position;
+use crate::media::layout::{Position, RECORD_ALIGN};
 use crate::sync::{AtomicU32, AtomicU64, Liveness, Ordering, RobustLock};
 use crate::units::{PAGE, Seq};
+use early::Early;
 use logs::Logs;
 use making::Making;
 use memtable::Memtable;
@@ -93,6 +95,14 @@ pub struct LogShared {
 
 const _: () = assert!(size_of::<LogShared>() <= PAGE);
 
+impl LogShared {
+    /// The generation, and how many bytes of it are durable.
+    fn flushed(&self) -> (u64, u64) {
+        let flushed = self.flushed.load(Ordering::Acquire);
+        (flushed >> 32, (flushed & u64::from(u32::MAX)) * RECORD_ALIGN as u64)
+    }
+}
+
 /// One process's view of a metalog and its KV. Threads share it; after a fork the child calls [`Meta::after_fork_child`].
 pub struct Meta {
     kv: Kv,
@@ -102,6 +112,7 @@ pub struct Meta {
     pool_dir: PathBuf,
     uuid: [u8; 16],
     spare: Spare,
+    early: Early,
     /// Who takes the lock on flushing.
     who: Arc<dyn Liveness + Send + Sync>,
     /// The frames file, where there is one to flush.
@@ -153,6 +164,7 @@ impl Meta {
     /// In a forked child: nothing of the parent's KV is used again. No transaction may be in use by the thread that forked.
     pub fn after_fork_child(&self) {
         self.kv.after_fork_child();
+        self.early.after_fork_child();
     }
 
     /// The position behind the last record that was committed.

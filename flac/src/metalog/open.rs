@@ -1,5 +1,6 @@
 //! Opening a metalog: joining a live KV, or rebuilding it.
 
+use super::early::Early;
 use super::lock::ProcessLock;
 use super::logs::{Logs, random};
 use super::record::{Builder, Part, advance};
@@ -65,6 +66,7 @@ impl Meta {
             logs,
             shared,
             spare: Spare::default(),
+            early: Early::default(),
             pool_dir: pool.dir().to_owned(),
             uuid: pool.uuid(),
             who,
@@ -153,7 +155,7 @@ fn begin_epoch(pool: &Pool, logs: &Logs, kv: &Kv, end: &Position) -> Result<Posi
         #[cfg(test)]
         super::tests::before_data_flush();
         pool.flush_data()?;
-        logs.flush(position, 0, true)
+        logs.flush(position, 0, true, None)
     };
     // What was read may have been in the page cache only, or in that of the processor on which a writer was killed; what was restored is.
     logs.adopt_all(end);

@@ -10,8 +10,9 @@ use super::checkpoint::{self, Stage, WRITING, Work};
 use crate::error::{Error, Result};
 use crate::media::aside::{Full, with_room};
 use crate::media::file::File;
-use crate::media::layout::{Position, RECORD_ALIGN};
+use crate::media::layout::Position;
 use crate::sync::Ordering;
+use crate::units::PAGE;
 use std::time::{Duration, Instant};
 
 /// No step takes much longer. Tests, which have little to write, take many steps of a pair or two.
@@ -23,16 +24,15 @@ const PIECE: usize = if cfg!(test) { 64 } else { 128 << 10 };
 /// The kernel is told to write out the frames that lie in its cache each time that so many bytes of the checkpoint more are there, so that little is left for the end.
 const WRITE_OUT: u64 = 4 << 20;
 /// The log is flushed when so much of it is not durable, even if nobody asks: whoever does then has little to wait for.
-const FLUSH: u64 = 1 << 20;
+const FLUSH: u64 = 4 << 20;
+/// As much as may be neither durable nor on its way to the device.
+const BEHIND: u64 = if cfg!(test) { PAGE as u64 } else { 1 << 20 };
 
 impl Meta {
     /// Writes the piece of a checkpoint that is due, if one is. Called when no lock of readers is held; what fails is tried again later.
     pub(super) fn step(&self) {
         let (making, used, len) = (&self.shared.making, self.shared.used.load(Ordering::Relaxed), self.logs.len());
-        if !self.immediate && !self.volatile && self.unflushed(used) > FLUSH {
-            // Its failure is told to those who ask for it.
-            let _ = self.sync_all();
-        }
+        self.flush_ahead(used);
         let under_way = making.is_under_way();
         let lag = if under_way { making.lag(used, len) } else { u64::from(making.is_due(used, len)) };
         // Who has the lock is about to do it. Whether he lives is asked only if much is left undone: it costs a look at /proc.
@@ -52,6 +52,18 @@ impl Meta {
         if result.is_err() {
             self.give_up();
             making.postpone(used + len / 16);
+        }
+    }
+
+    /// Sees to it that whoever asks for durability has little to wait for, when `used` bytes of the log are in use.
+    fn flush_ahead(&self, used: u64) {
+        if self.immediate || self.volatile {
+            return;
+        }
+        let unflushed = self.unflushed(used);
+        if unflushed > FLUSH || unflushed > BEHIND && self.early.is_due(used, BEHIND) && !self.write_back() {
+            // Its failure is told to those who ask for it.
+            let _ = self.sync_all();
         }
     }
 
@@ -187,7 +199,7 @@ impl Meta {
 
     /// Bytes of the current log that are not durable.
     fn unflushed(&self, used: u64) -> u64 {
-        let flushed = (self.shared.flushed.load(Ordering::Relaxed) & u64::from(u32::MAX)) * RECORD_ALIGN as u64;
+        let (_, flushed) = self.shared.flushed();
         // Past what there is: it is said of the log before, and nothing of this one is.
         used.checked_sub(flushed).unwrap_or(used)
     }

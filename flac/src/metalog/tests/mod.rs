@@ -5,6 +5,7 @@ mod checkpoints;
 mod closed;
 mod crash;
 mod disk;
+mod early;
 mod flushes;
 mod immediate;
 mod processes;
@@ -39,7 +40,7 @@ pub(super) fn after_append(seq: Seq) {
 /// Called by the log before a range of a generation becomes durable: the simulated disk has got it by now, and may lose any part of it.
 pub(super) fn before_flush(log: &LogMap, generation: u64, from: u64, to: u64) {
     if disk::watching() {
-        log.flush(from, to, false, &Default::default()).expect("a write");
+        log.flush(from, to, false, None, &Default::default()).expect("a write");
         disk::event(disk::Event::Flush { slot: (generation % 2) as usize, from: from / 4096 * 4096, to: to.next_multiple_of(4096) });
     }
 }
