@@ -17,6 +17,10 @@ enum Way {
     Copy,
     /// No file system: mapping over the buffer.
     Show,
+    /// No file system: a descriptor and its end.
+    Descriptor,
+    /// Of a file system on the disk only what makes bytes durable: a write past the page cache and a flush of the device.
+    Flush,
 }
 
 impl Way {
@@ -25,6 +29,8 @@ impl Way {
             Way::Files(system) => system.name(),
             Way::Copy => "copy",
             Way::Show => "show",
+            Way::Descriptor => "descriptor",
+            Way::Flush => "flush",
         }
     }
 }
@@ -99,6 +105,8 @@ fn empty(arena: &Arena, row: &Row, targets: Vec<Target>) -> Entry {
 
 fn limit(value: f64, way: Way) -> Limit {
     let why = match way {
+        Way::Descriptor => "making a descriptor and closing it, with no file system around it",
+        Way::Flush => "one write of as many whole pages past the page cache, to space that was written before, and one flush of the device",
         Way::Show => "mapping the pages over the buffer and touching them, with no file system around it",
         _ => "copying between the buffer and a warm mapping of 2 MiB pages, with no file system around it",
     };
@@ -125,6 +133,13 @@ fn ways(arena: &Arena, row: &Row, entry: &mut Entry) -> Vec<Way> {
         if row.io == Io::Read && row.size.is_multiple_of(4096) && row.buffer != Source::Cold {
             ways.push(Way::Show);
         }
+    }
+    if matches!(row.io, Io::Open | Io::Create) {
+        ways.push(Way::Descriptor);
+    }
+    // Several share a flush.
+    if row.is_transfer() && row.fsync && row.threads * row.processes == 1 && arena.directory(System::Disk).is_ok() {
+        ways.push(Way::Flush);
     }
     ways
 }
@@ -165,6 +180,10 @@ fn command(arena: &Arena, row: &Row, way: Way) -> Result<Command, String> {
         Way::Copy | Way::Show => {
             command.arg(format!("--limit={}", way.name()));
             System::Huge
+        }
+        Way::Descriptor | Way::Flush => {
+            command.arg(format!("--limit={}", way.name()));
+            if way == Way::Flush { System::Disk } else { System::Tmpfs }
         }
     };
     let variables = arena.variables(system);

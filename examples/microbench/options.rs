@@ -78,6 +78,10 @@ pub enum Without {
     Copy,
     /// Map over the buffer.
     Show,
+    /// Make a descriptor and close it.
+    Descriptor,
+    /// Write past the page cache, and flush the device.
+    Flush,
 }
 
 /// What this program does when it executes itself.

@@ -2,6 +2,7 @@
 
 mod buffer;
 mod busy;
+mod calls;
 mod data;
 mod limit;
 mod metadata;
@@ -9,7 +10,7 @@ mod programs;
 mod transfer;
 mod tree;
 
-use crate::options::Task;
+use crate::options::{Task, Without};
 use crate::row::Io;
 use std::io::{BufRead, Write};
 use std::time::Duration;
@@ -60,6 +61,7 @@ fn serve(task: &Task) -> Result<(), String> {
 
 fn work(task: &Task) -> Result<Box<dyn Work>, String> {
     Ok(match task.row.io {
+        _ if matches!(task.limit, Some(Without::Descriptor | Without::Flush)) => Box::new(calls::Calls::new(task)?),
         _ if task.limit.is_some() => Box::new(limit::Moves::new(task)?),
         Io::Read | Io::Overwrite | Io::Pristine | Io::Store | Io::Append | Io::Rw => Box::new(transfer::Transfers::new(task)?),
         Io::Open | Io::Stat | Io::Create | Io::Unlink | Io::Rename => Box::new(metadata::Names::new(task)?),
