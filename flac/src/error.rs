@@ -59,6 +59,11 @@ impl fmt::Display for Error {
                 "the device below the pool has failed ({}), nothing more becomes durable: see to it, end the programs that use the pool, then `flac stop --discard`; the pool goes on from what is durable",
                 std::io::Error::from_raw_os_error(*e)
             ),
+            Error::Io(what, e @ libc::EFBIG) => write!(
+                f,
+                "{what}: {} (ulimit -f): a process without that limit, or with a soft one, has to use the pool first",
+                std::io::Error::from_raw_os_error(*e)
+            ),
             Error::Io(what, e) => write!(f, "{what}: {}", std::io::Error::from_raw_os_error(*e)),
         }
     }

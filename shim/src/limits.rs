@@ -16,7 +16,7 @@ static LIMIT: AtomicU64 = AtomicU64::new(UNKNOWN);
 pub fn file_size() -> Option<u64> {
     let mut limit = LIMIT.load(Ordering::Relaxed);
     if limit == UNKNOWN {
-        limit = rustix::process::getrlimit(rustix::process::Resource::Fsize).current.unwrap_or(NONE);
+        limit = flac::media::file_size_limit().unwrap_or(NONE);
         LIMIT.store(limit, Ordering::Relaxed);
     }
     (limit != NONE).then_some(limit)
@@ -51,12 +51,12 @@ pub fn lowering_open_files(new: u64) {
     }
 }
 
-/// Runs `f`, which opens descriptors of ours, with a soft limit on open files that leaves room for them, as far as the hard one allows.
+/// Runs `f`, which opens descriptors and may make files of ours, with limits that leave room for them, as far as the hard ones allow.
 pub fn with_room<R>(f: impl FnOnce() -> R) -> R {
     let was = rustix::process::getrlimit(Resource::Nofile);
     let is_low = was.current.is_some_and(|soft| soft < fds::ENOUGH) && was.maximum.is_none_or(|hard| hard > was.current.unwrap_or(0));
     let raised = is_low && rustix::process::setrlimit(Resource::Nofile, Rlimit { current: was.maximum, maximum: was.maximum }).is_ok();
-    let result = f();
+    let result = flac::media::lifted(f);
     if raised {
         let _ = rustix::process::setrlimit(Resource::Nofile, was);
     }

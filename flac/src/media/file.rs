@@ -2,6 +2,7 @@
 //! locks between processes.
 
 use super::aside::with_room;
+use super::ceiling;
 use super::fd::{Fd, FileId};
 use super::owner::Owner;
 use super::tap;
@@ -124,12 +125,15 @@ impl File {
     /// Sets space aside for [`offset`, `offset + len`) without changing the file's size.
     pub(crate) fn set_aside(&self, offset: u64, len: u64) -> rustix::io::Result<()> {
         tap::taking(&self.path, len)?;
-        self.with(|fd| rustix::fs::fallocate(fd, rustix::fs::FallocateFlags::KEEP_SIZE, offset, len))
+        let set_aside = || self.with(|fd| rustix::fs::fallocate(fd, rustix::fs::FallocateFlags::KEEP_SIZE, offset, len));
+        // A tmpfs asks for the limit here, too.
+        if ceiling::forbids(offset + len) { ceiling::lifted(set_aside) } else { set_aside() }
     }
 
     /// Sets the size.
     pub(crate) fn set_len(&self, len: u64) -> rustix::io::Result<()> {
-        self.with(|fd| rustix::fs::ftruncate(fd, len))?;
+        let set_len = || self.with(|fd| rustix::fs::ftruncate(fd, len));
+        if ceiling::forbids(len) { ceiling::lifted(set_len) } else { set_len() }?;
         tap::resized(self.id(), len);
         Ok(())
     }
@@ -137,7 +141,8 @@ impl File {
     /// Writes some of `from` to the end of the file; how much.
     pub(crate) fn append(&self, from: &[u8]) -> rustix::io::Result<usize> {
         tap::taking(&self.path, from.len() as u64)?;
-        let n = self.with(|fd| rustix::io::pwritev2(fd, &[IoSlice::new(from)], 0, ReadWriteFlags::APPEND))?;
+        let append = || self.with(|fd| rustix::io::pwritev2(fd, &[IoSlice::new(from)], 0, ReadWriteFlags::APPEND));
+        let n = if ceiling::forbids(self.len()? + from.len() as u64) { ceiling::lifted(append) } else { append() }?;
         if cfg!(test) {
             tap::appended(self.id(), self.len()?, &from[..n], self.flags.contains(OFlags::DIRECT));
         }
@@ -201,10 +206,19 @@ impl File {
     pub(super) fn write_simply(&self, from: &[IoSlice<'_>], offset: u64) -> bool {
         use rustix::fd::AsFd;
         let total: usize = from.iter().map(|slice| slice.len()).sum();
-        self.fd.is_ours() && rustix::io::pwritev(self.fd.as_fd(), from, offset) == Ok(total)
+        self.fd.is_ours() && !ceiling::forbids(offset + total as u64) && rustix::io::pwritev(self.fd.as_fd(), from, offset) == Ok(total)
     }
 
-    fn put_all(&self, from: &[IoSlice<'_>], mut offset: u64, through: bool) -> rustix::io::Result<()> {
+    fn put_all(&self, from: &[IoSlice<'_>], offset: u64, through: bool) -> rustix::io::Result<()> {
+        let end = offset + from.iter().map(|slice| slice.len() as u64).sum::<u64>();
+        match ceiling::forbids(end) {
+            false => self.put(from, offset, through),
+            true if end <= self.len()? => self.with(|fd| ceiling::store(fd, from, offset)),
+            true => ceiling::lifted(|| self.put(from, offset, through)),
+        }
+    }
+
+    fn put(&self, from: &[IoSlice<'_>], mut offset: u64, through: bool) -> rustix::io::Result<()> {
         const IOV_MAX: usize = 1024;
         let put = |fd: BorrowedFd<'_>, slices: &[IoSlice<'_>], at| match through {
             true => rustix::io::pwritev2(fd, slices, at, ReadWriteFlags::DSYNC),

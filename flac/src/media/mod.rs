@@ -1,12 +1,13 @@
 //! The pool's files: superblock and data frames on a DAX, block or memory medium. Knows no file, no inode, no record.
 //!
 //! `layout` holds every on-media structure (the metalog's too), `file` and `fd` are the file operations that the pool, the
-//! metalog and the KV share, `aside` is where they are done when the process may open no more files, `create`, `pool` and `frames` are the pool itself, `beside` writes its frames while its maker does something else. `probe` tells the medium, `mapped` is a file whose bytes are stored to and
+//! metalog and the KV share, `aside` is where they are done when the process may open no more files, `ceiling` sees to it that its limit on the size of files does not concern them, `create`, `pool` and `frames` are the pool itself, `beside` writes its frames while its maker does something else. `probe` tells the medium, `mapped` is a file whose bytes are stored to and
 //! loaded from directly, `lines` the processor's way to make stores durable, `model` the cost of a device that is not there. `tap` is where tests hear
 //! of every change, `sim` simulates power cuts with it.
 
 pub(crate) mod aside;
 mod beside;
+pub(crate) mod ceiling;
 pub(crate) mod create;
 pub(crate) mod device;
 pub(crate) mod fd;
@@ -29,6 +30,7 @@ pub(crate) mod tmpfs;
 
 pub(crate) use beside::Writer;
 pub use beside::{work_alone, works_alone};
+pub use ceiling::{file_size_limit, lifted};
 pub(crate) use fd::Fd as OwnFd;
 pub use fd::{HIGH_FD, tell_numbers};
 pub use frames::Way;

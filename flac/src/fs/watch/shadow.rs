@@ -7,6 +7,7 @@
 
 use crate::media::aside::with_room;
 use crate::media::file::{names_in, remove_tree};
+use crate::media::lifted;
 use crate::units::Ino;
 use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::{Errno, Result};
@@ -118,7 +119,7 @@ impl Shadow {
         let _ = rustix::fs::unlink(&path);
         rustix::fs::mknodat(CWD, &path, FileType::RegularFile, Mode::from_raw_mode(0o666), 0)?;
         let open = || rustix::fs::open(&path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
-        with_room(|| rustix::fs::ftruncate(open()?, SIZE as u64))?;
+        lifted(|| with_room(|| rustix::fs::ftruncate(open()?, SIZE as u64)))?;
         chmod(&path, 0o666)?;
         Ok(path)
     }

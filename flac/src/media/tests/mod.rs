@@ -27,7 +27,7 @@ pub(super) fn writing() {
 #[repr(align(4096))]
 struct Page([u8; PAGE]);
 
-fn temp() -> tempfile::TempDir {
+pub(super) fn temp() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary directory")
 }
 

@@ -137,7 +137,7 @@ impl File {
             }
             let mut part = &buffer[..n];
             while !part.is_empty() {
-                let written = rustix::io::write(&copy, part)?;
+                let written = flac::media::lifted(|| rustix::io::write(&copy, part))?;
                 part = &part[written..];
             }
             at += n as u64;

@@ -1,0 +1,36 @@
+# A limit on the size of files, set before a program has to do with FLAC at all, is one on the program's own files.
+mkdir d
+for n in 0 1 64; do
+    (
+        ulimit -S -f $n
+        cd d || exit
+        seq 300 | sed "s/^/$n./" | xargs touch
+        sync 1 2>/dev/null || sync $n.1
+        echo "$n: $(ls | wc -l) names, limit $(ulimit -S -f)"
+        head -c 1000 /dev/zero >$n.small
+        echo $?
+        sync $n.small && wc -c $n.small
+        dd if=/dev/zero of=$n.large bs=1000 count=100 conv=fsync status=none 2>/dev/null
+        [ $? -gt 128 ] && echo killed
+        wc -c $n.large
+        ln -s x $n.link && mv $n.1 $n.moved && rm $n.2 && sync . && echo "names changed"
+    ) 2>/dev/null
+done
+cp "$(command -v true)" own-true
+(ulimit -S -f 1; ./own-true && echo executed)
+# A hard one. (What was written may have to wait for a process that may write it.)
+bash -c 'ulimit -f 64; seq 400 500 | xargs touch; sync 400; ls | wc -l; rm 4??; ls'
+python3 - <<'END'
+import os, resource, signal
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (2000, resource.RLIM_INFINITY))
+f = os.open("p", os.O_CREAT | os.O_RDWR)
+for turn in range(20):
+    os.pwrite(f, bytes([turn]) * 2000, 0)
+    os.fsync(f)
+    try:
+        os.pwrite(f, b"x", 2000)
+    except OSError as e:
+        print(turn, e.strerror, os.fstat(f).st_size)
+print(resource.getrlimit(resource.RLIMIT_FSIZE)[0], signal.sigpending())
+END
