@@ -101,11 +101,22 @@ impl Control {
         ask(self.known.heads, page, || self.back(self.at.buckets + page * PAGE, PAGE)).then(|| &self.buckets()[index])
     }
 
-    /// Whether a node and its marks have memory, which they are given if there is some.
+    /// Whether a node and its marks have memory, which they are given if there is some: together with those behind it, where this process has taken the one before.
     pub fn back_node(&self, index: usize) -> bool {
-        let marks = index * size_of::<Marks>();
+        const TOGETHER: usize = 16;
+        let known = |index: usize| self.known.nodes[index / 64].load(Relaxed) & 1 << (index % 64) != 0;
+        let back = |count| {
+            self.back(self.at.nodes + index * PAGE, count * PAGE)
+                && self.back(self.at.marks + index * size_of::<Marks>(), count * size_of::<Marks>())
+        };
         ask(self.known.nodes, index, || {
-            self.back(self.at.nodes + index * PAGE, PAGE) && self.back(self.at.marks + marks, size_of::<Marks>())
+            let count = TOGETHER - index % TOGETHER;
+            if index > 0 && known(index - 1) && back(count) {
+                let word = &self.known.nodes[index / 64];
+                word.fetch_or((!0 >> (64 - count)) << (index % 64), Relaxed);
+                return true;
+            }
+            back(1)
         })
     }
 
