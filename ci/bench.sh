@@ -38,7 +38,7 @@ done
 [ $# -gt 0 ] || set -- targets adversary apps checkpoint plain matrix
 
 # Rounds of operations, of the sizes for the charts, of programs and of programs on plain pages; percent of the programs' inputs; rounds of checkpoints.
-read -r operations sizes programs plain percent saves <<<"7 3 3 2 100 3"
+read -r operations sizes programs plain percent saves <<<"7 3 3 3 100 3"
 [ -z "$quick" ] || read -r operations sizes programs plain percent saves <<<"3 1 1 1 20 1"
 
 # A python with numpy, for the rows that need one, where it can be had; not a wrapper that takes longer than what is measured.
