@@ -133,6 +133,7 @@ pub fn after_fork_child(token: Option<u32>) {
         (Some(fs), Some(token)) => fs.after_fork_child(token),
         _ if STATE.load(Ordering::Relaxed) == OPENING => {
             flac::region::close_inherited_lock();
+            flac::media::restore_after_fork();
             STATE.store(CLOSED, Ordering::Release);
         }
         _ => {}

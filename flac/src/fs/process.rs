@@ -38,7 +38,7 @@ impl Fs {
 
     /// After `fork`, in the child, before anything else is called.
     pub fn after_fork_child(&self, token: u32) {
-        crate::media::ceiling::after_fork_child();
+        crate::media::restore_after_fork();
         self.procs.become_child(token);
         self.forget_uses();
         self.meta.after_fork_child();

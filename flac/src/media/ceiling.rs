@@ -20,14 +20,16 @@ const NONE: u64 = u64::MAX;
 /// The thread that has lifted the limit, and what it was: soft and hard. A thread is the address of its thread-locals, which those share who work [aside](super::aside) for it.
 static HOLDER: AtomicUsize = AtomicUsize::new(0);
 static WAS: [AtomicU64; 2] = [AtomicU64::new(NONE), AtomicU64::new(NONE)];
+/// How often it was lifted and put back: odd while it is lifted.
+static TURNS: AtomicU64 = AtomicU64::new(0);
 
 /// The limit in bytes as the program has set it, if there is one.
 pub fn file_size_limit() -> Option<u64> {
     loop {
-        let before = HOLDER.load(Ordering::Acquire);
-        let limit = if before == 0 { getrlimit(Resource::Fsize).current } else { was().current };
-        if HOLDER.load(Ordering::Acquire) == before {
-            return limit;
+        let before = TURNS.load(Ordering::Acquire);
+        let limit = if before.is_multiple_of(2) { getrlimit(Resource::Fsize) } else { was() };
+        if TURNS.load(Ordering::Acquire) == before {
+            return limit.current;
         }
     }
 }
@@ -70,6 +72,7 @@ impl Lift {
         for (word, limit) in WAS.iter().zip([limit.current, limit.maximum]) {
             word.store(limit.unwrap_or(NONE), Ordering::Relaxed);
         }
+        TURNS.fetch_add(1, Ordering::AcqRel);
         let to = |maximum| setrlimit(Resource::Fsize, Rlimit { current: maximum, maximum });
         let _ = to(None).or_else(|_| to(limit.maximum));
         Lift(true)
@@ -86,14 +89,16 @@ impl Drop for Lift {
 
 fn restore() {
     let _ = setrlimit(Resource::Fsize, was());
+    TURNS.fetch_add(1, Ordering::AcqRel);
     HOLDER.store(0, Ordering::Release);
 }
 
 /// In a forked child, whose one thread has lifted nothing: another of its parent's may have.
-pub(crate) fn after_fork_child() {
-    if HOLDER.load(Ordering::Relaxed) != 0 {
+pub fn restore_after_fork() {
+    if !TURNS.load(Ordering::Relaxed).is_multiple_of(2) {
         restore();
     }
+    HOLDER.store(0, Ordering::Release);
 }
 
 /// SIGXFSZ is blocked in this thread while this lives, and one that has come meanwhile is taken.
@@ -144,6 +149,9 @@ pub(super) fn store(file: BorrowedFd<'_>, from: &[IoSlice<'_>], offset: u64) -> 
     let page = rustix::param::page_size();
     let before = offset as usize % page;
     let len = before + from.iter().map(|slice| slice.len()).sum::<usize>();
+    if len == before {
+        return Ok(());
+    }
     // SAFETY: a new mapping, of bytes that the file has; nobody else knows of it, and it is gone at the end. Once its pages are there, a store to them is no SIGBUS.
     unsafe {
         let map =
@@ -178,7 +186,7 @@ mod tests {
         // SAFETY: the child does what `f` does, and exits.
         let child = unsafe { libc::fork() };
         if child == 0 {
-            let done = setrlimit(Resource::Fsize, limit.clone()).is_ok() && f() && getrlimit(Resource::Fsize) == limit;
+            let done = setrlimit(Resource::Fsize, limit).is_ok() && f() && getrlimit(Resource::Fsize) == limit;
             // SAFETY: ends the child.
             unsafe { libc::_exit(if done { 0 } else { 1 }) };
         }

@@ -7,7 +7,7 @@
 
 pub(crate) mod aside;
 mod beside;
-pub(crate) mod ceiling;
+mod ceiling;
 pub(crate) mod create;
 pub(crate) mod device;
 pub(crate) mod fd;
@@ -30,7 +30,7 @@ pub(crate) mod tmpfs;
 
 pub(crate) use beside::Writer;
 pub use beside::{work_alone, works_alone};
-pub use ceiling::{file_size_limit, lifted};
+pub use ceiling::{file_size_limit, lifted, restore_after_fork};
 pub(crate) use fd::Fd as OwnFd;
 pub use fd::{HIGH_FD, tell_numbers};
 pub use frames::Way;
