@@ -26,21 +26,29 @@ const ALIGN: usize = 16;
 /// Blocks at once; libc serves those beyond.
 const MOST: usize = 64;
 
-/// How far into its block the program reads, modulo 2 MiB. [`UNKNOWN`] until it is first needed.
+/// How far into its blocks of one [kind](kind) the program reads, modulo 2 MiB. [`UNKNOWN`] until it is first needed.
 struct Skew(AtomicUsize);
 const UNKNOWN: usize = usize::MAX;
-static SKEW: Skew = Skew(AtomicUsize::new(UNKNOWN));
+static SKEWS: [Skew; 2] = [const { Skew(AtomicUsize::new(UNKNOWN)) }; 2];
+
+/// Blocks of whole words (1), into whose start one reads, and others (0), which often have a head: numpy's arrays and python's bytes come from the same program. (A file that python reads whole is a block
+/// of its size and 34 bytes, which is a multiple of eight for one size in eight.)
+fn kind(size: usize) -> usize {
+    usize::from(size.is_multiple_of(8))
+}
 
 /// A block. `at` is what the program knows; 0 is a free entry, [`TAKEN`] one that is being filled or emptied.
 struct Entry {
     at: AtomicUsize,
+    kind: AtomicUsize,
     /// The mapping: page-aligned.
     start: AtomicUsize,
     end: AtomicUsize,
 }
 const TAKEN: usize = 1;
 
-static BLOCKS: [Entry; MOST] = [const { Entry { at: AtomicUsize::new(0), start: AtomicUsize::new(0), end: AtomicUsize::new(0) } }; MOST];
+static BLOCKS: [Entry; MOST] =
+    [const { Entry { at: AtomicUsize::new(0), kind: AtomicUsize::new(0), start: AtomicUsize::new(0), end: AtomicUsize::new(0) } }; MOST];
 /// Entries that were ever used.
 static USED: AtomicUsize = AtomicUsize::new(0);
 /// One bit for each [`key`] that a block ever had: all that `free` looks at, nearly always. Blocks lie alike, so few bits are ever set.
@@ -50,20 +58,18 @@ fn key(at: usize) -> u64 {
     1 << (at / ALIGN % 64)
 }
 
-impl Skew {
-    fn get(&self) -> usize {
-        match self.0.load(Relaxed) {
-            UNKNOWN => {
-                let first = first_skew();
-                self.0.store(first, Relaxed);
-                first
-            }
-            skew => skew,
+fn skew(kind: usize) -> usize {
+    match SKEWS[kind].0.load(Relaxed) {
+        UNKNOWN => {
+            let first = if kind == 0 { first_skew() } else { 0 };
+            SKEWS[kind].0.store(first, Relaxed);
+            first
         }
+        skew => skew,
     }
 }
 
-/// Python reads behind the head of a bytes object; who is not known reads to the start of a block.
+/// Python reads behind the head of a bytes object, which is as long as what is read, its head, and a zero; who is not known reads to the start of a block.
 fn first_skew() -> usize {
     unsafe extern "C" {
         static program_invocation_short_name: *const c_char;
@@ -99,12 +105,13 @@ pub fn allocate(size: usize, align: usize) -> Option<*mut c_void> {
         return None;
     }
     let entry = take_entry()?;
-    let skew = Some(SKEW.get()).filter(|skew| skew.is_multiple_of(align.max(ALIGN))).unwrap_or(0);
+    let kind = kind(size);
+    let skew = Some(skew(kind)).filter(|skew| skew.is_multiple_of(align.max(ALIGN))).unwrap_or(0);
     let Some((at, start, end)) = map(size, skew) else {
         entry.at.store(0, Release);
         return None;
     };
-    publish(entry, at, start, end);
+    publish(entry, at, kind, start, end);
     Some(with_exposed_provenance_mut(at))
 }
 
@@ -114,7 +121,8 @@ fn take_entry() -> Option<&'static Entry> {
     Some(&BLOCKS[entry])
 }
 
-fn publish(entry: &Entry, at: usize, start: usize, end: usize) {
+fn publish(entry: &Entry, at: usize, kind: usize, start: usize, end: usize) {
+    entry.kind.store(kind, Relaxed);
     entry.start.store(start, Relaxed);
     entry.end.store(end, Relaxed);
     KEYS.fetch_or(key(at), AcqRel);
@@ -192,7 +200,7 @@ pub fn resize(fs: Option<&Fs>, block: *mut c_void, size: usize) -> Option<*mut c
         return None;
     }
     let (new_at, new_start, new_end) = map(size, at.next_multiple_of(HUGE) - at)?;
-    let new_entry = take_entry();
+    let (new_entry, kind) = (take_entry(), kind(size));
     let moved = new_entry.and_then(|new_entry| {
         let (entry, start, end) = withdraw(block)?;
         let (from, to) = (with_exposed_provenance_mut(start), with_exposed_provenance_mut(new_start));
@@ -200,11 +208,11 @@ pub fn resize(fs: Option<&Fs>, block: *mut c_void, size: usize) -> Option<*mut c
         match unsafe { mremap_fixed(from, end - start, new_end - new_start, MremapFlags::MAYMOVE, to) } {
             Ok(_) => {
                 entry.at.store(0, Release);
-                publish(new_entry, new_at, new_start, new_end);
+                publish(new_entry, new_at, kind, new_start, new_end);
                 Some(with_exposed_provenance_mut(new_at))
             }
             Err(_) => {
-                publish(entry, at, start, end);
+                publish(entry, at, kind, start, end);
                 None
             }
         }
@@ -223,10 +231,10 @@ pub fn learn(to: usize, len: usize, from: impl FnOnce() -> Option<u64>) {
     if len < TEACHES || USED.load(Relaxed) == 0 {
         return;
     }
-    if let (Some(block), Some(from)) = (around(to).map(|e| e.at.load(Relaxed)), from()) {
-        let skew = (to - block).wrapping_sub(from as usize) % HUGE;
+    if let (Some(entry), Some(from)) = (around(to), from()) {
+        let skew = (to - entry.at.load(Relaxed)).wrapping_sub(from as usize) % HUGE;
         if skew.is_multiple_of(ALIGN) {
-            SKEW.0.store(skew, Relaxed);
+            SKEWS[entry.kind.load(Relaxed)].0.store(skew, Relaxed);
         }
     }
 }
@@ -250,7 +258,7 @@ mod tests {
     fn where_the_program_reads_to_lies_at_a_multiple_of_2_mib() {
         let _alone = ALONE.lock();
         for skew in [0, 32, 128, 5008, HUGE - 16] {
-            SKEW.0.store(skew, Relaxed);
+            SKEWS[0].0.store(skew, Relaxed);
             let block = allocate(LARGE + 5, 16).expect("a block");
             assert_eq!((block.addr() + skew) % HUGE, 0);
             fill(block, LARGE + 5);
@@ -262,7 +270,7 @@ mod tests {
     #[test]
     fn alignment_is_kept_whatever_was_learned() {
         let _alone = ALONE.lock();
-        SKEW.0.store(32, Relaxed);
+        SKEWS[1].0.store(32, Relaxed);
         for align in [16, 32, 64, PAGE, HUGE] {
             let block = allocate(LARGE, align).expect("a block");
             assert!(block.addr().is_multiple_of(align));
@@ -274,7 +282,7 @@ mod tests {
     #[test]
     fn a_block_grows_and_shrinks_with_its_content() {
         let _alone = ALONE.lock();
-        SKEW.0.store(32, Relaxed);
+        SKEWS[1].0.store(32, Relaxed);
         let block = allocate(LARGE, 16).expect("a block");
         fill(block, LARGE);
         let grown = resize(None, block, 3 * LARGE).expect("it grows");
@@ -291,19 +299,24 @@ mod tests {
     }
 
     #[test]
-    fn a_read_teaches_where_blocks_belong() {
+    fn a_read_teaches_where_blocks_of_its_kind_belong() {
         let _alone = ALONE.lock();
-        SKEW.0.store(0, Relaxed);
+        let skews = || [0, 1].map(skew);
+        SKEWS.iter().for_each(|skew| skew.0.store(0, Relaxed));
         let block = allocate(LARGE, 16).expect("a block");
         learn(block.addr() + 48, TEACHES, || Some(0));
-        assert_eq!(SKEW.get(), 48);
+        assert_eq!(skews(), [0, 48]);
         learn(block.addr() + 48, TEACHES, || Some(3 * HUGE as u64 + 4096));
-        assert_eq!(SKEW.get(), HUGE + 48 - 4096);
+        assert_eq!(skews(), [0, HUGE + 48 - 4096]);
         learn(block.addr() + 33, TEACHES, || Some(0));
         learn(block.addr() + 64, TEACHES - 1, || Some(0));
         learn(block.addr() - HUGE * 64, TEACHES, || Some(0));
-        assert_eq!(SKEW.get(), HUGE + 48 - 4096);
+        assert_eq!(skews(), [0, HUGE + 48 - 4096]);
         assert!(free(None, block));
+        let bytes = allocate(LARGE + 33, 16).expect("a block");
+        learn(bytes.addr() + 32, TEACHES, || Some(0));
+        assert_eq!(skews(), [32, HUGE + 48 - 4096]);
+        assert!(free(None, bytes));
     }
 
     #[test]
