@@ -14,7 +14,7 @@ pub struct Options {
     /// Say which rows there are.
     #[arg(long)]
     pub list: bool,
-    /// Timed rounds, after one that is not timed; the median counts.
+    /// Timed rounds, after one that is not timed; the median counts. Short programs get three times as many, but for those with fsync.
     #[arg(long, default_value_t = 5)]
     pub rounds: usize,
     /// Size of the inputs, in percent.
@@ -45,6 +45,12 @@ impl Options {
     /// Timed rounds.
     pub fn timed(&self) -> usize {
         if self.test { 1 } else { self.rounds.max(1) }
+    }
+
+    /// Timed rounds of a row whose programs took so many seconds in the first ones.
+    pub fn most(&self, took: f64) -> usize {
+        const SHORT: f64 = 20.0;
+        if self.test || took > SHORT { self.timed() } else { 3 * self.timed() }
     }
 
     /// Bytes of the pool.

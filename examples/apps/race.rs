@@ -44,6 +44,14 @@ pub fn race(arena: &Arena, inputs: &Inputs, options: &Options, app: &App, keep: 
             retained(lane, outcome, &mut entry)
         });
     }
+    // What does not take long is timed more often: the median of three is as often as not a moment at which the host was busy.
+    let quick = || lanes.iter().filter(|lane| !lane.place.system.is_durable()).flat_map(|lane| &lane.runs);
+    for _ in rounds..options.most(quick().map(|run| run.wall).sum()) {
+        lanes.retain_mut(|lane| {
+            let outcome = if lane.place.system.is_durable() { Ok(()) } else { lane.round(arena, app, false, true) };
+            retained(lane, outcome, &mut entry)
+        });
+    }
     compare(&lanes, &mut entry);
     for lane in &lanes {
         let tidied = lane.clear(app).and_then(|()| {

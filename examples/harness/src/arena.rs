@@ -84,6 +84,7 @@ impl Arena {
         if private && options.frames == Frames::Huge {
             mounts::tmpfs(&made(memory.path().join("cache"))?, "huge=always,size=95%,mode=1777")?;
         }
+        let shim = installed(&shim, disk.path())?;
         let (root, pool) = (made(disk.path().join("flac"))?, disk.path().join("pool"));
         flac::media::Pool::create(&pool, &flac::media::PoolOptions { size, ..Default::default() }).map_err(|error| error.to_string())?;
         let huge = Err("not mounted yet".to_owned());
@@ -228,6 +229,14 @@ pub fn identity(path: &Path) -> String {
 }
 
 const PREFIX: &str = "flac-bench-";
+
+/// The library as an installation puts it somewhere: what was copied, or read from the disk after a boot, lies in large pieces of the page cache, what a linker has just written in pages; a program that
+/// loads that starts 50 us later.
+fn installed(library: &Path, directory: &Path) -> Result<PathBuf, String> {
+    let copy = directory.join("libflacshim.so");
+    std::fs::copy(library, &copy).map_err(|error| format!("{}: {error}", library.display()))?;
+    Ok(copy)
+}
 
 fn temporary_in(parent: &Path) -> Result<TempDir, String> {
     let made = tempfile::Builder::new().prefix(&format!("{PREFIX}{}-", std::process::id())).tempdir_in(parent);
