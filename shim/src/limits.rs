@@ -51,12 +51,12 @@ pub fn lowering_open_files(new: u64) {
     }
 }
 
-/// Runs `f`, which opens descriptors and may make files of ours, with limits that leave room for them, as far as the hard ones allow.
+/// Runs `f`, which opens descriptors, with a limit that leaves room for them, as far as the hard one allows.
 pub fn with_room<R>(f: impl FnOnce() -> R) -> R {
     let was = rustix::process::getrlimit(Resource::Nofile);
     let is_low = was.current.is_some_and(|soft| soft < fds::ENOUGH) && was.maximum.is_none_or(|hard| hard > was.current.unwrap_or(0));
     let raised = is_low && rustix::process::setrlimit(Resource::Nofile, Rlimit { current: was.maximum, maximum: was.maximum }).is_ok();
-    let result = flac::media::lifted(f);
+    let result = f();
     if raised {
         let _ = rustix::process::setrlimit(Resource::Nofile, was);
     }

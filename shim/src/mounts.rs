@@ -84,7 +84,7 @@ fn open_form(path: &[u8], form: Form, flags: c_int) -> Answer<Option<c_int>> {
     let file = rustix::fs::memfd_create(form.name(), MemfdFlags::CLOEXEC)?;
     let mut rest = &table[..];
     while !rest.is_empty() {
-        rest = &rest[rustix::io::write(&file, rest)?..];
+        rest = &rest[flac::media::lifted(|| rustix::io::write(&file, rest))?..];
     }
     // To be read from its beginning, and only to be read.
     let how = OFlags::RDONLY | if flags & O_CLOEXEC != 0 { OFlags::CLOEXEC } else { OFlags::empty() };

@@ -29,7 +29,11 @@ impl Place {
     }
 
     fn flac(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_flac"));
+        self.run(Command::new(env!("CARGO_BIN_EXE_flac")), arguments)
+    }
+
+    /// Runs `command`, which is `flac` but for its arguments.
+    fn run(&self, mut command: Command, arguments: &[&str]) -> Output {
         command.current_dir(self.dir.path()).arg("--pool").arg(self.pool()).args(arguments);
         command.env_remove("LD_PRELOAD").env_remove("FLAC_ROOT").env("FLAC_DRAM", "32M").output().expect("flac starts")
     }
@@ -285,4 +289,20 @@ fn the_map_of_a_file_shows_where_its_pages_lie() {
     assert!(text.lines().any(|line| line.starts_with("0-4 ") && line.ends_with("pool")), "{text}");
     place.fails(&["info", "--map", "/"], 1);
     place.fails(&["info", "--map", "/none"], 1);
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_is_none_on_the_pool() {
+    let place = Place::empty();
+    let tree = place.path("tree");
+    std::fs::create_dir(&tree).expect("a directory");
+    write(&tree.join("f"), &[7; 3_000_000]);
+    for arguments in [&["mkfs", "--size", "64M"][..], &["import", "tree", "/"], &["sync"], &["stop"], &["info"], &["fsck", "--data"]] {
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -S -f 1 && exec \"$@\"", "sh", env!("CARGO_BIN_EXE_flac")]);
+        let output = place.run(command, arguments);
+        assert!(output.status.success(), "flac {arguments:?}: {:?}, {}", output.status, text(&output.stderr));
+    }
+    place.succeeds(&["export", "/", "out"]);
+    assert!(std::fs::read(place.path("out/f")).expect("the file") == [7; 3_000_000]);
 }

@@ -42,16 +42,20 @@ impl Fs {
     /// Measures the costs if nobody has since the boot: 3 ms, where the tier has a free block.
     ///
     /// # Errors
-    /// `NoFrames`, or what can't be mapped: they stay assumed.
+    /// `NoFrames`, `EFBIG` where a limit forbids this process to write the tier, or what can't be mapped: they stay assumed.
     pub fn calibrate(&self) -> crate::Result<()> {
         if self.costs().are_measured() {
             return Ok(());
         }
         let block = self.frames.alloc_block().ok_or(crate::Error::NoFrames)?;
         let first = FrameNo::new(block * BLOCK_FRAMES as u32);
+        let may_write =
+            || if self.region.dram.is_writable_by_call(first, BLOCK_FRAMES as u32) { Ok(()) } else { Err(crate::Error::Os(libc::EFBIG)) };
         // SAFETY: fresh address space where the kernel chooses.
-        let result =
-            self.ready(first, BLOCK_FRAMES as u32).and_then(|()| unsafe { reserve(0, 2 * BLOCK, 0, BLOCK, 0) }).and_then(|buffer| {
+        let result = may_write()
+            .and_then(|()| self.ready(first, BLOCK_FRAMES as u32))
+            .and_then(|()| unsafe { reserve(0, 2 * BLOCK, 0, BLOCK, 0) })
+            .and_then(|buffer| {
                 let result = self.measure(first, buffer);
                 // SAFETY: reserved above, and known to nobody else.
                 unsafe { unmap_range(buffer, 2 * BLOCK) };

@@ -8,9 +8,9 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::frame::Frames;
 use crate::inode::Inodes;
-use crate::media::Pool;
 use crate::media::fd::trusting;
 use crate::media::owner::Owner;
+use crate::media::{Pool, lifted};
 use crate::metalog::Meta;
 use crate::pool_space::PoolSpace;
 use crate::procs::Procs;
@@ -27,13 +27,13 @@ impl Fs {
     /// Opens the pool: creates the volatile state or joins it, recovering what must be recovered. The pool must exist (`flac mkfs`,
     /// or [`crate::media::Pool::create`]).
     pub fn open(config: &Config) -> Result<Fs> {
-        trusting(|| Self::join(config, None))
+        lifted(|| trusting(|| Self::join(config, None)))
     }
 
     /// As [`Fs::open`], taking over the process slot `token` if it is this process's: the holds of the old image are kept; the caller
     /// releases those whose descriptor did not survive.
     pub fn open_after_exec(config: &Config, token: u32) -> Result<Fs> {
-        trusting(|| Self::join(config, Some(token)))
+        lifted(|| trusting(|| Self::join(config, Some(token))))
     }
 
     fn join(config: &Config, token: Option<u32>) -> Result<Fs> {

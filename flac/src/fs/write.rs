@@ -399,7 +399,10 @@ impl Fs {
             let frame = plan.frame(i);
             // SAFETY: done < len: the rest of the program's buffer.
             let from = unsafe { from.add(done) };
-            let copied = if run >= 4 && (dram.is_untouched_block(frame, run) || !self.is_warm(frame, run)) {
+            let by_kernel = run >= 4
+                && (dram.is_untouched_block(frame, run) || !self.is_warm(frame, run))
+                && dram.is_writable_by_call(frame, run as u32);
+            let copied = if by_kernel {
                 // SAFETY: the program's buffer; the target frames are planned for this write alone.
                 unsafe { self.copy_by_kernel(frame, run as u32, from, start, n) }
             } else {

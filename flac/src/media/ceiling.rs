@@ -34,9 +34,16 @@ pub fn file_size_limit() -> Option<u64> {
     }
 }
 
-/// Whether the process may not write up to byte `end` of a file as it is now.
-pub(super) fn forbids(end: u64) -> bool {
-    getrlimit(Resource::Fsize).current.is_some_and(|most| end > most)
+/// Whether this thread may not write up to byte `end` of a file as it is now. What another one has lifted does not count: it may be put back before the write.
+pub(crate) fn forbids(end: u64) -> bool {
+    let is_lifted_here = HOLDER.load(Ordering::Relaxed) == this_thread();
+    let limit = if is_lifted_here { getrlimit(Resource::Fsize).current } else { file_size_limit() };
+    limit.is_some_and(|most| end > most)
+}
+
+fn this_thread() -> usize {
+    thread_local!(static ME: u8 = const { 0 });
+    ME.with(|me| ptr::from_ref(me).addr())
 }
 
 fn was() -> Rlimit {
@@ -59,8 +66,7 @@ struct Lift(bool);
 
 impl Lift {
     fn new() -> Lift {
-        thread_local!(static ME: u8 = const { 0 });
-        let me = ME.with(|me| ptr::from_ref(me).addr());
+        let me = this_thread();
         loop {
             match HOLDER.compare_exchange(0, me, Ordering::Acquire, Ordering::Acquire) {
                 Ok(_) => break,
@@ -121,11 +127,13 @@ impl Quiet {
 
 impl Drop for Quiet {
     fn drop(&mut self) {
-        let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        let (only_xfsz, at_once) = (only_xfsz(), libc::timespec { tv_sec: 0, tv_nsec: 0 });
         // SAFETY: as above.
         unsafe {
             if !self.pending {
-                libc::sigtimedwait(&only_xfsz(), ptr::null_mut(), &at_once);
+                // Not by `sigtimedwait`, a cancellation point, and a thread that is to end does so where it holds nothing of ours. (What the kernel takes for a set is 8 bytes.)
+                let none = ptr::null_mut::<libc::siginfo_t>();
+                libc::syscall(libc::SYS_rt_sigtimedwait, &raw const only_xfsz, none, &raw const at_once, 8);
             }
             libc::pthread_sigmask(libc::SIG_SETMASK, &self.before, ptr::null_mut());
         }

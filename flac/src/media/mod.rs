@@ -30,6 +30,7 @@ pub(crate) mod tmpfs;
 
 pub(crate) use beside::Writer;
 pub use beside::{work_alone, works_alone};
+pub(crate) use ceiling::forbids;
 pub use ceiling::{file_size_limit, lifted, restore_after_fork};
 pub(crate) use fd::Fd as OwnFd;
 pub use fd::{HIGH_FD, tell_numbers};

@@ -229,6 +229,11 @@ impl Dram {
         unsafe { self.at(first).add(from).write_bytes(0, to - from) };
     }
 
+    /// Whether [`write_frames`] may write all of these: to the process's limit on the size of files the tier is a file like any other.
+    pub fn is_writable_by_call(&self, first: FrameNo, pages: u32) -> bool {
+        !crate::media::forbids((u64::from(first.get()) + u64::from(pages)) * PAGE as u64)
+    }
+
     /// Gives frames memory again that [`Dram::punch`] took from them, whichever process did. `false`: the tmpfs is full.
     pub fn refill(&self, first: FrameNo, pages: u32) -> bool {
         // Only these: others around them may be without memory for a reason.

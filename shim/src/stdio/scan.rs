@@ -79,7 +79,7 @@ pub unsafe fn scan(stream: Stream, format: *const wchar_t, args: &VaList, kind: 
 fn copy_of(mut bytes: &[u8]) -> Option<OwnedFd> {
     let copy = rustix::fs::memfd_create("scan", MemfdFlags::CLOEXEC).ok()?;
     while !bytes.is_empty() {
-        bytes = &bytes[rustix::io::write(&copy, bytes).ok()?..];
+        bytes = &bytes[flac::media::lifted(|| rustix::io::write(&copy, bytes)).ok()?..];
     }
     rustix::fs::seek(&copy, rustix::fs::SeekFrom::Start(0)).ok()?;
     Some(copy)

@@ -1,6 +1,6 @@
 //! What the file system says about itself, limits, and calls that are trivial on files.
 
-use crate::case::{Dir, Outcome, cases, content, fails, skip};
+use crate::case::{Dir, Outcome, cases, content, fails, pattern, skip};
 use crate::sys;
 
 cases![
@@ -13,6 +13,8 @@ cases![
     file_size_limit_sends_sigxfsz,
     file_size_limit_is_efbig_when_ignored,
     truncation_beyond_the_limit_is_efbig,
+    threads_write_large_files_below_the_limit,
+    threads_may_be_cancelled_while_a_limit_holds,
     poll_is_always_ready,
     select_is_always_ready,
     isatty_is_enotty,
@@ -133,6 +135,44 @@ fn truncation_beyond_the_limit_is_efbig(d: &Dir) -> Outcome {
         sys::ftruncate(&fd, 1000).expect("at the limit");
     })
     .succeeds();
+    Ok(())
+}
+
+fn threads_write_large_files_below_the_limit(d: &Dir) -> Outcome {
+    sys::fork(|| {
+        sys::limit(libc::RLIMIT_FSIZE, 4_000_000).expect("setrlimit");
+        std::thread::scope(|scope| {
+            for thread in 0..4_u8 {
+                scope.spawn(move || {
+                    for turn in 0..6 {
+                        let fd = sys::open(d.at(&format!("{thread}.{turn}")), libc::O_RDWR | libc::O_CREAT, 0o600).expect("open");
+                        for part in 0..2 {
+                            let bytes = pattern(1 << 20, thread + part);
+                            assert_eq!(sys::write(&fd, &bytes), Ok(1 << 20));
+                            sys::fsync(&fd).expect("fsync");
+                        }
+                        assert_eq!(sys::ftruncate(&fd, 100), Ok(()));
+                    }
+                });
+            }
+        });
+    })
+    .succeeds();
+    assert!(content(d.at("3.5")) == pattern(100, 3));
+    Ok(())
+}
+
+fn threads_may_be_cancelled_while_a_limit_holds(d: &Dir) -> Outcome {
+    d.file("f", b"");
+    sys::fork(|| {
+        sys::limit(libc::RLIMIT_FSIZE, 200_000).expect("setrlimit");
+        for round in 0..60 {
+            assert!(sys::cancelled_thread(sys::work_for_ever, 6, 1 + round % 3));
+        }
+        assert_eq!(sys::limit_of(libc::RLIMIT_FSIZE), Ok(200_000));
+    })
+    .succeeds();
+    assert_eq!(content(d.at("f")), [5; 60_000]);
     Ok(())
 }
 

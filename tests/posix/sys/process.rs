@@ -181,6 +181,13 @@ pub fn limit(resource: libc::__rlimit_resource_t, soft: u64) -> Sys<()> {
     call!(libc::setrlimit(resource, &raw const limits)).map(drop)
 }
 
+/// The soft limit of a resource.
+pub fn limit_of(resource: libc::__rlimit_resource_t) -> Sys<u64> {
+    let mut limits = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    call!(libc::getrlimit(resource, &raw mut limits))?;
+    Ok(limits.rlim_cur)
+}
+
 /// As [`limit`], and it can't be raised again.
 pub fn limit_for_good(resource: libc::__rlimit_resource_t, limit: u64) -> Sys<()> {
     let limits = libc::rlimit { rlim_cur: limit, rlim_max: limit };
@@ -283,6 +290,13 @@ pub extern "C" fn work_for_ever(which: *mut libc::c_void) -> *mut libc::c_void {
                         range.l_type = kind as i16;
                         libc::fcntl(fd, libc::F_SETLKW, &raw mut range);
                     }
+                    libc::close(fd);
+                }
+                6 => {
+                    static BYTES: [u8; 60_000] = [5; 60_000];
+                    let fd = libc::open(name(c"f"), libc::O_RDWR);
+                    libc::pwrite(fd, BYTES.as_ptr().cast(), BYTES.len(), 0);
+                    libc::fsync(fd);
                     libc::close(fd);
                 }
                 _ => {

@@ -18,6 +18,19 @@ for n in 0 1 64; do
 done
 cp "$(command -v true)" own-true
 (ulimit -S -f 1; ./own-true && echo executed)
+(ulimit -S -f 0; cat own-true /proc/self/mounts | grep -a -c "no such device"; echo "${PIPESTATUS[0]}")
+# Programs that write much at once, to memory of the cache that nobody has used yet.
+seq 500000 >source
+for size in 4k 60k 1M; do
+    (
+        ulimit -S -f 4000
+        dd if=source of=copy.$size bs=$size conv=fsync status=none && cp source cp.$size && cat copy.$size >cat.$size
+        cmp source copy.$size && cmp source cp.$size && cmp source cat.$size && echo "$size: copied"
+        ulimit -S -f 3000
+        dd if=source of=cut.$size bs=$size status=none 2>/dev/null
+        [ $? -gt 128 ] && wc -c cut.$size
+    ) 2>/dev/null
+done
 # A hard one. (What was written may have to wait for a process that may write it.)
 bash -c 'ulimit -f 64; seq 400 500 | xargs touch; sync 400; ls | wc -l; rm 4??; ls'
 python3 - <<'END'
