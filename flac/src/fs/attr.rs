@@ -1,9 +1,10 @@
 //! Attributes of an inode: reading and changing them, and who may.
 
 use super::names::Change;
-use super::record::Inode;
+use super::record::{Inode, View};
 use super::{Fs, acl};
 use crate::error::{Error, Result};
+use crate::inode::flag;
 use crate::units::Ino;
 use rustix::time::{ClockId, clock_gettime};
 
@@ -203,6 +204,13 @@ impl Fs {
         self.inodes.attr(ino).filter(Attr::is_file)
     }
 
+    /// The inode's record, with the owner and mode of its slot if it is a cached regular file: they may be newer.
+    pub(super) fn load_inode(&self, view: &impl View, ino: Ino) -> Result<Inode> {
+        let inode = Inode::load(view, ino)?.ok_or(Error::Os(libc::ENOENT))?;
+        let cached = if inode.attr.is_file() { self.cached_attr(ino) } else { None };
+        Ok(cached.map_or(inode, |cached| inode.owned_as(&cached)))
+    }
+
     /// Changes attributes with POSIX permission checks, clearing set-id bits as the kernel does. A change of nothing does nothing.
     ///
     /// # Errors
@@ -212,12 +220,12 @@ impl Fs {
         if change.pretends_writing() && !self.attr(ino)?.owned_by(who) {
             self.access(ino, libc::W_OK, who)?;
         }
-        if self.set_cached_times(ino, change, who)? {
+        if self.set_cached(ino, change, who)? {
             self.tell_set(ino, change);
             return Ok(());
         }
         let mut op = Change::begin(self)?;
-        let mut inode = op.inode(ino)?;
+        let mut inode = op.inode_to_set(ino)?;
         change.check(&inode.attr, who)?;
         if *change == SetAttr::default() {
             return Ok(());
@@ -226,17 +234,18 @@ impl Fs {
         if change.mode.is_some() {
             acl::follow_mode(&mut op, &mut inode)?;
         }
-        op.put_timed(&inode, change.atime.is_some(), change.mtime.is_some())?;
+        op.put_set(&inode, change.atime.is_some(), change.mtime.is_some())?;
         op.commit()?;
         self.tell_set(ino, change);
         Ok(())
     }
 
-    /// The part of [`Fs::set_attr`] that needs no record: of a cached regular file only times change (owner and mode stay, or become what they are). As after a
-    /// write, they are in its slot, and in the log with its next flush. `false`: nothing is done yet.
-    fn set_cached_times(&self, ino: Ino, change: &SetAttr, who: &Creds<'_>) -> Result<bool> {
+    /// The part of [`Fs::set_attr`] that needs no record: what changes of a cached regular file is in its slot then, as after a write, and in the log with its next flush. That goes for times;
+    /// and for owner and mode of a file that was written while the pool has nothing of its content yet: whoever finds it after a power cut finds it empty, or with what was set here. So an
+    /// archive is unpacked without a record for each mode. `false`: nothing is done yet.
+    fn set_cached(&self, ino: Ino, change: &SetAttr, who: &Creds<'_>) -> Result<bool> {
         let mut done = Ok(false);
-        self.inodes.change_times(ino, &mut |attr| {
+        self.inodes.change_unlogged(ino, &mut |attr, flags| {
             // The slot of a directory is not the truth.
             if !attr.is_file() {
                 return false;
@@ -244,7 +253,8 @@ impl Fs {
             let mut new = *attr;
             done = change.check(attr, who).map(|()| {
                 change.apply(&mut new, who, Time::now());
-                (new.mode, new.uid, new.gid) == (attr.mode, attr.uid, attr.gid)
+                let is_new = flags & (flag::DIRTY | flag::HAS_POOL | flag::OWNED_BY_LOG) == flag::DIRTY;
+                is_new || (new.mode, new.uid, new.gid) == (attr.mode, attr.uid, attr.gid)
             });
             let changes = matches!(done, Ok(true)) && *change != SetAttr::default();
             if changes {
@@ -262,14 +272,14 @@ impl Fs {
             return self.set_attr(ino, &SetAttr { uid, gid, ..Default::default() }, who);
         }
         let mut op = Change::begin(self)?;
-        let mut inode = op.inode(ino)?;
+        let mut inode = op.inode_to_set(ino)?;
         let mode = inode.attr.mode_without_set_ids(who);
         if mode != inode.attr.mode && !inode.attr.owned_by(who) {
             return Err(Error::Os(libc::EPERM));
         }
         inode.attr.mode = mode;
         inode.attr.ctime = Time::now();
-        op.put(&inode)?;
+        op.put_set(&inode, false, false)?;
         op.commit()?;
         self.tell_attributes(ino);
         Ok(())
@@ -278,14 +288,14 @@ impl Fs {
     /// Clears the set-id bits that a write by somebody else than root clears.
     pub fn drop_set_ids(&self, ino: Ino, who: &Creds<'_>) -> Result<()> {
         let mut op = Change::begin(self)?;
-        let mut inode = op.inode(ino)?;
+        let mut inode = op.inode_to_set(ino)?;
         let mode = inode.attr.mode_without_set_ids(who);
         if who.is_root() || mode == inode.attr.mode {
             return Ok(());
         }
         inode.attr.mode = mode;
         inode.attr.ctime = Time::now();
-        op.put(&inode)?;
+        op.put_set(&inode, false, false)?;
         op.commit().map(drop)
     }
 
@@ -296,6 +306,6 @@ impl Fs {
         if who.is_root() || who.uid == attr.uid || attr.mode & 0o070 == 0 {
             return attr.check(want, who);
         }
-        self.meta.view(|view| Inode::load(view, ino)?.ok_or(Error::Os(libc::ENOENT))?.check(view, want, who))
+        self.meta.view(|view| self.load_inode(view, ino)?.check(view, want, who))
     }
 }

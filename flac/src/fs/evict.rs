@@ -121,10 +121,10 @@ impl Fs {
             if s.opens.load(Acquire) != 0 {
                 continue;
             }
-            if s.flags.load(Acquire) & (flag::DIRTY | flag::TIMES) != 0 && self.flush_slot(slot, ino).is_err() {
+            if s.flags.load(Acquire) & (flag::DIRTY | flag::ATTR) != 0 && self.flush_slot(slot, ino).is_err() {
                 continue;
             }
-            let clean = |s: &InodeSlot| s.flags.load(Acquire) & (flag::DIRTY | flag::TIMES) == 0;
+            let clean = |s: &InodeSlot| s.flags.load(Acquire) & (flag::DIRTY | flag::ATTR) == 0;
             freed += self.inodes.remove(slot, ino, &clean) as usize;
             if freed >= most {
                 return;

@@ -70,7 +70,7 @@ impl Fs {
             // The namespace lock: nobody changes or deletes the record between reading it and having the slot.
             let txn = self.meta.begin()?;
             let inode = Inode::load(&txn, ino)?.ok_or(Error::Os(libc::ENOENT))?;
-            if let Some(slot) = self.inodes.insert(&inode.attr, inode.attr.pages > 0 && inode.attr.kind() == libc::S_IFREG) {
+            if let Some(slot) = self.inodes.insert(&inode.attr, inode.slot_flags()) {
                 return Ok(slot);
             }
             drop(txn);

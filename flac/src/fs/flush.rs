@@ -74,7 +74,7 @@ impl Fs {
     }
 
     fn has_changes(s: &InodeSlot) -> bool {
-        s.flags.load(Acquire) & (flag::DIRTY | flag::TIMES) != 0
+        s.flags.load(Acquire) & (flag::DIRTY | flag::ATTR) != 0
     }
 
     /// Whether some inode has changes that the log does not know.

@@ -128,7 +128,7 @@ impl Fs {
         };
         if newer(mtime) || newer(ctime) || is_day_old() {
             touch(&[atime]);
-            s.flags.fetch_or(flag::TIMES, AcqRel);
+            s.flags.fetch_or(flag::ATTR, AcqRel);
         }
     }
 

@@ -13,10 +13,11 @@
 //! | `O` inode(8) | empty: the inode has no name and goes with its last holder |
 //! | `A` key | a metalog record of the program that uses the FLAC space, whose pages are those of inode 2^56 |
 //!
-//! Size, pages and content of a regular file are those of its last flush; everything else is always current.
+//! Size, pages and content of a regular file are those of its last flush; so may its owner and mode be before its first one. Everything else is always current.
 
 use super::attr::{Attr, Time};
 use crate::error::{Error, Result};
+use crate::inode::flag;
 use crate::kv::{Pair, ReadTxn};
 use crate::metalog::{self, MetaTxn};
 use crate::units::{Ino, PAGE, PageNo, PoolFrame};
@@ -311,13 +312,25 @@ impl Inode {
         v
     }
 
-    /// What a flush writes: size, pages and times of `cached` (read from the inode slot inside the transaction that writes
+    /// What its slot begins with.
+    pub fn slot_flags(&self) -> u32 {
+        let has_pool = if self.attr.pages > 0 && self.attr.is_file() { flag::HAS_POOL } else { 0 };
+        has_pool | if self.flags & XATTRS != 0 { flag::OWNED_BY_LOG } else { 0 }
+    }
+
+    /// With the owner and mode that a cached file has ([`Fs::set_attr`](crate::Fs::set_attr)).
+    pub fn owned_as(mut self, cached: &Attr) -> Self {
+        (self.attr.mode, self.attr.uid, self.attr.gid) = (cached.mode, cached.uid, cached.gid);
+        self
+    }
+
+    /// What a flush writes: size, pages, times, owner and mode of `cached` (read from the inode slot inside the transaction that writes
     /// the record, or a later `utimes` is lost), everything else as the KV has it.
     pub fn flushed(mut self, cached: &Attr) -> Self {
         let a = &mut self.attr;
         (a.size, a.pages) = (cached.size, cached.pages);
         (a.atime, a.mtime, a.ctime) = (cached.atime, cached.mtime, cached.ctime);
-        self
+        self.owned_as(cached)
     }
 }
 

@@ -126,7 +126,7 @@ impl Fs {
             self.mark_stored(slot);
         }
         stored.pages.into_iter().for_each(|pages| self.mark_dirty(slot, pages.start, pages.end));
-        if s.flags.fetch_and(!(flag::DIRTY | flag::TIMES), AcqRel) & (flag::DIRTY | flag::TIMES) == 0 {
+        if s.flags.fetch_and(!(flag::DIRTY | flag::ATTR), AcqRel) & (flag::DIRTY | flag::ATTR) == 0 {
             return None;
         }
         // Small, so that little is to be had from the kernel under the lock.

@@ -133,7 +133,7 @@ impl Fs {
     pub(super) fn mark_stored(&self, slot: SlotNo) {
         let s = self.inodes.slot(slot);
         touch(&[&s.mtime, &s.ctime]);
-        s.flags.fetch_or(flag::TIMES, AcqRel);
+        s.flags.fetch_or(flag::ATTR, AcqRel);
     }
 
     /// The inodes among `views` that this process has changed: what its stores are when their mapping ends.

@@ -26,12 +26,14 @@ pub mod flag {
     pub const HAS_POOL: u32 = 2;
     /// No name is left: the inode goes with its last holder.
     pub const UNLINKED: u32 = 4;
-    /// Times changed since the last flush, nothing else.
-    pub const TIMES: u32 = 8;
+    /// Attributes changed since the last flush, nothing else.
+    pub const ATTR: u32 = 8;
     /// Who held the lock died: how many pages there are has to be counted anew before it is logged.
     pub const UNCOUNTED: u32 = 16;
     /// Some page that only the pool has was read often.
     pub const HOT: u32 = 32;
+    /// Owner and mode change by records alone: some did, or there may be a list that goes with them.
+    pub const OWNED_BY_LOG: u32 = 64;
     /// Where the hint on the life of what is written lies (`F_SET_RW_HINT`): a number up to 5.
     pub const LIFE_HINT: u32 = 7 << LIFE_HINT_AT;
     /// The lowest bit of it.
@@ -145,8 +147,8 @@ impl Inodes {
     }
 
     /// Caches `attr` in a slot and holds it. If the inode is cached already, that slot is held. `None`: every slot is in use, or there is no memory for another.
-    /// The caller holds the namespace lock, so that the attributes are current.
-    pub fn insert(&self, attr: &Attr, has_pool: bool) -> Option<SlotNo> {
+    /// `flags` are [`flag::HAS_POOL`] and [`flag::OWNED_BY_LOG`]. The caller holds the namespace lock, so that they and the attributes are current.
+    pub fn insert(&self, attr: &Attr, flags: u32) -> Option<SlotNo> {
         let _guard = self.table_lock().lock(&*self.procs);
         if let Some(slot) = self.look(attr.ino) {
             self.slot(slot).opens.fetch_add(1, AcqRel);
@@ -155,7 +157,7 @@ impl Inodes {
         let bucket = self.bucket(attr.ino)?;
         let slot = self.take_free()?;
         let s = self.slot(slot);
-        s.flags.store(if has_pool { flag::HAS_POOL } else { 0 }, Relaxed);
+        s.flags.store(flags, Relaxed);
         s.opens.store(1, Relaxed);
         s.tree.store(0, Relaxed);
         s.inline.iter().for_each(|e| e.store(0, Relaxed));
@@ -170,7 +172,7 @@ impl Inodes {
         s.shared_maps.store(0, Relaxed);
         s.writable_maps.store(0, Relaxed);
         store_attr(s, attr);
-        if has_pool {
+        if flags & flag::HAS_POOL != 0 {
             let planted = self.table(slot).plant(PageNo::of(attr.size.max(1) - 1));
             if !planted {
                 let c = self.control.counters();
@@ -314,8 +316,8 @@ impl Inodes {
         true
     }
 
-    /// As [`Inodes::change`] for times alone, which are then newer than the log; `f` says whether it has changed them.
-    pub fn change_times(&self, ino: Ino, f: &mut dyn FnMut(&mut Attr) -> bool) {
+    /// As [`Inodes::change`], of attributes that are then newer than the log; `f`, which is told the slot's flags, says whether it has changed them.
+    pub fn change_unlogged(&self, ino: Ino, f: &mut dyn FnMut(&mut Attr, u32) -> bool) {
         let Some(slot) = self.find(ino) else { return };
         let s = self.slot(slot);
         let _write = self.lock(slot);
@@ -323,9 +325,17 @@ impl Inodes {
             return;
         }
         let mut attr = load_attr(s);
-        if f(&mut attr) {
-            s.flags.fetch_or(flag::TIMES, AcqRel);
+        if f(&mut attr, s.flags.load(Acquire)) {
+            s.flags.fetch_or(flag::ATTR, AcqRel);
             store_attr(s, &attr);
+        }
+    }
+
+    /// From now on owner and mode of `ino`, if it is cached, change by records alone.
+    pub fn bar_unlogged(&self, ino: Ino) {
+        if let Some(slot) = self.find(ino) {
+            let _write = self.lock(slot);
+            self.slot(slot).flags.fetch_or(flag::OWNED_BY_LOG, AcqRel);
         }
     }
 

@@ -14,13 +14,13 @@ fn a_held_inode_is_found_while_others_come_and_go_in_its_chain() {
     let held = Ino::new(1 << 40);
     let same = |other: &Ino| inodes.bucket(*other).expect("memory").as_ptr() == inodes.bucket(held).expect("memory").as_ptr();
     let others: Vec<Ino> = (1..).map(|i| Ino::new((1 << 40) + i)).filter(same).take(3).collect();
-    inodes.insert(&attr(held), false).expect("a slot");
+    inodes.insert(&attr(held), 0).expect("a slot");
     let all: Vec<Attr> = others.iter().map(|ino| attr(*ino)).collect();
     let (done, mut missed, mut looks) = (AtomicBool::new(false), 0, 0);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for _ in 0..100_000 {
-                let slots: Vec<SlotNo> = all.iter().map(|attr| inodes.insert(attr, false).expect("a slot")).collect();
+                let slots: Vec<SlotNo> = all.iter().map(|attr| inodes.insert(attr, 0).expect("a slot")).collect();
                 for (slot, ino) in slots.into_iter().zip(&others) {
                     inodes.unhold(slot);
                     assert!(inodes.remove(slot, *ino, &|_| true));

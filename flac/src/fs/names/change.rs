@@ -1,7 +1,7 @@
 //! One change of the namespace: a transaction on the KV, and what has to happen to cached inodes along with it.
 
 use super::orphan::Gone;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::fs::Fs;
 use crate::fs::attr::Attr;
 use crate::fs::record::{self, Inode, View};
@@ -16,6 +16,8 @@ const TOUCHED: usize = 2;
 #[derive(Clone, Copy)]
 struct Touched {
     attr: Attr,
+    /// Owner and mode.
+    owner: bool,
     atime: bool,
     mtime: bool,
 }
@@ -23,8 +25,10 @@ struct Touched {
 impl Touched {
     fn apply(&self, cached: &mut Attr) {
         let new = &self.attr;
-        (cached.mode, cached.uid, cached.gid, cached.nlink) = (new.mode, new.uid, new.gid, new.nlink);
-        cached.ctime = new.ctime;
+        (cached.nlink, cached.ctime) = (new.nlink, new.ctime);
+        if self.owner {
+            (cached.mode, cached.uid, cached.gid) = (new.mode, new.uid, new.gid);
+        }
         if self.atime {
             cached.atime = new.atime;
         }
@@ -60,22 +64,32 @@ impl<'f> Change<'f> {
 
     /// The inode `ino`: `ENOENT` if it is gone. Size and times of a regular file are those of its last flush.
     pub fn inode(&self, ino: Ino) -> Result<Inode> {
-        Inode::load(&self.txn, ino)?.ok_or(Error::Os(libc::ENOENT))
+        self.fs.load_inode(&self.txn, ino)
     }
 
-    /// Writes the inode. In the slot of a cached file, size and times but ctime stay as they are.
+    /// As [`Change::inode`], if its owner or mode is to change, or a list that goes with them: from now on they change by records alone.
+    pub fn inode_to_set(&self, ino: Ino) -> Result<Inode> {
+        self.fs.inodes.bar_unlogged(ino);
+        self.inode(ino)
+    }
+
+    /// Writes the inode. In the slot of a cached file, size, owner, mode and times but ctime stay as they are.
     pub fn put(&mut self, inode: &Inode) -> Result<()> {
-        self.put_timed(inode, false, false)
+        self.put_touched(inode, Touched { attr: inode.attr, owner: false, atime: false, mtime: false })
     }
 
-    /// As [`Change::put`], with access and modification time where told so.
-    pub fn put_timed(&mut self, inode: &Inode, atime: bool, mtime: bool) -> Result<()> {
+    /// As [`Change::put`], of what [`Change::inode_to_set`] read: with owner and mode, and access and modification time where told so.
+    pub fn put_set(&mut self, inode: &Inode, atime: bool, mtime: bool) -> Result<()> {
+        self.put_touched(inode, Touched { attr: inode.attr, owner: true, atime, mtime })
+    }
+
+    fn put_touched(&mut self, inode: &Inode, touched: Touched) -> Result<()> {
         let attr = inode.attr;
         self.set(&record::inode_key(attr.ino), &inode.encode())?;
         if attr.is_file() {
             let same = |t: &Option<Touched>| t.is_none_or(|t| t.attr.ino == attr.ino);
             let slot = self.touched.iter_mut().find(|t| same(t)).expect("an operation touches at most two files");
-            *slot = Some(Touched { attr, atime, mtime });
+            *slot = Some(touched);
         } else if attr.kind() == libc::S_IFLNK
             && let Some(place) = self.links.iter_mut().find(|link| link.is_none_or(|link| link == attr.ino))
         {

@@ -126,7 +126,7 @@ impl Fs {
             let mut op = Change::begin(self)?;
             let inode = prepare(&mut op)?;
             // Nobody finds it before the commit. Should this process die until then, the slot is one that nobody holds.
-            let Some(slot) = self.inodes.insert(&inode.attr, false) else {
+            let Some(slot) = self.inodes.insert(&inode.attr, inode.slot_flags()) else {
                 drop(op);
                 if has_made_room {
                     return Err(self.no_slot());

@@ -89,7 +89,7 @@ impl Fs {
     pub fn get_xattr(&self, ino: Ino, name: &[u8], who: &Creds<'_>) -> Result<Vec<u8>> {
         let space = space(name)?;
         self.meta.view(|view| {
-            let inode = Inode::load(view, ino)?.ok_or(Error::Os(libc::ENOENT))?;
+            let inode = self.load_inode(view, ino)?;
             may_read(view, space, &inode, who)?;
             check_served(space, name)?;
             match view.get(NameKey::xattr(ino, name).bytes())? {
@@ -196,7 +196,7 @@ impl Fs {
             list.check_sound()?;
         }
         acl::set(&mut op, &mut inode, name, list, who)?;
-        op.put(&inode)?;
+        op.put_set(&inode, false, false)?;
         op.commit()?;
         self.tell_attributes(ino);
         Ok(())
@@ -204,7 +204,7 @@ impl Fs {
 
     fn begin_xattr(&self, ino: Ino, space: Space, who: &Creds<'_>) -> Result<(Change<'_>, Inode)> {
         let op = Change::begin(self)?;
-        let mut inode = op.inode(ino)?;
+        let mut inode = op.inode_to_set(ino)?;
         may_change(op.view(), space, &inode, who)?;
         inode.attr.ctime = Time::now();
         Ok((op, inode))

@@ -86,8 +86,8 @@ pub fn fits(sight: &Sight, step: &Step, damaged: bool) -> std::result::Result<()
                 if *inos.entry(*id).or_insert(*ino) != *ino || *nlink as usize != links {
                     return Err(format!("{path}: is another file, or has {nlink} links instead of {links}"));
                 }
-                if (*mode, *xattr) != (left.mode, left.xattr) {
-                    return Err(format!("{path}: mode {mode:o} and attribute {xattr:?} instead of {:o} and {:?}", left.mode, left.xattr));
+                if !left.modes.contains(mode) || *xattr != left.xattr {
+                    return Err(format!("{path}: mode {mode} and attribute {xattr:?} instead of {:?} and {:?}", left.modes, left.xattr));
                 }
                 match content {
                     Ok(bytes) if left.contents.contains(bytes) => {}
@@ -125,7 +125,7 @@ pub fn adopt(sight: &Sight) -> Tree {
                 let id = *ids.entry(*ino).or_insert(tree.next);
                 if id == tree.next {
                     let content = content.clone().unwrap_or_default();
-                    tree.files.insert(id, File { live: content.clone(), flushed: vec![content], mode: *mode, xattr: *xattr });
+                    tree.files.insert(id, File::new(content, *mode, *xattr));
                     tree.next += 1;
                 }
                 Node::File(id)

@@ -21,7 +21,29 @@ pub struct File {
     /// The content that the log knows: one of these (several after a flush that failed in the midst of many).
     pub flushed: Vec<Bytes>,
     pub mode: u32,
+    /// The mode that the log knows: one of these.
+    pub logged: Vec<u32>,
     pub xattr: Option<u8>,
+}
+
+impl File {
+    pub fn new(content: Bytes, mode: u32, xattr: Option<u8>) -> Self {
+        File { live: content.clone(), flushed: vec![content], mode, logged: vec![mode], xattr }
+    }
+
+    /// The mode was set. While the pool has nothing of its content, the log may hear of it with that alone.
+    pub fn set_mode(&mut self, mode: u32) {
+        self.mode = mode;
+        if self.flushed.iter().all(|content| content.iter().any(|byte| *byte != 0)) {
+            self.logged.clear();
+        }
+        self.logged.push(mode);
+    }
+
+    /// There is a record of it.
+    pub fn was_logged(&mut self) {
+        self.logged = vec![self.mode];
+    }
 }
 
 /// The tree as programs see it. Paths begin with a slash; the root is not among them.
@@ -36,7 +58,7 @@ pub struct Tree {
 #[derive(Debug, Clone)]
 pub struct Left {
     pub contents: Vec<Bytes>,
-    pub mode: u32,
+    pub modes: Vec<u32>,
     pub xattr: Option<u8>,
 }
 
@@ -65,7 +87,7 @@ impl Tree {
     /// Makes an empty file.
     pub fn create(&mut self, path: &str, mode: u32) {
         let empty = Bytes::default();
-        self.files.insert(self.next, File { live: empty.clone(), flushed: vec![empty], mode, xattr: None });
+        self.files.insert(self.next, File::new(empty, mode, None));
         self.names.insert(path.to_owned(), Node::File(self.next));
         self.next += 1;
     }
@@ -76,6 +98,7 @@ impl Tree {
             return;
         }
         self.names.remove(to);
+        self.file_mut(from).into_iter().for_each(File::was_logged);
         let below = format!("{from}/");
         let moved: Vec<String> = self.names.keys().filter(|p| *p == from || p.starts_with(&below)).cloned().collect();
         for path in moved {
@@ -102,8 +125,10 @@ impl Tree {
         if let Some(file) = self.files.get_mut(&id) {
             if surely {
                 file.flushed.clear();
+                file.logged.clear();
             }
             file.flushed.push(file.live.clone());
+            file.logged.push(file.mode);
         }
     }
 
@@ -112,7 +137,9 @@ impl Tree {
         let left = |file: &File| {
             let mut contents = file.flushed.clone();
             contents.extend(flushing.then(|| file.live.clone()));
-            Left { contents, mode: file.mode, xattr: file.xattr }
+            let mut modes = file.logged.clone();
+            modes.extend(flushing.then_some(file.mode));
+            Left { contents, modes, xattr: file.xattr }
         };
         Step { names: self.names.clone(), files: self.files.iter().map(|(id, file)| (*id, left(file))).collect() }
     }

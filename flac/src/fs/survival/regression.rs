@@ -4,6 +4,8 @@ use super::cuts::{geometry_on, make_pool, place};
 use super::look::WHO;
 use super::work::open;
 use crate::fs::Fs;
+use crate::fs::acl::ACCESS;
+use crate::fs::attr::{Creds, SetAttr};
 use crate::fs::names::Name;
 use crate::fs::record::{Extent, encode_extents, encode_place, extent_key, place_key};
 use crate::inode::WriteGuard;
@@ -171,4 +173,64 @@ fn regression_directories_that_lie_in_each_other_are_damage() {
     assert_eq!(renamed.map_err(|e| e.errno()), Err(libc::EIO));
     assert_eq!([one, two].map(|dir| fs.path_of(dir).map_err(|e| e.errno())), [Err(libc::EIO), Err(libc::EIO)]);
     assert_eq!(fs.path_of(other), Ok(b"/other".to_vec()));
+}
+
+/// A mode that is set while nothing of the file is in the pool gets there with its content, its name or its lists.
+#[test]
+fn the_mode_of_a_new_file_is_in_the_log_with_whatever_comes_next() {
+    type Next = fn(&Fs, Ino);
+    let nexts: [Next; 4] = [
+        |fs, ino| fs.sync(ino).expect("a flush"),
+        |fs, _| fs.rename((Ino::ROOT, &name("f")), (Ino::ROOT, &name("g")), 0, &WHO).expect("renamed"),
+        |fs, ino| fs.link(ino, Ino::ROOT, &name("g"), &WHO).expect("linked"),
+        |fs, ino| fs.set_xattr(ino, b"user.x", b"v", 0, &WHO).expect("an attribute"),
+    ];
+    for next in nexts {
+        let dir = place();
+        let pool = dir.path().join("pool");
+        make_pool(&pool, &geometry_on(Lower::Ext4), Lower::Ext4);
+        let _seems_a_disk = Tape::start(&pool, Lower::Ext4);
+        let fs = open(&pool).expect("the pool opens");
+        let ino = fs.create(Ino::ROOT, &name("f"), libc::S_IFREG | 0o600, 0, &WHO).expect("a file");
+        let id = fs.open_file(ino, libc::O_RDWR, 1).expect("it opens");
+        fs.write_bytes(id, b"content", 0).expect("a write");
+        let records = fs.log_state().expect("the log").last;
+        let set = |mode| SetAttr { mode: Some(mode), ..SetAttr::default() };
+        fs.set_attr(ino, &set(0o640), &WHO).expect("a mode");
+        assert_eq!((fs.attr(ino).expect("attributes").mode & 0o7777, fs.log_state().expect("the log").last), (0o640, records));
+        next(&fs, ino);
+        fs.sync_log().expect("a sync");
+        drop(fs);
+        let fs = open(&pool).expect("the pool opens");
+        assert_eq!(fs.attr(ino).expect("attributes").mode & 0o7777, 0o640);
+        fs.set_attr(ino, &set(0o600), &WHO).expect("a mode");
+        drop(fs);
+    }
+}
+
+/// Once a list goes with the mode, both change together.
+#[test]
+fn a_list_that_a_new_file_gets_follows_its_mode() {
+    let dir = place();
+    let pool = dir.path().join("pool");
+    make_pool(&pool, &geometry_on(Lower::Ext4), Lower::Ext4);
+    let _seems_a_disk = Tape::start(&pool, Lower::Ext4);
+    let fs = open(&pool).expect("the pool opens");
+    let ino = fs.create(Ino::ROOT, &name("f"), libc::S_IFREG | 0o600, 0, &WHO).expect("a file");
+    let id = fs.open_file(ino, libc::O_RDWR, 1).expect("it opens");
+    fs.write_bytes(id, b"content", 0).expect("a write");
+    let set = |mode| fs.set_attr(ino, &SetAttr { mode: Some(mode), ..SetAttr::default() }, &WHO).expect("a mode");
+    set(0o4640);
+    let other = Creds { uid: 7, gid: 7, ..WHO };
+    assert!(fs.access(ino, libc::R_OK, &other).is_err());
+    // Owner rw, user 7 r, group -, mask r, others -.
+    let entries: [(u16, u16, u32); 5] = [(1, 6, u32::MAX), (2, 4, 7), (4, 0, u32::MAX), (16, 4, u32::MAX), (32, 0, u32::MAX)];
+    let list = entries.iter().flat_map(|(tag, perm, id)| [&tag.to_le_bytes()[..], &perm.to_le_bytes(), &id.to_le_bytes()].concat());
+    let list: Vec<u8> = [2, 0, 0, 0].into_iter().chain(list).collect();
+    fs.set_xattr(ino, ACCESS, &list, 0, &WHO).expect("a list");
+    assert_eq!(fs.attr(ino).expect("attributes").mode & 0o7777, 0o4640);
+    assert!(fs.access(ino, libc::R_OK, &other).is_ok());
+    set(0o600);
+    assert!(fs.access(ino, libc::R_OK, &other).is_err(), "the mask is the group's bits of the mode");
+    drop(fs);
 }

@@ -116,7 +116,10 @@ impl Work {
     /// The tree is what the model says.
     pub fn compare(&self) {
         let mut step = self.tree.step(false);
-        step.files.iter_mut().for_each(|(id, left)| left.contents = vec![self.tree.files[id].live.clone()]);
+        step.files.iter_mut().for_each(|(id, left)| {
+            let file = &self.tree.files[id];
+            (left.contents, left.modes) = (vec![file.live.clone()], vec![file.mode]);
+        });
         let sight = look(self.fs()).expect("a tree");
         let story = || self.story[self.story.len().saturating_sub(40)..].join("\n");
         super::look::fits(&sight, &step, false).unwrap_or_else(|why| panic!("{}\nlive: {why}", story()));
@@ -406,13 +409,15 @@ impl Work {
             let mode = 0o600 | self.random.below(0o200) as u32;
             let set = self.fs().set_attr(ino, &SetAttr { mode: Some(mode), ..Default::default() }, &WHO);
             if self.done("chmod", set).is_some() {
-                self.tree.file_mut(&path).expect("a file").mode = mode;
+                self.tree.file_mut(&path).expect("a file").set_mode(mode);
             }
         } else {
             let value = self.random.below(200) as u8;
             let set = self.fs().set_xattr(ino, b"user.x", &[value; 60], 0, &WHO);
             if self.done("setxattr", set).is_some() {
-                self.tree.file_mut(&path).expect("a file").xattr = Some(value);
+                let file = self.tree.file_mut(&path).expect("a file");
+                file.xattr = Some(value);
+                file.was_logged();
             }
         }
         self.step();

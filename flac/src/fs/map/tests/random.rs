@@ -75,7 +75,9 @@ impl Run<'_> {
         unsafe {
             let there = reserve(0, PAGE, 0, PAGE, 0).expect("room") as *mut libc::c_void;
             let moves = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
-            assert_eq!(libc::mremap(addr as *mut _, PAGE, PAGE, moves, there), there);
+            // Something stays in its place (Linux 5.13), or another test's thread might map there.
+            let moved = |flags| libc::mremap(addr as *mut _, PAGE, PAGE, moves | flags, there) == there;
+            assert!(moved(libc::MREMAP_DONTUNMAP) || moved(0));
             assert_eq!(libc::mremap(there, PAGE, PAGE, moves, addr as *mut libc::c_void).addr(), addr);
         }
     }
