@@ -14,6 +14,7 @@ use crate::media::sim::tape::{Lower, Tape};
 use crate::procs::Procs;
 use crate::sync::Liveness;
 use crate::units::{Ino, PAGE, PageNo, PoolFrame};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 fn name(name: &str) -> Name {
     Name::new(name.as_bytes()).expect("a short name")
@@ -232,5 +233,44 @@ fn a_list_that_a_new_file_gets_follows_its_mode() {
     assert!(fs.access(ino, libc::R_OK, &other).is_ok());
     set(0o600);
     assert!(fs.access(ino, libc::R_OK, &other).is_err(), "the mask is the group's bits of the mode");
+    drop(fs);
+}
+
+/// A change of names writes what it has read of the inode, and a mode may be set meanwhile.
+#[test]
+fn no_mode_is_lost_beside_changes_of_names() {
+    const ROUNDS: u32 = 150;
+    let dir = place();
+    let pool = dir.path().join("pool");
+    make_pool(&pool, &geometry_on(Lower::Ext4), Lower::Ext4);
+    let _seems_a_disk = Tape::start(&pool, Lower::Ext4);
+    let fs = open(&pool).expect("the pool opens");
+    let files: Vec<Ino> = (0..ROUNDS)
+        .map(|round| {
+            let ino = fs.create(Ino::ROOT, &name(&format!("f{round}")), libc::S_IFREG | 0o600, 0, &WHO).expect("a file");
+            let id = fs.open_file(ino, libc::O_RDWR, 1).expect("it opens");
+            fs.write_bytes(id, b"content", 0).expect("a write");
+            let done = AtomicBool::new(false);
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    while !done.load(Relaxed) {
+                        fs.link(ino, Ino::ROOT, &name("other"), &WHO).expect("linked");
+                        fs.unlink(Ino::ROOT, &name("other"), &WHO).expect("unlinked");
+                    }
+                });
+                for mode in 0..=round {
+                    fs.set_attr(ino, &SetAttr { mode: Some(mode), ..SetAttr::default() }, &WHO).expect("a mode");
+                }
+                done.store(true, Relaxed);
+            });
+            assert_eq!(fs.attr(ino).expect("attributes").mode & 0o7777, round);
+            fs.release(1);
+            ino
+        })
+        .collect();
+    fs.sync_all().expect("a flush");
+    drop(fs);
+    let fs = open(&pool).expect("the pool opens");
+    (0..).zip(files).for_each(|(round, ino)| assert_eq!(fs.attr(ino).expect("attributes").mode & 0o7777, round));
     drop(fs);
 }
